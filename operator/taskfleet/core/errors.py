@@ -1,0 +1,116 @@
+"""The one error tree.
+
+    TaskfleetError
+    ├── InputError               what the caller sent is wrong; says the field and the fix
+    │   ├── InvalidManifest      a TaskQueue or WorkerPool that the API server would refuse
+    │   ├── InvalidTask          a task line that cannot be a task
+    │   ├── DuplicateTask        an id that the queue already holds
+    │   └── UnknownModel         a model that the queue does not offer
+    ├── NotFound                 no such queue, task or batch
+    ├── QueueFull                back-pressure: come back later
+    ├── QueueClosed              the queue is being deleted and takes no new work
+    ├── StoreError               the store cannot serve us
+    │   ├── StoreUnreachable     down, refused, cut, timed out
+    │   ├── StoreAuthFailed      the password or user is wrong
+    │   ├── StoreOutOfMemory     maxmemory reached
+    │   ├── StoreTooOld          a server version we do not support
+    │   └── StoreSchemaMismatch  data written by another version of Taskfleet
+    ├── AlreadyRunning           a second `up` on one data folder
+    └── NotRunning               no `up` on that data folder
+
+Each class carries a stable ``code`` for machines and an ``exit_code`` for scripts
+(0 is success, 1 is "it ran, and tasks failed", 2 is bad input as in most commands).
+"""
+
+
+class TaskfleetError(Exception):
+    """Root of every error that Taskfleet raises on purpose. ``str(error)`` is a sentence for people."""
+
+    code = "error"
+    exit_code = 70
+
+
+class InputError(TaskfleetError):
+    code = "invalid_input"
+    exit_code = 2
+
+
+class InvalidManifest(InputError):
+    code = "invalid_manifest"
+
+
+class InvalidTask(InputError):
+    code = "invalid_task"
+
+
+class DuplicateTask(InputError):
+    code = "duplicate_task"
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"id: a task {task_id!r} is already in this queue; ids must be unique")
+        self.task_id = task_id
+
+
+class UnknownModel(InputError):
+    code = "unknown_model"
+
+
+class NotFound(TaskfleetError):
+    code = "not_found"
+    exit_code = 4
+
+
+class QueueFull(TaskfleetError):
+    """``retry_after`` is in seconds, a hint and not a promise."""
+
+    code = "queue_full"
+    exit_code = 5
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class QueueClosed(TaskfleetError):
+    code = "queue_closed"
+    exit_code = 6
+
+
+class StoreError(TaskfleetError):
+    code = "store_error"
+    exit_code = 10
+
+
+class StoreUnreachable(StoreError):
+    code = "store_unreachable"
+    exit_code = 11
+
+
+class StoreAuthFailed(StoreError):
+    code = "store_auth_failed"
+    exit_code = 12
+
+
+class StoreOutOfMemory(StoreError):
+    code = "store_out_of_memory"
+    exit_code = 13
+
+
+class StoreTooOld(StoreError):
+    code = "store_too_old"
+    exit_code = 14
+
+
+class StoreSchemaMismatch(StoreError):
+    code = "store_schema_mismatch"
+    exit_code = 15
+
+
+class AlreadyRunning(TaskfleetError):
+    code = "already_running"
+    exit_code = 16
+
+
+class NotRunning(TaskfleetError):
+    code = "not_running"
+    exit_code = 17

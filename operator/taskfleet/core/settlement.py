@@ -1,0 +1,126 @@
+"""How a lease ends, and what a queue and its workers look like from outside: the store's vocabulary."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from taskfleet.core.task import LeasedTask, TaskError, Usage
+
+
+class Verdict(StrEnum):
+    """``RETRY`` burns the attempt, ``RELEASE`` gives it back; both return the task to pending after ``delay``."""
+
+    COMPLETE = "complete"
+    FAIL = "fail"
+    RETRY = "retry"
+    RELEASE = "release"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The end of one lease. Refused by the store when ``fence`` is not the task's newest."""
+
+    task_id: str
+    fence: int
+    verdict: Verdict
+    delay: float = 0.0
+    output: str | Mapping[str, Any] | None = None
+    error: TaskError | None = None
+    usage: Usage | None = None
+    endpoint: str = ""
+    run_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim brought. ``next_due_in``: seconds until a retry or an expiring lease may bring more (None: unknown).
+
+    ``policy_version`` changes when the queue's policy does, so that a worker knows when to read it again.
+    """
+
+    tasks: tuple[LeasedTask, ...]
+    next_due_in: float | None
+    policy_version: int
+    stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The answer to a heartbeat: leases that are no longer ours, and tasks that someone cancelled."""
+
+    lost: frozenset[str]
+    cancelled: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """What a worker says of itself with every heartbeat; it counts as alive for one lease after that."""
+
+    worker: str
+    pool: str
+    endpoint: str
+    slots: int
+    inflight: int
+    seconds_per_task: float | None = None
+    tasks_per_minute: float = 0.0
+    trouble: str = ""
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """A queue in numbers, read in O(lanes). Times are seconds of the store's clock.
+
+    ``pending`` waits in a lane, ``scheduled`` waits for its time (a retry), ``running`` is leased, ``failed`` is the
+    size of the dead-letter set; ``completed``, ``cancelled`` and ``expired`` count up since the queue exists.
+    ``backlog`` is pending by lane and includes what is scheduled and due. ``counters`` are monotonic totals:
+    ``enqueued``, ``lease_expired``, ``failed_total``, ``tokens_input``, ``tokens_output``, ``retries.REASON``.
+    """
+
+    pending: int
+    scheduled: int
+    running: int
+    completed: int
+    failed: int
+    cancelled: int
+    expired: int
+    depth: Mapping[str, int]
+    backlog: Mapping[str, int]
+    oldest_pending_at: float | None
+    next_due_at: float | None
+    now: float
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCounts:
+    """A batch in numbers. It is done when nothing of it is pending or running."""
+
+    id: str
+    total: int
+    completed: int
+    failed: int
+    cancelled: int
+    expired: int
+
+    @property
+    def open(self) -> int:
+        return self.total - self.completed - self.failed - self.cancelled - self.expired
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePolicy:
+    """What the store enforces by itself, and ``spec``: the whole TaskQueue spec for workers and submitters."""
+
+    spec: Mapping[str, Any]
+    max_pending: int
+    max_task_bytes: int
+    lease_seconds: float
+    ttl_seconds: float
+    max_attempts: int
+    keep_results_seconds: float
+    keep_failed_seconds: float
+    stopped: bool = False
+    closed: bool = False
