@@ -1,0 +1,54 @@
+# The interface of this repository. Every target does its own set-up in .venv; `make demo` and `make test` need
+# nothing but Python 3.11 or newer, make and git.
+#
+#   make demo      300 texts through a real small model, workers 0 -> N -> 0   (ARGS="--tasks 50")
+#   make test      all tests that this machine can run                         (ARGS="-k store")
+#   make check     format, lint, types, import layers, generated files current
+#   make generate  rewrite crds/ and manifests/install.yaml from their sources
+#   make verify    fail when a generated file is stale
+#   make bench     timings, as ratios within one run
+#   make e2e       the end-to-end suite on the cluster of KUBECONFIG
+#   make clean     remove what the other targets made
+
+is_new_enough = $(shell $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(1))
+PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,$(call is_new_enough,$(python))) python3)
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help demo test check generate verify bench e2e clean venv-demo venv-dev
+help:
+	@sed -n 's/^#   //p' Makefile
+
+venv-demo venv-dev: venv-%:
+	@$(PYTHON) hack/setup_venv.py $*
+
+demo: venv-demo
+	@$(BIN)/python -m demo $(ARGS)
+
+test: venv-dev
+	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+
+check: venv-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m taskfleet.api.generate --check
+	$(BIN)/python -m taskfleet.kube.install --check
+
+generate: venv-dev
+	$(BIN)/python -m taskfleet.api.generate
+	$(BIN)/python -m taskfleet.kube.install
+
+verify: venv-dev
+	$(BIN)/python -m taskfleet.api.generate --check
+	$(BIN)/python -m taskfleet.kube.install --check
+
+bench: venv-dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+e2e: venv-dev
+	$(BIN)/python -m pytest tests/e2e -s $(ARGS)
+
+clean:
+	rm -rf .venv demo-output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
