@@ -1,0 +1,72 @@
+"""The two ports of the reconciler: what runs workers, and where people see what happens.
+
+On a cluster they are Deployments and the API server, on a laptop processes and a terminal. Whatever an
+implementation raises is logged by the reconciler, counted, and tried again with a backoff; one object's trouble
+never stops another's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from taskfleet.api.taskqueue import TaskQueue
+from taskfleet.api.workerpool import WorkerPool
+from taskfleet.core.plan import Plan
+
+Kind = Literal["TaskQueue", "WorkerPool"]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetState:
+    """The workers of one endpoint: ``workers`` asked for, ``ready`` of them able to work.
+
+    ``trouble`` says in words why workers do not come up (an image that cannot be pulled, a process that exits),
+    and is empty when nothing is known to be wrong.
+    """
+
+    workers: int = 0
+    ready: int = 0
+    trouble: str = ""
+
+
+class Fleet(Protocol):
+    """What runs the workers of a pool."""
+
+    async def observe(self, pool: WorkerPool) -> Mapping[str, FleetState]:
+        """What is there now, by endpoint. It shows its own writes: after ``apply`` come the applied numbers.
+
+        Called about once a second for a pool that works, so it should be cheap. "Could not see" is an exception,
+        never an empty answer.
+        """
+        ...
+
+    async def apply(self, pool: WorkerPool, plan: Plan) -> None:
+        """Make it so: start, stop and repair workers, and remove those of endpoints that left the pool.
+
+        Called after every look, mostly with nothing to do: writes only where the world differs from the plan.
+        """
+        ...
+
+    async def remove(self, namespace: str, name: str) -> None:
+        """The pool is gone: stop what it ran. Nothing to do where owner references already do it."""
+        ...
+
+
+class Surface(Protocol):
+    """Where people see queues and pools. ``obj`` is the newest object that the reconciler was given."""
+
+    async def write_status(self, kind: Kind, obj: TaskQueue | WorkerPool, status: dict[str, Any]) -> None:
+        """Show ``status``, whole and in wire form. Only called when it changed. An object that is gone is no error."""
+        ...
+
+    def event(self, kind: Kind, obj: TaskQueue | WorkerPool, reason: str, message: str, *, warning: bool) -> None:
+        """Tell of one decision. Must not block and must not raise."""
+        ...
+
+    async def ensure_finalizer(self, queue: TaskQueue) -> None:
+        """Put ``core.names.FINALIZER`` on the queue. Only called when it is missing and the queue is not being deleted."""
+        ...
+
+    async def release(self, queue: TaskQueue) -> None:
+        """Take the finalizer away: the queue's tasks are gone from the store. An object that is gone is no error."""
+        ...
