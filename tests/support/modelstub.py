@@ -1,0 +1,322 @@
+"""A stub model server with the OpenAI API, a latency and faults on demand; it counts every call it gets.
+
+In a test: ``async with ModelStub(latency=0.05) as stub: stub.set_fault("429", after="2", times=3)``, then ``stub.url``,
+``stub.calls``. As a process: ``python -m tests.support.modelstub --port 0 --latency 0.2 --fault '500*3@poison'``, which
+prints its URL; ``GET /stub/calls`` shows the counts and ``POST /stub/fault`` sets faults. The error bodies are those
+that OpenAI, vLLM, llama.cpp, Ollama and FastAPI send.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import random
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from aiohttp import web
+
+Latency = float | Callable[[], float]
+
+
+def _openai_error(message: str, code: str | None = None, kind: str = "invalid_request_error") -> str:
+    return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+
+OPENAI_400 = "Invalid value: 'wizard'. Supported values are: 'system', 'assistant', 'user'."
+OPENAI_404 = "The model `gpt-9` does not exist or you do not have access to it."
+VLLM_400 = "This model's maximum context length is 2048 tokens. However, you requested 4096 tokens."
+LLAMACPP_400 = "the request exceeds the available context size, try increasing it"
+
+_HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1><hr>nginx</body></html>"
+
+# kind: (status, content type, body)
+ANSWERS: dict[str, tuple[int, str, str]] = {
+    "200-html": (200, "text/html", _HTML.format("Welcome to our network")),
+    "200-truncated": (200, "application/json", '{"id": "x", "choices": [{"message": {"role": "assi'),
+    "200-not-completion": (200, "application/json", '{"status": "ok", "uptime": 12}'),
+    "200-no-choices": (200, "application/json", '{"object": "chat.completion", "choices": []}'),
+    "200-error": (200, "application/json", _openai_error("upstream provider failed", kind="server_error")),
+    "200-empty": (200, "application/json", ""),
+    "302": (302, "text/html", _HTML.format("302 Found")),
+    "400-openai": (400, "application/json", _openai_error(OPENAI_400, "invalid_value")),
+    "400-vllm": (
+        400,
+        "application/json",
+        json.dumps({"object": "error", "message": VLLM_400, "type": "BadRequestError", "param": None, "code": 400}),
+    ),
+    "400-llamacpp": (
+        400,
+        "application/json",
+        json.dumps(
+            {"error": {"code": 400, "message": LLAMACPP_400, "type": "exceed_context_size_error", "n_ctx": 512}}
+        ),
+    ),
+    "400-text": (400, "text/plain", "messages must not be empty\n"),
+    "401": (401, "application/json", _openai_error("Incorrect API key provided: sk-wrong.", "invalid_api_key")),
+    "403": (403, "application/json", _openai_error("Country not supported", "unsupported_country")),
+    "404-openai": (404, "application/json", _openai_error(OPENAI_404, "model_not_found")),
+    "404-vllm": (
+        404,
+        "application/json",
+        json.dumps({"error": {"message": "The model `m` does not exist.", "type": "NotFoundError", "code": 404}}),
+    ),
+    "404-ollama": (
+        404,
+        "application/json",
+        _openai_error('model "m" not found, try pulling it first', kind="api_error"),
+    ),
+    "404-path": (404, "application/json", '{"detail": "Not Found"}'),
+    "404-html": (404, "text/html", _HTML.format("404 Not Found")),
+    "405": (405, "application/json", '{"detail": "Method Not Allowed"}'),
+    "408": (408, "application/json", _openai_error("Request timed out.")),
+    "409": (409, "application/json", _openai_error("The resource is busy.")),
+    "413": (413, "text/html", _HTML.format("413 Request Entity Too Large")),
+    "415": (415, "application/json", _openai_error("Unsupported content type")),
+    "422": (
+        422,
+        "application/json",
+        json.dumps(
+            {"detail": [{"type": "missing", "loc": ["body", "messages"], "msg": "Field required", "input": {}}]}
+        ),
+    ),
+    "425": (425, "text/plain", "Too Early"),
+    "429": (
+        429,
+        "application/json",
+        _openai_error("Rate limit reached for requests", "rate_limit_exceeded", "requests"),
+    ),
+    "500": (500, "application/json", _openai_error("The server had an error", kind="server_error")),
+    "502-html": (502, "text/html", _HTML.format("502 Bad Gateway")),
+    "503": (
+        503,
+        "application/json",
+        json.dumps({"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}),
+    ),
+}
+# These need the connection itself.
+CONNECTION_FAULTS = ("reset", "hang", "200-cut", "200-huge")
+
+
+@dataclass
+class Fault:
+    """What goes wrong: for the next ``times`` calls (None: all), only for prompts that contain ``containing``.
+
+    ``after`` becomes the Retry-After header; ``date`` the Date header, to test clocks that disagree.
+    """
+
+    kind: str
+    after: str | None = None
+    times: int | None = None
+    containing: str | None = None
+    date: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ANSWERS and self.kind not in CONNECTION_FAULTS:
+            raise ValueError(f"{self.kind!r} is none of {', '.join((*ANSWERS, *CONNECTION_FAULTS))}")
+
+    @classmethod
+    def parse(cls, text: str) -> "Fault":
+        """``KIND[=RETRY_AFTER][*TIMES][@CONTAINING]``, such as ``429=2*3`` or ``500@poison``."""
+        text, _, containing = text.partition("@")
+        text, _, times = text.partition("*")
+        kind, _, after = text.partition("=")
+        return cls(kind, after or None, int(times) if times else None, containing or None)
+
+    def takes(self, prompt: str) -> bool:
+        """Whether this call fails; counts it."""
+        if self.times == 0 or (self.containing is not None and self.containing not in prompt):
+            return False
+        if self.times is not None:
+            self.times -= 1
+        return True
+
+
+@dataclass
+class ModelStub:
+    """The server. ``calls`` counts arrivals by prompt (side effects), ``answered`` the completions that were sent."""
+
+    latency: Latency = 0.0
+    port: int = 0
+    host: str = "127.0.0.1"
+    tls: ssl.SSLContext | None = None
+    api_key: str | None = None
+    calls: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    inflight: int = 0
+    max_inflight: int = 0
+    hung_up: int = 0  # clients that closed the connection before their answer
+    faults: list[Fault] = field(default_factory=list)
+    keep_requests: bool = True
+    _runner: web.AppRunner | None = None
+    _gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def url(self) -> str:
+        """The base URL for an endpoint, ``http://127.0.0.1:PORT/v1``."""
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}/v1"
+
+    def set_fault(self, kind: str, **options: Any) -> Fault:
+        """Replace all faults by one; see Fault for the options."""
+        fault = Fault(kind, **options)
+        self.faults = [fault]
+        return fault
+
+    def clear_faults(self) -> None:
+        self.faults = []
+
+    def hold(self) -> None:
+        """From now on calls wait, whatever the latency, until ``let_go``."""
+        self._gate.clear()
+
+    def let_go(self) -> None:
+        self._gate.set()
+
+    async def start(self) -> Self:
+        self._gate.set()
+        app = web.Application(client_max_size=64 * 2**20)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/stub/calls", self._show_calls)
+        app.router.add_post("/stub/fault", self._take_fault)
+        # A handler is cancelled when its client hangs up: that is how ``hung_up`` is seen.
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self.host, self.port, ssl_context=self.tls, reuse_address=True)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            self._gate.set()
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        body = json.loads(await request.read())
+        content = body["messages"][-1]["content"] if body.get("messages") else ""
+        prompt = content if isinstance(content, str) else json.dumps(content)
+        self.calls[prompt] += 1
+        if self.keep_requests:
+            self.requests.append({"headers": dict(request.headers), "body": body})
+        if self.api_key is not None and request.headers.get("Authorization") != f"Bearer {self.api_key}":
+            return await self._fail(request, Fault("401"))
+        self.inflight += 1
+        self.max_inflight = max(self.max_inflight, self.inflight)
+        try:
+            for fault in self.faults:
+                if fault.takes(prompt):
+                    return await self._fail(request, fault)
+            await self._gate.wait()
+            latency = self.latency() if callable(self.latency) else self.latency
+            if latency:
+                await asyncio.sleep(latency)
+        except asyncio.CancelledError:
+            self.hung_up += 1
+            raise
+        finally:
+            self.inflight -= 1
+        self.answered[prompt] += 1
+        return web.json_response(_completion(body["model"], prompt))
+
+    async def _fail(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+        if fault.kind == "hang":
+            await asyncio.Event().wait()
+        transport = request.transport
+        if fault.kind == "reset" and transport is not None:
+            transport.abort()
+            return web.Response()
+        headers = {"Location": "http://127.0.0.1:9/elsewhere"} if fault.kind == "302" else {}
+        if fault.after is not None:
+            headers["Retry-After"] = fault.after
+        if fault.date is not None:
+            headers["Date"] = fault.date
+        if fault.kind == "200-cut":
+            response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "5000"})
+            await response.prepare(request)
+            await response.write(b'{"choices": [')
+            if transport is not None:
+                transport.abort()
+            return response
+        if fault.kind == "200-huge":
+            response = web.StreamResponse(headers={"Content-Type": "application/json"})
+            await response.prepare(request)
+            chunk = b" " * 2**20
+            while True:  # until the client has had enough of it
+                await response.write(chunk)
+        status, content_type, text = ANSWERS[fault.kind]
+        return web.Response(status=status, text=text, content_type=content_type, headers=headers)
+
+    async def _models(self, _request: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": [{"id": "stub", "object": "model", "owned_by": "tests"}]})
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _show_calls(self, _request: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "calls": self.calls,
+                "answered": self.answered,
+                "inflight": self.inflight,
+                "max_inflight": self.max_inflight,
+                "hung_up": self.hung_up,
+            }
+        )
+
+    async def _take_fault(self, request: web.Request) -> web.Response:
+        """Body: a list of faults as ``--fault`` writes them; an empty list heals the server."""
+        self.faults = [Fault.parse(text) for text in await request.json()]
+        return web.json_response({"faults": len(self.faults)})
+
+
+def _completion(model: str, prompt: str) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-stub",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": model,
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": f"echo: {prompt}"}, "finish_reason": "stop"}
+        ],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+    }
+
+
+async def _serve(stub: ModelStub) -> None:
+    async with stub:
+        print(stub.url, flush=True)
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A stub model server with the OpenAI API.")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds; the mean with --jitter")
+    parser.add_argument("--jitter", type=float, default=0.0, help="share of the latency, uniform either way")
+    parser.add_argument("--fault", type=Fault.parse, action="append", default=[], help=Fault.parse.__doc__)
+    arguments = parser.parse_args()
+    mean, jitter = arguments.latency, arguments.jitter
+    latency: Latency = (lambda: mean * (1 + jitter * (2 * random.random() - 1))) if jitter else mean
+    stub = ModelStub(
+        latency=latency, port=arguments.port, host=arguments.host, faults=arguments.fault, keep_requests=False
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(stub))
+
+
+if __name__ == "__main__":
+    main()
