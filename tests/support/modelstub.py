@@ -12,8 +12,9 @@ import contextlib
 import json
 import random
 import ssl
+import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -153,6 +154,7 @@ class ModelStub:
     faults: list[Fault] = field(default_factory=list)
     keep_requests: bool = True
     _runner: web.AppRunner | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
     _gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -171,12 +173,17 @@ class ModelStub:
 
     def hold(self) -> None:
         """From now on calls wait, whatever the latency, until ``let_go``."""
-        self._gate.clear()
+        self._on_loop(self._gate.clear)
 
     def let_go(self) -> None:
-        self._gate.set()
+        self._on_loop(self._gate.set)
+
+    def _on_loop(self, change: Callable[[], None]) -> None:
+        if self._loop is not None:  # the test may be on another thread, see ``running``
+            self._loop.call_soon_threadsafe(change)
 
     async def start(self) -> Self:
+        self._loop = asyncio.get_running_loop()
         self._gate.set()
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/v1/chat/completions", self._chat)
@@ -293,6 +300,23 @@ def _completion(model: str, prompt: str) -> dict[str, Any]:
         ],
         "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
     }
+
+
+@contextlib.contextmanager
+def running(**options: Any) -> Iterator[ModelStub]:
+    """A started stub on a thread and loop of its own, for tests that have no loop or that stop theirs."""
+    stub = ModelStub(**options)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="modelstub", daemon=True)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(stub.start(), loop).result(10)
+        yield stub
+        asyncio.run_coroutine_threadsafe(stub.stop(), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
 
 
 async def _serve(stub: ModelStub) -> None:

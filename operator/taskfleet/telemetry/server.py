@@ -1,0 +1,44 @@
+"""``/healthz``, ``/readyz`` and ``/metrics`` on one port: the same for every process of Taskfleet.
+
+``/healthz`` answers as long as the event loop turns, ``/readyz`` tells in words why a process cannot work.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+
+@asynccontextmanager
+async def status_server(
+    *, registry: CollectorRegistry, ready: Callable[[], str], port: int, host: str = "0.0.0.0"
+) -> AsyncIterator[int]:
+    """Serve until the block ends; gives the bound port (``port`` 0 takes any free one).
+
+    ``ready()`` is "" when the process can work, else the reason why not, which ``/readyz`` answers with status 503.
+    Raises OSError when the port is taken.
+    """
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        reason = ready()
+        return web.Response(text=f"{reason or 'ok'}\n", status=503 if reason else 200)
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
