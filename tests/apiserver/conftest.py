@@ -1,0 +1,65 @@
+"""Fixtures over a real API server. Without ``KUBEBUILDER_ASSETS`` these tests are skipped, and the report says so."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.apiserver import ApiServer, Servers, assets, shared
+
+ROOT = Path(__file__).parents[2]
+NO_ASSETS = (
+    "NO REAL API SERVER: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver "
+    "(and kube-controller-manager for garbage collection) to run these tests"
+)
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Path:
+    """The folder of server binaries."""
+    folder = assets()
+    if folder is None:
+        pytest.skip(NO_ASSETS)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def apiserver(
+    binaries: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[ApiServer]:
+    """One real API server for the whole run, shared by all xdist workers. Use ``namespace`` to be alone in it."""
+    base = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        base = base.parent
+    with shared(base / "apiserver", binaries) as server:
+        yield server
+
+
+@pytest.fixture
+def own_servers(binaries: Path, tmp_path: Path) -> Iterator[Servers]:
+    """Processes of an API server of this test's own, for those that stop or restart it. Not started yet."""
+    servers = Servers(tmp_path / "apiserver", binaries)
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture(scope="session")
+def crds(apiserver: ApiServer) -> ApiServer:
+    """The server with our custom resources installed and served."""
+    return install_crds(apiserver)
+
+
+@pytest.fixture
+def namespace(apiserver: ApiServer) -> Iterator[str]:
+    """A namespace of this test's own, gone afterwards."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    apiserver.kubectl("create", "namespace", name, check=True)
+    yield name
+    apiserver.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def install_crds(server: ApiServer) -> ApiServer:
+    """Apply ``crds/*.yaml`` and wait until they are served."""
+    server.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"), check=True)
+    server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s", check=True)
+    return server
