@@ -1,0 +1,30 @@
+"""What the exit codes of every command mean. A test holds this table to the error tree of ``core/errors.py``."""
+
+OK = 0
+TASKS_FAILED = 1
+BAD_INPUT = 2
+NOT_FINISHED = 3
+BUG = 70
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+MEANINGS: dict[int, str] = {
+    OK: "done",
+    TASKS_FAILED: "it ran, and some tasks failed",
+    BAD_INPUT: "bad input: arguments, a manifest or a task line",
+    NOT_FINISHED: "some of the tasks asked for are not finished yet",
+    4: "no such queue, task or batch",
+    5: "the queue is full: try again later",
+    6: "the queue is being deleted and takes no new tasks",
+    10: "the store cannot serve us, for instance because of its disk",
+    11: "the store cannot be reached",
+    12: "the store refuses the password or user",
+    13: "the store is out of memory",
+    14: "the store's server is too old",
+    15: "the store's data is of another version of Taskfleet",
+    16: "another `taskfleet up` uses this data folder",
+    17: "no `taskfleet up` runs on this data folder",
+    BUG: "an error in Taskfleet itself",
+    INTERRUPTED: "interrupted (Ctrl-C)",
+    BROKEN_PIPE: "the reader of the output went away",
+}

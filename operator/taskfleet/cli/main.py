@@ -1,0 +1,148 @@
+"""The ``taskfleet`` command: one file per subcommand, loaded only when it is used.
+
+Errors are handled here, once, for all of them: a sentence on stderr (an object with ``-o json``) and an exit code.
+"""
+
+import asyncio
+import importlib
+import importlib.metadata
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from taskfleet.cli import exits
+from taskfleet.core.errors import TaskfleetError
+
+
+@dataclass(frozen=True, slots=True)
+class _Subcommand:
+    """A function ``name`` in ``taskfleet.cli.name``. ``extra``: the part of the package that its imports need."""
+
+    summary: str
+    extra: str = ""
+
+
+SUBCOMMANDS = {
+    "up": _Subcommand("Run the queues and worker pools of manifests on this machine.", extra="local"),
+    "submit": _Subcommand("Put one task, or a file of tasks, into a queue."),
+    "status": _Subcommand("Show where a task or a batch is."),
+    "result": _Subcommand("Print or save the results of tasks or of a batch."),
+    "cancel": _Subcommand("Cancel tasks or a whole batch."),
+    "stats": _Subcommand("Show a queue in numbers."),
+    "validate": _Subcommand("Check manifests without a cluster."),
+    "worker": _Subcommand("Run one worker (what the worker pods run).", extra="worker"),
+    "controller": _Subcommand("Run the Kubernetes controller.", extra="controller"),
+}
+
+
+class _LazyGroup(click.Group):
+    """Lists all subcommands without importing any, so that ``taskfleet --help`` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in SUBCOMMANDS:
+            return None
+        return _load(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.summary) for name, command in SUBCOMMANDS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Examples"):
+            formatter.write_dl(
+                [
+                    ("taskfleet up -f manifests/", "run what the manifests say, here"),
+                    ("taskfleet submit demo 'Say hello' --wait", "one task, and its answer"),
+                    ("taskfleet submit demo -f tasks.jsonl", "many tasks as one batch"),
+                    ("taskfleet result --batch ID --out results.jsonl", "their results, in input order"),
+                ]
+            )
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in exits.MEANINGS.items()])
+        with formatter.section("Environment"):
+            formatter.write_dl(
+                [
+                    ("TASKFLEET_STORE_URL", "a store elsewhere, such as valkeys://user:password@host:6379/0"),
+                    ("NO_COLOR", "no colours, whatever its value"),
+                ]
+            )
+
+
+def _load(name: str) -> click.Command:
+    try:
+        command: Any = getattr(importlib.import_module(f"taskfleet.cli.{name}"), name)
+    except ModuleNotFoundError as error:
+        extra = SUBCOMMANDS[name].extra
+        if not extra or (error.name or "").startswith("taskfleet"):
+            raise
+        raise click.ClickException(
+            f"taskfleet {name} needs: pip install 'taskfleet[{extra}]' ({error.name} is not installed)"
+        ) from error
+    assert isinstance(command, click.Command)
+    return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(importlib.metadata.version("taskfleet"), prog_name="taskfleet")
+def taskfleet() -> None:
+    """Run LLM tasks through a durable queue and worker pools, on this machine or on Kubernetes.
+
+    Every command takes -o json for scripts. `taskfleet COMMAND --help` says more.
+    """
+
+
+def main() -> None:
+    """Entry point of the ``taskfleet`` script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Whatever goes wrong is printed as one sentence."""
+    as_json = _wants_json(arguments)
+    try:
+        code = taskfleet.main(list(arguments), prog_name="taskfleet", standalone_mode=False)
+        sys.stdout.flush()
+    except TaskfleetError as error:
+        return _complain(as_json, error.code, str(error), error.exit_code)
+    except click.UsageError as error:
+        return _complain(as_json, "usage", _with_hint(error), exits.BAD_INPUT)
+    except click.ClickException as error:
+        return _complain(as_json, "usage", error.format_message(), exits.BAD_INPUT)
+    except (click.Abort, KeyboardInterrupt, asyncio.CancelledError):
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # Python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.BROKEN_PIPE
+    except Exception:  # a bug: here the traceback is what helps
+        traceback.print_exc()
+        return exits.BUG
+    return code if isinstance(code, int) else exits.OK
+
+
+def _with_hint(error: click.UsageError) -> str:
+    where = error.ctx.command_path if error.ctx is not None else "taskfleet"
+    return f"{error.format_message()} (see {where} --help)"
+
+
+def _complain(as_json: bool, code: str, message: str, exit_code: int) -> int:
+    if as_json:
+        click.echo(json.dumps({"error": {"code": code, "message": message}}, ensure_ascii=False), err=True)
+    else:
+        click.echo(f"taskfleet: {message}", err=True)
+    return exit_code
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether ``-o json`` is there, for errors that come before the options are parsed."""
+    joined = " ".join(arguments)
+    return any(form in f" {joined} " for form in (" -o json ", " -ojson ", " --output json ", " --output=json "))

@@ -1,0 +1,86 @@
+"""``taskfleet stats``: a queue in numbers."""
+
+import asyncio
+import dataclasses
+from pathlib import Path
+
+import click
+
+from taskfleet.cli.options import output_option, target_options
+from taskfleet.cli.output import Output
+from taskfleet.cli.target import find_target, open_store
+from taskfleet.core.errors import NotFound
+from taskfleet.core.quantities import format_duration
+from taskfleet.core.settlement import QueueStats, WorkerReport
+from taskfleet.core.task import QueueKey
+
+EPILOG = """
+\b
+Examples:
+  taskfleet stats demo
+  taskfleet stats demo -o json | jq .pending
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("queue")
+@target_options
+@output_option
+def stats(queue: str, data: Path | None, namespace: str | None, output: Output) -> int:
+    """Show QUEUE in numbers: its tasks by state, priority and model, its totals and its workers."""
+    target = find_target(data, namespace)
+    key = target.queue(queue)
+
+    async def ask() -> tuple[QueueStats | None, list[WorkerReport]]:
+        async with open_store(target) as store:
+            return await store.stats(key), await store.workers(key)
+
+    numbers, workers = asyncio.run(ask())
+    if numbers is None:
+        raise NotFound(f"there is no queue {key}")
+    if output.as_json:
+        output.json_line(_fields(key, numbers, workers))
+    else:
+        output.table(f"queue {key}", ("what", "number"), _rows(numbers))
+        if workers:
+            output.table("workers", ("worker", "pool", "endpoint", "running", "slots", "a task"), _workers(workers))
+    return 0
+
+
+def _oldest_seconds(numbers: QueueStats) -> float | None:
+    return None if numbers.oldest_pending_at is None else max(0.0, numbers.now - numbers.oldest_pending_at)
+
+
+def _fields(key: QueueKey, numbers: QueueStats, workers: list[WorkerReport]) -> dict[str, object]:
+    return (
+        {"queue": str(key)}
+        | dataclasses.asdict(numbers)
+        | {"oldest_pending_seconds": _oldest_seconds(numbers)}
+        | {"workers": [dataclasses.asdict(worker) for worker in workers]}
+    )
+
+
+def _rows(numbers: QueueStats) -> list[tuple[str, object]]:
+    oldest = _oldest_seconds(numbers)
+    states = ("pending", "scheduled", "running", "completed", "failed", "cancelled", "expired")
+    return [
+        *((state, getattr(numbers, state)) for state in states),
+        ("oldest pending", "-" if oldest is None else format_duration(oldest)),
+        *((f"pending, priority {name}", count) for name, count in numbers.depth.items()),
+        *((f"backlog, model {name}", count) for name, count in numbers.backlog.items()),
+        *((f"total {name}", count) for name, count in sorted(numbers.counters.items())),
+    ]
+
+
+def _workers(workers: list[WorkerReport]) -> list[tuple[object, ...]]:
+    return [
+        (
+            worker.worker,
+            worker.pool,
+            worker.endpoint,
+            worker.inflight,
+            worker.slots,
+            "-" if worker.seconds_per_task is None else format_duration(worker.seconds_per_task),
+        )
+        for worker in workers
+    ]

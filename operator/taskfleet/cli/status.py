@@ -1,0 +1,98 @@
+"""``taskfleet status``: where one task or one batch is."""
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from taskfleet.cli.lookup import find_batch, find_tasks
+from taskfleet.cli.options import batch_option, one_of, output_option, queue_option, target_options
+from taskfleet.cli.output import Output
+from taskfleet.cli.resultfile import tasks
+from taskfleet.cli.target import Target, find_target, open_store
+from taskfleet.core.quantities import format_duration
+from taskfleet.core.settlement import BatchCounts
+from taskfleet.core.task import QueueKey, TaskView
+
+EPILOG = """
+\b
+Examples:
+  taskfleet status t-1
+  taskfleet status --batch 6a41b2c0-91fe -o json
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("task_id", metavar="[ID]", required=False)
+@batch_option("Show this batch in place of one task.")
+@queue_option
+@target_options
+@output_option
+def status(
+    task_id: str | None,
+    batch: str | None,
+    queue: str | None,
+    data: Path | None,
+    namespace: str | None,
+    output: Output,
+) -> int:
+    """Show where the task ID, or a batch, is. Exit code 0 whatever its state; `result` tells failures."""
+    one_of((task_id,) if task_id else (), batch)
+    target = find_target(data, namespace)
+    if batch is not None:
+        return asyncio.run(_batch_status(target, queue, batch, output))
+    return asyncio.run(_task_status(target, queue, task_id or "", output))
+
+
+async def _batch_status(target: Target, queue: str | None, batch: str, output: Output) -> int:
+    async with open_store(target) as store:
+        key, counts = await find_batch(store, target, queue, batch)
+    output.result(
+        {"queue": str(key)} | dataclasses.asdict(counts) | {"open": counts.open, "done": not counts.open},
+        f"batch {counts.id} in {key}: {_sentence(counts)}",
+    )
+    return 0
+
+
+def _sentence(counts: BatchCounts) -> str:
+    states = ("completed", "failed", "cancelled", "expired")
+    parts = [f"{getattr(counts, state)} {state}" for state in states if getattr(counts, state)]
+    if counts.open:
+        parts.append(f"{counts.open} waiting or running")
+    return f"{tasks(counts.total)}: {', '.join(parts)}"
+
+
+async def _task_status(target: Target, queue: str | None, task_id: str, output: Output) -> int:
+    async with open_store(target) as store:
+        key, view = (await find_tasks(store, target, queue, [task_id]))[task_id]
+    output.result(task_fields(key, view), *_task_lines(key, view))
+    return 0
+
+
+def task_fields(key: QueueKey, view: TaskView) -> dict[str, Any]:
+    """A task as JSON types, without its output."""
+    fields = dataclasses.asdict(view) | {
+        "queue": str(key),
+        "state": view.state.value,
+        "priority": view.priority.label,
+    }
+    del fields["output"]
+    return fields
+
+
+def _task_lines(key: QueueKey, view: TaskView) -> list[str]:
+    lines = [f"task {view.id} in {key}: {view.state.value}"]
+    facts = [
+        ("model", view.model),
+        ("priority", view.priority.label),
+        ("attempts", view.attempts),
+        ("batch", view.batch),
+        ("endpoint", view.endpoint),
+        ("worker", view.worker),
+        ("waited", None if view.queue_seconds is None else format_duration(view.queue_seconds)),
+        ("ran", None if view.run_seconds is None else format_duration(view.run_seconds)),
+        ("error", None if view.error is None else f"{view.error.code}: {view.error.message}"),
+    ]
+    return lines + [f"  {name:9} {value}" for name, value in facts if value is not None]

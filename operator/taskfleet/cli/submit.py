@@ -1,0 +1,173 @@
+"""``taskfleet submit``: one prompt or a file of tasks into a queue, all of them or none."""
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from taskfleet.api.taskqueue import TaskQueueSpec
+from taskfleet.api.tasklines import read_task_lines, result_line, task_from_prompt
+from taskfleet.cli import exits
+from taskfleet.cli.options import output_option, target_options
+from taskfleet.cli.output import Output
+from taskfleet.cli.resultfile import Tally, check_out, summary_numbers, tasks, whole_file, write_results
+from taskfleet.cli.source import open_source
+from taskfleet.cli.target import Target, find_target, open_store
+from taskfleet.cli.waiting import wait_for_batch
+from taskfleet.core.errors import InputError, NotFound
+from taskfleet.core.models import resolve_model
+from taskfleet.core.task import Priority, QueueKey
+from taskfleet.store.client import Store
+
+EPILOG = """
+\b
+A file has one JSON object on each line:
+  {"prompt": "Say hello"}
+  {"id": "t-2", "model": "fast", "messages": [{"role": "user", "content": "Hi"}],
+   "priority": "high", "parameters": {"temperature": 0, "max_tokens": 20}, "metadata": {"row": 2}}
+The whole file is checked before anything is submitted; a bad line is named and nothing of the file is in the queue.
+
+\b
+Examples:
+  taskfleet submit demo "Translate to French: cheese" --wait
+  taskfleet submit demo -f tasks.jsonl --wait --out results.jsonl
+  generate-tasks | taskfleet submit demo -f - -o json
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the command line asks for."""
+
+    prompt: str | None
+    file: str | None
+    model: str | None
+    priority: str | None
+    task_id: str | None
+    batch: str
+    wait: bool
+    out: Path | None
+
+
+@click.command(epilog=EPILOG)
+@click.argument("queue")
+@click.argument("prompt", required=False)
+@click.option("-f", "--file", metavar="FILE", help="JSONL file of tasks, or - for stdin.")
+@click.option("--model", help="Model of the task; with -f, of the lines that name none (default: the queue's).")
+@click.option(
+    "--priority",
+    type=click.Choice([priority.label for priority in Priority]),
+    help="Priority of the task (default: normal). With -f it belongs into the lines.",
+)
+@click.option("--id", "task_id", help="Id of the task, to submit it only once (default: a new one).")
+@click.option("--batch", help="Name of the batch (default: a new one).")
+@click.option("--wait", is_flag=True, help="Wait until everything is done, and show or save the results.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="With --wait: save results as JSONL here.")
+@target_options
+@output_option
+def submit(queue: str, data: Path | None, namespace: str | None, output: Output, **options: Any) -> int:
+    """Put a task with PROMPT, or a file of tasks, into QUEUE (NAME or NAMESPACE/NAME)."""
+    options["batch"] = options["batch"] or _new_batch_id()
+    request = _Request(**options)
+    _check(request)
+    target = find_target(data, namespace)
+    again = _command_options(data, namespace)
+    return asyncio.run(_submit(request, target, target.queue(queue), output, again))
+
+
+def _check(request: _Request) -> None:
+    if (request.prompt is None) == (request.file is None):
+        raise click.UsageError("give a PROMPT or -f FILE, one of the two")
+    if request.file is not None and (request.priority or request.task_id):
+        raise click.UsageError("with -f, id and priority belong into the lines of the file")
+    if request.out is not None and not request.wait:
+        raise click.UsageError("--out needs --wait; later, use `taskfleet result --batch BATCH --out FILE`")
+    check_out(request.out)
+
+
+async def _submit(request: _Request, target: Target, queue: QueueKey, output: Output, again: str) -> int:
+    async with open_store(target) as store:
+        policy = await store.policy(queue)
+        if policy is None:
+            known = ", ".join(str(key) for key in target.queues)
+            raise NotFound(f"there is no queue {queue}" + (f"; there are: {known}" if known else ""))
+        spec = TaskQueueSpec.model_validate(policy.spec)
+        count = await _enqueue(request, store, queue, spec)
+        submitted = {"queue": str(queue), "batch": request.batch, "tasks": count}
+        look = f"taskfleet status --batch {request.batch}{again}"
+        fetch = f"taskfleet result --batch {request.batch}{again}"
+        if not request.wait:
+            output.result(
+                submitted, f"submitted {tasks(count)} to {queue} as batch {request.batch}", f"  {look}", f"  {fetch}"
+            )
+            return exits.OK
+        output.remark(f"submitted {tasks(count)} to {queue} as batch {request.batch}")
+        try:
+            await wait_for_batch(store, queue, request.batch, output)
+        except asyncio.CancelledError:
+            output.remark(f"\nno longer waiting; the tasks go on. Look again with: {look}")
+            raise
+        return await _show_results(request, store, queue, submitted, output)
+
+
+async def _enqueue(request: _Request, store: Store, queue: QueueKey, spec: TaskQueueSpec) -> int:
+    if request.prompt is not None:
+        task = task_from_prompt(
+            request.prompt,
+            spec=spec,
+            model=request.model,
+            priority=request.priority or Priority.NORMAL.label,
+            task_id=request.task_id,
+        )
+        return await store.submit(queue, [task], batch=request.batch)
+    if request.model is not None:
+        spec = spec.model_copy(update={"default_model": resolve_model(request.model, spec.offered, spec.default_lane)})
+    with open_source(request.file or "-", spec) as source:
+        count = sum(1 for _ in read_task_lines(source.lines(), spec=spec))
+        if not count:
+            raise InputError(f"-f {request.file}: there are no tasks in it")
+        return await store.submit(queue, read_task_lines(source.lines(), spec=spec), batch=request.batch)
+
+
+async def _show_results(
+    request: _Request, store: Store, queue: QueueKey, submitted: dict[str, Any], output: Output
+) -> int:
+    views = store.batch_tasks(queue, request.batch)
+    if request.out is not None:
+        with whole_file(request.out) as file:
+            tally = await write_results(views, file)
+    else:
+        tally = Tally()
+        async for view in views:
+            tally.add(view)
+            if request.prompt is not None:
+                submitted["result"] = result_line(view)
+    for cause in tally.causes():
+        output.remark(f"  {cause}")
+    output.result(submitted | summary_numbers(tally, request.out), *_closing_lines(request, submitted, tally))
+    return tally.exit_code
+
+
+def _closing_lines(request: _Request, submitted: dict[str, Any], tally: Tally) -> list[str]:
+    if request.out is not None:
+        return [f"{tally.summary()}; results in {request.out}"]
+    if request.prompt is not None and not tally.unsuccessful:
+        answer = submitted["result"]["output"]
+        return [answer if isinstance(answer, str) else orjson.dumps(answer).decode()]
+    return [tally.summary()]
+
+
+def _new_batch_id() -> str:
+    """Sorts by time and can be typed: seconds in hex and three random characters."""
+    return f"{int(time.time()):08x}-{secrets.token_hex(2)}"
+
+
+def _command_options(data: Path | None, namespace: str | None) -> str:
+    """The options by which a later command finds the same store."""
+    data_option = f" --data {data}" if data is not None else ""
+    return data_option + (f" --namespace {namespace}" if namespace is not None else "")

@@ -1,0 +1,68 @@
+"""Which store a command talks to: that of a running ``taskfleet up``, or one elsewhere by its URL."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from taskfleet.cli.options import DEFAULT_DATA_FOLDER
+from taskfleet.core.errors import NotFound
+from taskfleet.core.task import QueueKey
+from taskfleet.local.datadir import read_up_file
+from taskfleet.store.client import Store
+
+STORE_URL_VARIABLE = "TASKFLEET_STORE_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A store, the namespace of unqualified queue names, and the queues known to be there."""
+
+    store_url: str
+    namespace: str
+    queues: tuple[QueueKey, ...] = ()
+
+    def queue(self, text: str) -> QueueKey:
+        """The queue meant by ``name`` or ``namespace/name``."""
+        try:
+            return QueueKey.parse(text) if "/" in text else QueueKey(self.namespace, text)
+        except ValueError as error:
+            raise click.UsageError(f"QUEUE: {error}") from error
+
+    def queues_to_search(self, queue: str | None) -> tuple[QueueKey, ...]:
+        """Where to look for a task: in ``queue``, else in every queue of the running ``up``."""
+        if queue is not None:
+            return (self.queue(queue),)
+        if not self.queues:
+            raise click.UsageError(f"with {STORE_URL_VARIABLE}, say which queue: --queue NAME")
+        return self.queues
+
+    def not_found(self, what: str, queue: str | None) -> NotFound:
+        """The error for a task or batch that is in none of the queues searched."""
+        searched = ", ".join(str(key) for key in self.queues_to_search(queue))
+        return NotFound(f"there is no {what} in {searched}; finished ones are kept for the queue's retention time")
+
+
+def find_target(data: Path | None, namespace: str | None) -> Target:
+    """An explicit data folder wins, then ``TASKFLEET_STORE_URL``, then the default folder.
+
+    Raises NotRunning when it comes to a folder and no ``up`` runs there.
+    """
+    url = os.environ.get(STORE_URL_VARIABLE, "")
+    if data is None and url:
+        return Target(url, namespace or "default")
+    running = read_up_file(data or DEFAULT_DATA_FOLDER)
+    return Target(running.store_url, namespace or running.namespace, running.queues)
+
+
+@asynccontextmanager
+async def open_store(target: Target) -> AsyncIterator[Store]:
+    """The target's store, connected; closed at the end."""
+    store = await Store.connect(target.store_url)
+    try:
+        yield store
+    finally:
+        await store.close()

@@ -1,0 +1,103 @@
+"""Follow a batch until it is done: a bar with rate and time left on a terminal, a line now and then elsewhere."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from taskfleet.cli.output import Output
+from taskfleet.core.errors import NotFound, StoreUnreachable
+from taskfleet.core.quantities import format_duration
+from taskfleet.core.settlement import BatchCounts
+from taskfleet.core.task import QueueKey
+from taskfleet.store.client import Store
+
+LOOK_EVERY_SECONDS = 0.2
+PLAIN_LINE_EVERY_SECONDS = 5.0
+RATE_SPEED = 30.0  # seconds over which rich averages the rate
+
+Show = Callable[[BatchCounts], None]
+
+
+async def wait_for_batch(store: Store, queue: QueueKey, batch: str, output: Output) -> BatchCounts:
+    """The counts of the batch once nothing of it is open. A store that is away for a while is waited for."""
+    with _progress(output) as show:
+        while True:
+            try:
+                counts = await store.batch(queue, batch)
+            except StoreUnreachable as error:
+                output.remark(f"taskfleet: {error}; waiting for it")
+                await asyncio.sleep(PLAIN_LINE_EVERY_SECONDS)
+                continue
+            if counts is None:
+                raise NotFound(f"there is no batch {batch!r} in {queue} any more")
+            show(counts)
+            if not counts.open:
+                return counts
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+
+@contextmanager
+def _progress(output: Output) -> Iterator[Show]:
+    if output.as_json:
+        yield lambda _counts: None
+    elif sys.stderr.isatty():
+        with _bar() as show:
+            yield show
+    else:
+        yield _plain_lines()
+
+
+@contextmanager
+def _bar() -> Iterator[Show]:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("after"),
+        TimeElapsedColumn(),
+    )
+    started = time.monotonic()
+    with Progress(*columns, console=Output.console(stderr=True), speed_estimate_period=RATE_SPEED) as progress:
+        bar = progress.add_task("tasks", total=None, rate="")
+
+        def show(counts: BatchCounts) -> None:
+            done = counts.total - counts.open
+            failed = f" [red]{counts.failed} failed[/red]" if counts.failed else ""
+            rate = f"{done / max(time.monotonic() - started, 0.001):.1f}/s{failed}"
+            progress.update(bar, total=counts.total, completed=done, rate=rate)
+
+        yield show
+
+
+def _plain_lines() -> Show:
+    started = time.monotonic()
+    next_line = started + PLAIN_LINE_EVERY_SECONDS
+
+    def show(counts: BatchCounts) -> None:
+        nonlocal next_line
+        now = time.monotonic()
+        if now < next_line:
+            return
+        next_line = now + PLAIN_LINE_EVERY_SECONDS
+        done = counts.total - counts.open
+        rate = done / (now - started)
+        left = f", {format_duration(counts.open / rate)} left" if rate else ""
+        click.echo(f"{done} of {counts.total} tasks done, {counts.failed} failed, {rate:.1f}/s{left}", err=True)
+
+    return show
