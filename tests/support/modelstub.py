@@ -153,6 +153,7 @@ class ModelStub:
     hung_up: int = 0  # clients that closed the connection before their answer
     faults: list[Fault] = field(default_factory=list)
     keep_requests: bool = True
+    unhealthy: bool = False  # /v1/models and /health answer 503
     _runner: web.AppRunner | None = None
     _loop: asyncio.AbstractEventLoop | None = None
     _gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -217,7 +218,8 @@ class ModelStub:
         prompt = content if isinstance(content, str) else json.dumps(content)
         self.calls[prompt] += 1
         if self.keep_requests:
-            self.requests.append({"headers": dict(request.headers), "body": body})
+            port = request.transport.get_extra_info("peername")[1] if request.transport else 0
+            self.requests.append({"headers": dict(request.headers), "body": body, "port": port})
         if self.api_key is not None and request.headers.get("Authorization") != f"Bearer {self.api_key}":
             return await self._fail(request, Fault("401"))
         self.inflight += 1
@@ -267,10 +269,11 @@ class ModelStub:
         return web.Response(status=status, text=text, content_type=content_type, headers=headers)
 
     async def _models(self, _request: web.Request) -> web.Response:
-        return web.json_response({"object": "list", "data": [{"id": "stub", "object": "model", "owned_by": "tests"}]})
+        models = {"object": "list", "data": [{"id": "stub", "object": "model", "owned_by": "tests"}]}
+        return web.json_response(models, status=503 if self.unhealthy else 200)
 
     async def _health(self, _request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
+        return web.json_response({"status": "ok"}, status=503 if self.unhealthy else 200)
 
     async def _show_calls(self, _request: web.Request) -> web.Response:
         return web.json_response(

@@ -1,0 +1,28 @@
+"""What a provider is asked and what it promises: one request in, one typed outcome out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from taskfleet.core.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One model call. ``model`` is the server's own name for it, ``timeout`` is in seconds for the whole call.
+
+    ``parameters`` (temperature, max_tokens, ...) go to the server as they are.
+    """
+
+    model: str
+    messages: Sequence[Mapping[str, Any]]
+    timeout: float
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Provider(Protocol):
+    """A model server. Every failure is an Outcome; only cancellation is raised, and it closes the connection."""
+
+    async def complete(self, call: Call) -> Outcome: ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,123 @@
+"""The worker's HTTP client: the only module that knows aiohttp's client (see docs/adr/0003-http-client.md).
+
+It turns every way in which a connection can fail into ``NoAnswer`` with a code and a sentence. Answers of any status
+are returned as they are.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+
+CONNECT_SECONDS = 10.0
+MAX_ANSWER_BYTES = 64 * 2**20
+# Below the 5 s after which uvicorn and llama.cpp close an idle connection: a call must not meet that moment.
+KEEPALIVE_SECONDS = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class NoAnswer(Exception):
+    """No whole answer came. ``code`` is for machines; ``timed_out``: the server took the call but not the time."""
+
+    def __init__(self, code: str, message: str, *, timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.timed_out = timed_out
+
+
+class HttpClient:
+    """One server's pooled, kept-alive connections: as many as there are calls, which the worker's slots bound."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        connect_timeout: float = CONNECT_SECONDS,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._key = (api_key or "").encode()
+        self._connect_timeout = connect_timeout
+        self._max_answer_bytes = max_answer_bytes
+        # Compressed, an answer's size would not be known from its length, and on a local network it costs more time.
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+        if api_key:
+            headers["Authorization"] = f"Bearer {api_key}"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def post(self, path: str, body: bytes, timeout: float) -> Answer:  # noqa: ASYNC109  aiohttp's own is cheaper
+        """POST JSON, within ``timeout`` seconds in all. Redirects are not followed: they would carry the key away.
+
+        Raises NoAnswer.
+        """
+        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=self._connect_timeout)
+        try:
+            async with self._session.post(
+                self.url + path, data=body, timeout=limits, allow_redirects=False
+            ) as response:
+                body = await self._read(response)
+                if response.status != 200 and self._key:  # some servers repeat the key that they refuse
+                    body = body.replace(self._key, b"***")
+                return Answer(response.status, response.headers, body)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _no_answer(error, timeout) from error
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        limit = self._max_answer_bytes
+        if response.content_length is not None and "Content-Encoding" not in response.headers:
+            if response.content_length > limit:
+                raise _too_large(limit)
+            return await response.read()
+        chunks = bytearray()
+        async for chunk in response.content.iter_any():
+            chunks += chunk
+            if len(chunks) > limit:
+                raise _too_large(limit)
+        return bytes(chunks)
+
+    async def close(self) -> None:
+        await self._session.close()
+        await asyncio.sleep(0)  # lets the transports close before the loop does
+
+
+def _too_large(limit: int) -> NoAnswer:
+    return NoAnswer("answer_too_large", f"the answer is larger than {limit // 2**20} MiB")
+
+
+def _no_answer(error: Exception, seconds: float) -> NoAnswer:
+    # Most specific first: aiohttp's classes inherit from one another and from OSError and TimeoutError.
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return NoAnswer("connect_timeout", "no connection in time")
+        case TimeoutError():
+            return NoAnswer("timeout", f"no answer within {seconds:g} s", timed_out=True)
+        case aiohttp.ClientConnectorDNSError():
+            return NoAnswer("dns_failure", f"the host name {error.host!r} was not found")
+        case aiohttp.ClientConnectorCertificateError():
+            return NoAnswer("tls_failure", f"the server's certificate is not trusted: {error.certificate_error}")
+        case aiohttp.ClientSSLError():
+            return NoAnswer("tls_failure", f"TLS failed: {error.os_error}")
+        case aiohttp.ClientConnectorError():
+            refused = isinstance(error.os_error, ConnectionRefusedError)
+            words = "refused the connection" if refused else f"cannot be reached: {error.os_error.strerror}"
+            return NoAnswer("connection_refused" if refused else "unreachable", f"{error.host}:{error.port} {words}")
+        case aiohttp.ClientPayloadError():
+            return NoAnswer("answer_cut", "the connection was cut inside the answer")
+        case aiohttp.ServerDisconnectedError() | OSError():
+            return NoAnswer("connection_reset", "the connection was cut before an answer")
+        case _:
+            return NoAnswer("not_http", f"no usable HTTP answer ({type(error).__name__})")
