@@ -64,7 +64,7 @@ class Surface(Protocol):
         ...
 
     async def ensure_finalizer(self, queue: TaskQueue) -> None:
-        """Put ``core.names.FINALIZER`` on the queue. Only called when it is missing and the queue is not being deleted."""
+        """Put ``core.names.FINALIZER`` on the queue. Only called when it is missing and nobody deletes the queue."""
         ...
 
     async def release(self, queue: TaskQueue) -> None:

@@ -10,9 +10,9 @@ ASSUMED_SECONDS_PER_TASK = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ScalingTarget:
-    """What a pool aims at: ``drain_seconds`` to finish what waits, or ``backlog_per_worker`` tasks each."""
+    """What a pool aims at: ``backlog_per_worker`` tasks for each worker when set, else all done in ``drain_seconds``."""
 
-    drain_seconds: float | None = 60.0
+    drain_seconds: float = 60.0
     backlog_per_worker: int | None = None
 
 
@@ -58,7 +58,7 @@ def needed_workers(
         wanted = math.ceil(load / target.backlog_per_worker)
     else:
         seconds = seconds_per_task if seconds_per_task is not None else ASSUMED_SECONDS_PER_TASK
-        wanted = math.ceil(load * seconds / concurrency / (target.drain_seconds or 60.0))
+        wanted = math.ceil(load * seconds / concurrency / target.drain_seconds)
     return max(1, occupied, min(wanted, usable))
 
 
@@ -72,24 +72,26 @@ class Stabilised:
 
 
 def stabilise(*, current: int, wanted: int, patience: Patience, memory: ScaleMemory, now: float) -> Stabilised:
-    """Grow at once; shrink only to the largest need seen during the delay, and to zero after its own delay."""
-    idle_since = None if wanted else (memory.idle_since if memory.idle_since is not None else now)
+    """Grow at once; shrink only to the largest need seen during the delay, and to zero after its own delay.
+
+    The last worker leaves when there was no load for ``scale_to_zero`` seconds, whatever happened before.
+    """
+    idle_since = None if wanted else _first(memory.idle_since, now)
     if wanted >= current:
         return Stabilised(wanted, ScaleMemory(idle_since=idle_since), None)
-
-    lower_since = memory.lower_since if memory.lower_since is not None else now
-    lower_peak = max(memory.lower_peak, wanted)
-    kept = ScaleMemory(lower_since, lower_peak, idle_since)
     zero_due = None if idle_since is None else idle_since + patience.scale_to_zero
     if zero_due is not None and now >= zero_due:
         return Stabilised(0, ScaleMemory(idle_since=idle_since), None)
 
-    down_due = lower_since + patience.scale_down
-    floor = max(lower_peak, 1)
-    if now >= down_due and floor < current:
-        return Stabilised(floor, ScaleMemory(now, wanted, idle_since), zero_due)
-    pending = [due for due in (down_due if floor < current else None, zero_due) if due is not None]
-    if now >= down_due:  # the peak of this window holds us here; start a new one
-        kept = ScaleMemory(now, wanted, idle_since)
-        pending = [due for due in (now + patience.scale_down if wanted < current else None, zero_due) if due]
-    return Stabilised(current, kept, min(pending, default=None))
+    lower_since, peak = _first(memory.lower_since, now), max(memory.lower_peak, wanted)
+    workers = current
+    if now >= lower_since + patience.scale_down:
+        workers = min(current, max(peak, 1))
+        lower_since, peak = now, wanted  # the next window begins: its own peak decides how far it goes down
+    shrink_due = lower_since + patience.scale_down if max(wanted, 1) < workers else None
+    pending = [due for due in (shrink_due, zero_due) if due is not None]
+    return Stabilised(workers, ScaleMemory(lower_since, peak, idle_since), min(pending, default=None))
+
+
+def _first(earlier: float | None, now: float) -> float:
+    return now if earlier is None else earlier

@@ -1,0 +1,21 @@
+"""From a TaskQueue's spec to what the store enforces."""
+
+from taskfleet.api.taskqueue import TaskQueueSpec
+from taskfleet.core.pool import StopPolicy
+from taskfleet.core.settlement import QueuePolicy
+
+
+def queue_policy(spec: TaskQueueSpec, *, closed: bool = False) -> QueuePolicy:
+    """The policy to publish. ``closed`` refuses new tasks: the queue is being deleted."""
+    return QueuePolicy(
+        spec=spec.to_wire(),
+        max_pending=spec.limits.max_pending,
+        max_task_bytes=spec.limits.max_task_bytes.bytes,
+        lease_seconds=spec.lease_duration.seconds,
+        ttl_seconds=spec.task_ttl.seconds,
+        max_attempts=spec.retry.max_attempts,
+        keep_results_seconds=spec.retention.results.seconds,
+        keep_failed_seconds=spec.retention.failed.seconds,
+        stopped=spec.stop_policy is not StopPolicy.NONE,
+        closed=closed,
+    )

@@ -1,0 +1,131 @@
+"""How many workers each endpoint would have if there were no limits of the pool, no delays and no past."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from taskfleet.core.pool import EndpointObserved, EndpointPolicy, PoolPolicy, QueueObserved
+from taskfleet.core.quantities import format_duration
+from taskfleet.core.scaling import needed_workers
+
+Seen = Mapping[str, EndpointObserved]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """``workers`` wanted, ``occupied`` of them by running tasks. ``reason`` is CamelCase, ``message`` a sentence."""
+
+    workers: int
+    reason: str
+    message: str
+    occupied: int = 0
+
+
+def count(number: int, noun: str) -> str:
+    """``1 task``, ``2 tasks``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def from_load(pool: PoolPolicy, queue: QueueObserved, seen: Seen) -> dict[str, Need]:
+    """Needs that follow what waits and runs."""
+    shares = share_backlog(pool.endpoints, queue.backlog or {}, seen)
+    return {policy.name: _from_load(pool, policy, shares[policy.name], seen[policy.name]) for policy in pool.endpoints}
+
+
+def _from_load(pool: PoolPolicy, policy: EndpointPolicy, backlog: int, seen: EndpointObserved) -> Need:
+    if backlog + seen.inflight == 0:
+        return Need(0, "Idle", "no task waits or runs for its models")
+    wanted = needed_workers(
+        backlog=backlog,
+        inflight=seen.inflight,
+        concurrency=policy.concurrency,
+        seconds_per_task=seen.seconds_per_task,
+        target=pool.target,
+    )
+    occupied = min(math.ceil(seen.inflight / policy.concurrency), policy.max_workers)
+    load = f"{backlog} waiting and {seen.inflight} running tasks"
+    if seen.healthy is False:
+        # More workers cannot help a server that does not answer; those there are will notice when it does.
+        kept = min(seen.workers, policy.max_workers)
+        return Need(kept, "EndpointUnhealthy", f"{load}, but the endpoint is not healthy: {seen.trouble}", kept)
+    if wanted > policy.max_workers:
+        text = f"{load} would use {count(wanted, 'worker')}; maxWorkers of the endpoint is {policy.max_workers}"
+        return Need(policy.max_workers, "EndpointMaxWorkers", text, occupied)
+    pace = "" if seen.seconds_per_task is None else f"{format_duration(seen.seconds_per_task)} each, "
+    text = f"{load} ({pace}{policy.concurrency} at a time in a worker) need {count(wanted, 'worker')}"
+    return Need(wanted, "Backlog", text, occupied)
+
+
+def draining(pool: PoolPolicy, seen: Seen) -> dict[str, Need]:
+    """Needs under HoldAndDrain: all workers of an endpoint stay until its last running task has ended.
+
+    Which worker runs what is not for us to choose: fewer workers could cut a task off that still runs.
+    """
+    return {policy.name: _draining(policy, seen[policy.name]) for policy in pool.endpoints}
+
+
+def _draining(policy: EndpointPolicy, seen: EndpointObserved) -> Need:
+    if seen.inflight == 0:
+        return Need(0, "Drained", "the queue's stopPolicy is HoldAndDrain and nothing runs")
+    kept = min(seen.workers, policy.max_workers)
+    text = f"the queue's stopPolicy is HoldAndDrain and {count(seen.inflight, 'task')} still running"
+    return Need(kept, "Draining", text, kept)
+
+
+def fixed(pool: PoolPolicy) -> dict[str, Need]:
+    """Spread the number that someone outside wrote over the endpoints, in turn, each up to its maximum."""
+    wanted = pool.fixed_workers or 0
+    limits = [policy.max_workers for policy in pool.endpoints]
+    text = f"autoscaling.mode is External and spec.replicas is {wanted}"
+    return {
+        policy.name: Need(workers, "External", text)
+        for policy, workers in zip(pool.endpoints, level(limits, wanted), strict=True)
+    }
+
+
+def unchanged(pool: PoolPolicy, seen: Seen, reason: str, why: str) -> dict[str, Need]:
+    """Change nothing: not to see the queue, or to be told to wait, is no reason to take workers away."""
+    text = f"{why}; the workers stay as they are"
+    kept = {policy.name: min(seen[policy.name].workers, policy.max_workers) for policy in pool.endpoints}
+    return {name: Need(workers, reason, text, workers) for name, workers in kept.items()}
+
+
+def share_backlog(endpoints: tuple[EndpointPolicy, ...], backlog: Mapping[str, int], seen: Seen) -> dict[str, int]:
+    """Split each lane's waiting tasks over the endpoints that serve it, in proportion to what they can run at once.
+
+    Shares are whole workerfuls, so that one task wakes one worker and not one of every endpoint. An endpoint known
+    to be unhealthy gets a share only when no other one serves the lane.
+    """
+    serving: dict[str, list[EndpointPolicy]] = defaultdict(list)
+    for policy in endpoints:
+        for lane in policy.models:
+            serving[lane].append(policy)
+    shares = {policy.name: 0 for policy in endpoints}
+    for lane, waiting in backlog.items():
+        able = [policy for policy in serving[lane] if seen[policy.name].healthy is not False] or serving[lane]
+        total = sum(policy.concurrency * policy.max_workers for policy in able)
+        left = waiting
+        for policy in able:
+            workerfuls = -(-waiting * policy.max_workers // total)
+            share = min(left, workerfuls * policy.concurrency)
+            shares[policy.name] += share
+            left -= share
+    return shares
+
+
+def level(limits: list[int], amount: int) -> list[int]:
+    """Deal ``amount`` out one by one, in turn, each place up to its limit: the fairest split, in one pass."""
+    dealt = [0] * len(limits)
+    left = min(amount, sum(limits))
+    by_size = sorted(range(len(limits)), key=limits.__getitem__)
+    for position, index in enumerate(by_size):
+        open_places = len(by_size) - position
+        if limits[index] * open_places > left:
+            even, extra = divmod(left, open_places)
+            for rank, place in enumerate(sorted(by_size[position:])):
+                dealt[place] = even + (rank < extra)
+            break
+        dealt[index] = limits[index]
+        left -= limits[index]
+    return dealt

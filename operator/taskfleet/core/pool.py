@@ -1,0 +1,78 @@
+"""What planning knows of a pool (its policy) and what it sees of it (an observation)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from taskfleet.core.scaling import Patience, ScaleMemory, ScalingTarget
+
+
+class StopPolicy(StrEnum):
+    """``HOLD``: take nothing new, keep the workers. ``HOLD_AND_DRAIN``: finish what runs, then have no workers."""
+
+    NONE = "None"
+    HOLD = "Hold"
+    HOLD_AND_DRAIN = "HoldAndDrain"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPolicy:
+    """What planning needs to know of an endpoint. ``models`` are the lanes that it serves."""
+
+    name: str
+    models: frozenset[str]
+    concurrency: int
+    max_workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPolicy:
+    """What planning needs to know of a pool. ``fixed_workers`` is set when someone outside decides (External)."""
+
+    endpoints: tuple[EndpointPolicy, ...]
+    min_workers: int
+    max_workers: int
+    target: ScalingTarget
+    patience: Patience
+    fixed_workers: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointObserved:
+    """An endpoint as seen now. ``workers`` were asked for, ``ready`` of them can work.
+
+    ``healthy``: whether the endpoint answers its probe (None: not known yet), ``trouble``: why not, in words.
+    ``stuck``: why its workers do not come up, in words. ``seconds_per_task`` is None until one has run.
+    """
+
+    workers: int = 0
+    ready: int = 0
+    inflight: int = 0
+    healthy: bool | None = None
+    trouble: str = ""
+    stuck: str = ""
+    seconds_per_task: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueObserved:
+    """The pool's queue as seen now. ``exists`` is False when there is no such TaskQueue.
+
+    ``backlog`` is waiting tasks by lane, None when the store could not be asked: then ``unseen_reason`` (CamelCase)
+    and ``unseen`` (in words) say why.
+    """
+
+    exists: bool = True
+    stop: StopPolicy = StopPolicy.NONE
+    backlog: Mapping[str, int] | None = field(default_factory=dict)
+    unseen_reason: str = ""
+    unseen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything seen for one plan, and the memory that the plan before it left."""
+
+    queue: QueueObserved
+    endpoints: Mapping[str, EndpointObserved]
+    memory: Mapping[str, ScaleMemory] = field(default_factory=dict)

@@ -1,0 +1,117 @@
+"""The four conditions of a WorkerPool: what an outsider reads first.
+
+``Ready`` carries the headline: its reason is one word for what the pool does now or why it stands still.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from taskfleet.core.conditions import Condition, Status
+from taskfleet.core.needs import Need, Seen, count
+from taskfleet.core.pool import PoolPolicy, QueueObserved, StopPolicy
+
+_MOST_ENDPOINTS_TOLD = 3
+# What describes a pool best when its endpoints differ: limits, then work, then waiting.
+_HEADLINES = (
+    "PoolMaxWorkers",
+    "EndpointMaxWorkers",
+    "Backlog",
+    "External",
+    "QueueOnHold",
+    "Draining",
+    "ScaleDownDelayed",
+    "PoolMinWorkers",
+    "Drained",
+    "Idle",
+)
+
+
+def pool_conditions(
+    pool: PoolPolicy,
+    queue: QueueObserved,
+    seen: Seen,
+    needs: Mapping[str, Need],
+    decided: Mapping[str, Need],
+) -> tuple[Condition, ...]:
+    """``needs`` are what the endpoints would have, ``decided`` what they get."""
+    return (
+        _ready(queue, seen, decided),
+        _scaling_active(pool, queue),
+        _scaling_limited(pool, needs, decided),
+        _endpoints_healthy(seen),
+    )
+
+
+def _ready(queue: QueueObserved, seen: Seen, decided: Mapping[str, Need]) -> Condition:
+    if not queue.exists:
+        return Condition("Ready", Status.FALSE, "QueueNotFound", _queue_not_found())
+    if queue.backlog is None:
+        return Condition("Ready", Status.FALSE, queue.unseen_reason, f"cannot see the queue: {queue.unseen}")
+    sick = {name: endpoint.trouble for name, endpoint in seen.items() if endpoint.healthy is False}
+    waiting_for_sick = [name for name, need in decided.items() if need.reason == "EndpointUnhealthy"]
+    if waiting_for_sick:
+        message = _tell((name, decided[name].message) for name in waiting_for_sick)
+        return Condition("Ready", Status.FALSE, "EndpointUnhealthy", message)
+    if len(sick) == len(seen):
+        return Condition("Ready", Status.FALSE, "EndpointUnhealthy", _tell(sick.items()))
+    stuck = {name: endpoint.stuck for name, endpoint in seen.items() if endpoint.stuck and not endpoint.ready}
+    if stuck:
+        return Condition("Ready", Status.FALSE, "WorkersNotStarting", _tell(stuck.items()))
+    return _working(seen, decided)
+
+
+def _working(seen: Seen, decided: Mapping[str, Need]) -> Condition:
+    wanted = sum(need.workers for need in decided.values())
+    if wanted and not any(endpoint.ready for endpoint in seen.values()):
+        return Condition(
+            "Ready", Status.FALSE, "WorkersStarting", f"{count(wanted, 'worker')} asked for, none ready yet"
+        )
+    headline = min((need.reason for need in decided.values()), key=_HEADLINES.index, default="Idle")
+    told = ((name, need.message) for name, need in decided.items() if need.reason == headline)
+    return Condition("Ready", Status.TRUE, headline, _tell(told))
+
+
+def _scaling_active(pool: PoolPolicy, queue: QueueObserved) -> Condition:
+    kind = "ScalingActive"
+    if not queue.exists:
+        return Condition(kind, Status.FALSE, "QueueNotFound", _queue_not_found())
+    if pool.fixed_workers is not None and queue.stop is not StopPolicy.HOLD_AND_DRAIN:
+        return Condition(kind, Status.FALSE, "External", "autoscaling.mode is External: spec.replicas decides")
+    if queue.backlog is None:
+        text = f"cannot see the queue: {queue.unseen}; the workers stay as they are"
+        return Condition(kind, Status.FALSE, queue.unseen_reason, text)
+    if queue.stop is not StopPolicy.NONE:
+        return Condition(kind, Status.FALSE, "QueueOnHold", f"the queue's stopPolicy is {queue.stop.value}")
+    return Condition(kind, Status.TRUE, "FollowsQueue", "the number of workers follows the queue")
+
+
+def _scaling_limited(pool: PoolPolicy, needs: Mapping[str, Need], decided: Mapping[str, Need]) -> Condition:
+    kind = "ScalingLimited"
+    if any(need.reason == "PoolMaxWorkers" for need in decided.values()):
+        total = sum(need.workers for need in needs.values())
+        text = f"{count(total, 'worker')} could be used; maxWorkers of the pool is {pool.max_workers}"
+        return Condition(kind, Status.TRUE, "PoolMaxWorkers", text)
+    capped = [(name, need.message) for name, need in decided.items() if need.reason == "EndpointMaxWorkers"]
+    if capped:
+        return Condition(kind, Status.TRUE, "EndpointMaxWorkers", _tell(capped))
+    return Condition(kind, Status.FALSE, "WithinLimits", "no limit holds back workers that could be used")
+
+
+def _endpoints_healthy(seen: Seen) -> Condition:
+    kind = "EndpointsHealthy"
+    sick = [(name, endpoint.trouble) for name, endpoint in seen.items() if endpoint.healthy is False]
+    if sick:
+        return Condition(kind, Status.FALSE, "EndpointUnhealthy", _tell(sick))
+    if any(endpoint.healthy is None for endpoint in seen.values()):
+        return Condition(kind, Status.UNKNOWN, "NotProbedYet", "not every endpoint has been probed yet")
+    return Condition(kind, Status.TRUE, "AllHealthy", "every endpoint answers its probe")
+
+
+def _queue_not_found() -> str:
+    return "the TaskQueue of spec.queueRef does not exist in this namespace"
+
+
+def _tell(endpoints: Iterable[tuple[str, str]]) -> str:
+    """``name: words`` of a few endpoints, and how many more there are."""
+    told = [f"{name}: {words}" for name, words in endpoints]
+    more = len(told) - _MOST_ENDPOINTS_TOLD
+    return "; ".join(told[:_MOST_ENDPOINTS_TOLD]) + (f"; and {more} more" if more > 0 else "")
