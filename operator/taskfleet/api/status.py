@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from taskfleet.api.base import ApiModel
+from taskfleet.api.base import BY_NAME, BY_TYPE, UNIQUE, ApiModel, Keywords, Name
 
 MAX_STATUS_LIST = 256
 
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, max_length=64)]
-Count = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
+Time = Annotated[str, Field(max_length=64), Keywords({"format": "date-time"})]
+Count = Annotated[int, Field(ge=0), Keywords({"format": "int64"})]
 
 
 class ConditionStatus(ApiModel):
@@ -49,10 +49,10 @@ class TaskQueueStatus(ApiModel):
     expired: Count = Field(0, description="Tasks that waited longer than taskTTL, since the queue exists.")
     oldest_pending_time: Time | None = Field(None, description="When the oldest pending task was submitted.")
     depth: Depth = Field(default_factory=Depth, description="Pending tasks by priority.")
-    pools: list[str] = Field(
+    pools: Annotated[list[Name], UNIQUE] = Field(
         default_factory=list, max_length=MAX_STATUS_LIST, description="Names of the WorkerPools that serve the queue."
     )
-    conditions: list[ConditionStatus] = Field(
+    conditions: Annotated[list[ConditionStatus], BY_TYPE] = Field(
         default_factory=list,
         max_length=32,
         description="Ready, StoreReachable, Paused and Served, each with its reason.",
@@ -83,12 +83,12 @@ class WorkerPoolStatus(ApiModel):
     ready_replicas: Count = Field(0, description="Workers that are ready to take tasks.")
     desired_replicas: Count = Field(0, description="Workers that the last plan asked for.")
     selector: str = Field("", max_length=1024, description="Label selector of the worker pods, for /scale.")
-    endpoints: list[EndpointStatus] = Field(
+    endpoints: Annotated[list[EndpointStatus], BY_NAME] = Field(
         default_factory=list, max_length=MAX_STATUS_LIST, description="Each endpoint and its workers."
     )
     last_scale_time: Time | None = Field(None, description="When the number of workers was last changed.")
     last_scale_reason: str = Field("", max_length=32768, description="Why it was changed then, as a sentence.")
-    conditions: list[ConditionStatus] = Field(
+    conditions: Annotated[list[ConditionStatus], BY_TYPE] = Field(
         default_factory=list,
         max_length=32,
         description="Ready, ScalingActive, ScalingLimited and EndpointsHealthy, each with its reason.",

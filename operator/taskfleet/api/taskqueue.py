@@ -1,24 +1,42 @@
 """TaskQueue: the policy of a queue and what ``kubectl get tq`` shows of the tasks in it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from taskfleet.api.base import ApiModel, Duration, ModelName, ObjectMeta, Size
+from taskfleet.api.base import BY_NAME, UNIQUE, ApiModel, Duration, ModelName, ObjectMeta, Size
+from taskfleet.api.rules import Rule, duration_between, not_longer
 from taskfleet.core.models import OfferedModel
-from taskfleet.core.plan import StopPolicy
+from taskfleet.core.pool import StopPolicy
 from taskfleet.core.retry import RetryPolicy
 from taskfleet.core.task import QueueKey
+
+MAX_MODELS = 64
+MAX_ALIASES = 16
 
 
 class Retry(ApiModel):
     """How a failed attempt is repeated: exponential backoff with jitter."""
 
+    rules = (
+        not_longer(
+            "initialDelay",
+            "maxDelay",
+            "maxDelay must not be below initialDelay; raise maxDelay or lower initialDelay",
+        ),
+    )
+
     max_attempts: int = Field(5, ge=1, le=100, description="Attempts in all, the first one included.")
-    initial_delay: Duration = Field(Duration("1s"), description="Delay before the second attempt.")
-    max_delay: Duration = Field(Duration("60s"), description="No delay is longer than this.")
-    multiplier: float = Field(2.0, ge=1, le=10, description="Factor by which each delay exceeds the one before.")
-    jitter: float = Field(0.2, ge=0, le=1, description="Share by which a delay is moved at random, either way.")
+    initial_delay: Annotated[Duration, duration_between("1ms", "1h", "1s")] = Field(
+        Duration("1s"), description="Delay before the second attempt, a duration from 1ms to 1h."
+    )
+    max_delay: Annotated[Duration, duration_between("1ms", "24h", "60s")] = Field(
+        Duration("60s"), description="No delay is longer than this, a duration from 1ms to 24h."
+    )
+    multiplier: float = Field(
+        2.0, ge=1, le=10, description="Factor by which each delay exceeds the one before; 1 keeps them equal."
+    )
+    jitter: float = Field(0.2, ge=0, le=1, description="Share of a delay by which it is moved at random, either way.")
 
 
 class Limits(ApiModel):
@@ -27,40 +45,84 @@ class Limits(ApiModel):
     max_pending: int = Field(
         1_000_000, ge=1, le=100_000_000, description="Tasks that may wait; a submission beyond is refused whole."
     )
-    max_task_bytes: Size = Field(Size("1Mi"), description="Largest task as JSON, in bytes or with Ki or Mi.")
+    max_task_bytes: Annotated[
+        Size,
+        Rule(
+            "string(self).matches('^[1-9][0-9]{0,7}(Ki|Mi)?$')"
+            " && quantity(string(self)).compareTo(quantity('64Mi')) <= 0",
+            "must be a size of at most 64Mi: a number of bytes, or a number with Ki or Mi, such as 512Ki",
+        ),
+    ] = Field(Size("1Mi"), description="Largest task as JSON: bytes, or a number with Ki or Mi; at most 64Mi.")
 
 
 class Retention(ApiModel):
     """How long finished tasks are kept."""
 
-    results: Duration = Field(Duration("24h"), description="Completed, cancelled and expired tasks and their results.")
-    failed: Duration = Field(Duration("168h"), description="Failed tasks (dead letters) with their last error.")
+    results: Annotated[Duration, duration_between("1s", "8760h", "24h")] = Field(
+        Duration("24h"),
+        description="Completed, cancelled and expired tasks and their results are kept for this long, "
+        "a duration from 1s to 8760h (a year).",
+    )
+    failed: Annotated[Duration, duration_between("1s", "8760h", "168h")] = Field(
+        Duration("168h"),
+        description="Failed tasks (dead letters) are kept with their last error for this long, "
+        "a duration from 1s to 8760h (a year).",
+    )
 
 
 class QueueModel(ApiModel):
     """A model that tasks of this queue may ask for."""
 
     name: ModelName = Field(description="Name that tasks ask for and endpoints list.")
-    aliases: list[ModelName] = Field(default_factory=list, max_length=32, description="Other names for it.")
+    aliases: Annotated[list[ModelName], UNIQUE] = Field(
+        default_factory=list, max_length=MAX_ALIASES, description="Other names for it."
+    )
     description: str = Field("", max_length=1024, description="For people: what it is good at.")
 
 
 class TaskQueueSpec(ApiModel):
     """A durable queue of model calls and the rules for them."""
 
-    models: list[QueueModel] = Field(
-        min_length=1, max_length=256, description="Models that tasks may ask for. A task for any other is refused."
+    rules = (
+        Rule(
+            "!has(self.defaultModel) || self.models.exists(model, model.name == self.defaultModel)",
+            "defaultModel must be the name of one of models; add it to models or name one that is there",
+            ".defaultModel",
+        ),
+        Rule(
+            "self.models.all(model, !has(model.aliases) || model.aliases.all(alias,"
+            " !self.models.exists(other, other.name == alias)))",
+            "aliases must not repeat the name of a model; remove that alias",
+            ".models",
+        ),
+        Rule(
+            "self.models.all(model, !has(model.aliases) || model.aliases.all(alias,"
+            " self.models.exists_one(other, has(other.aliases) && alias in other.aliases)))",
+            "aliases must not give one alias to two models; remove it from one of them",
+            ".models",
+        ),
+    )
+
+    models: Annotated[list[QueueModel], BY_NAME] = Field(
+        min_length=1,
+        max_length=MAX_MODELS,
+        description="Models that tasks may ask for. A task for any other is refused.",
     )
     default_model: ModelName | None = Field(
-        None, description="Model of tasks that name none; the first of models when not set."
+        None, description="Model of tasks that name none, one of models; the first of them when not set."
     )
     retry: Retry = Field(default_factory=Retry, description="What happens after a failed attempt.")
-    task_timeout: Duration = Field(Duration("120s"), description="Longest time of one attempt.")
-    lease_duration: Duration = Field(
-        Duration("15s"), description="A worker silent for this long loses its tasks to others."
+    task_timeout: Annotated[Duration, duration_between("100ms", "24h", "120s")] = Field(
+        Duration("120s"), description="Longest time of one attempt, a duration from 100ms to 24h."
     )
-    task_ttl: Duration = Field(
-        Duration("24h"), alias="taskTTL", description="A task pending for longer than this expires."
+    lease_duration: Annotated[Duration, duration_between("1s", "1h", "15s")] = Field(
+        Duration("15s"),
+        description="A worker silent for this long loses its tasks to others, a duration from 1s to 1h.",
+    )
+    task_ttl: Annotated[Duration, duration_between("1s", "8760h", "24h")] = Field(
+        Duration("24h"),
+        alias="taskTTL",
+        description="A task pending for longer than this expires, a duration from 1s to 8760h (a year).",
     )
     limits: Limits = Field(default_factory=Limits, description="What the queue refuses to hold.")
     retention: Retention = Field(default_factory=Retention, description="How long finished tasks are kept.")
@@ -89,7 +151,7 @@ class TaskQueueSpec(ApiModel):
 
 
 class TaskQueue(ApiModel):
-    """One TaskQueue object, spec only; status is written as plain data (see ``status_schema``)."""
+    """One TaskQueue object. What the controller writes into ``status`` is a ``TaskQueueStatus``."""
 
     api_version: Literal["taskfleet.dev/v1alpha1"]
     kind: Literal["TaskQueue"]

@@ -1,12 +1,14 @@
 """WorkerPool: the endpoints that serve one queue, and how many workers each has."""
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from taskfleet.api.base import ApiModel, Duration, ModelName, Name, ObjectMeta
-from taskfleet.core.plan import EndpointPolicy, PoolPolicy
+from taskfleet.api.base import BY_NAME, UNIQUE, ApiModel, Duration, ModelName, Name, ObjectMeta
+from taskfleet.api.rules import DNS_LABEL, SUBDOMAIN, Rule, duration_between, not_longer
+from taskfleet.api.workertemplate import WorkerTemplate
+from taskfleet.core.pool import EndpointPolicy, PoolPolicy
 from taskfleet.core.scaling import Patience, ScalingTarget
 from taskfleet.core.task import QueueKey
 
@@ -31,102 +33,145 @@ class QueueRef(ApiModel):
 class SecretKeyRef(ApiModel):
     """One key of a Secret in the pool's namespace."""
 
-    name: str = Field(min_length=1, max_length=253, description="Name of the Secret.")
-    key: str = Field(min_length=1, max_length=253, description="Key in it.")
+    name: Annotated[str, Field(min_length=1, max_length=253), SUBDOMAIN] = Field(
+        description="Name of the Secret, not the API key itself."
+    )
+    key: str = Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[-._a-zA-Z0-9]+$",
+        description="Key in the Secret's data, such as token.",
+    )
 
 
 class Endpoint(ApiModel):
     """One model server or API. Its workers are one Deployment."""
 
-    name: Name = Field(max_length=40, description="Unique in the pool; part of the Deployment's name.")
+    rules = (
+        Rule(
+            r"self.url.matches('^https?://([^/?#]*@)?([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])"
+            r"(:[0-9]{1,5})?(/[^\\s?#]*)?([?#].*)?$')",
+            "url must be http:// or https:// with a host, such as http://vllm:8000/v1",
+            ".url",
+        ),
+        Rule(
+            "!self.url.matches('^[^/?#]*//[^/?#]*@')",
+            "url must not contain a user or password; put the key into a Secret and name it in apiKeySecretRef",
+            ".url",
+        ),
+        Rule(
+            "!self.url.matches('[?#]')",
+            "url must not have a query or fragment; give the base URL, and an API key through apiKeySecretRef",
+            ".url",
+        ),
+        Rule(
+            "!self.url.matches('/(chat/)?completions/?$')",
+            "url must be the base URL, such as http://vllm:8000/v1; remove /completions or /chat/completions",
+            ".url",
+        ),
+        Rule(
+            "!has(self.remoteNames) || self.remoteNames.all(name, name in self.models)",
+            "remoteNames must have only keys that are in models; add the name to models or remove it here",
+            ".remoteNames",
+        ),
+    )
+
+    name: Annotated[str, Field(min_length=1, max_length=40), DNS_LABEL] = Field(
+        description="Unique in the pool; part of the Deployment's name."
+    )
     provider: Provider = Field(
         Provider.OPENAI, description="Protocol: openai fits vLLM, llama.cpp, Ollama's /v1 and OpenAI."
     )
-    url: str = Field(
-        max_length=2048, pattern=r"^https?://[^\s/?#]+", description="Base URL, such as http://vllm:8000/v1."
-    )
-    models: list[ModelName] = Field(
+    url: str = Field(max_length=2048, description="Base URL, such as http://vllm:8000/v1. Never with a key in it.")
+    models: Annotated[list[ModelName], UNIQUE] = Field(
         min_length=1, max_length=64, description="The queue's model names that this endpoint serves."
     )
-    remote_names: dict[str, str] = Field(
-        default_factory=dict, description="What the server calls a model, where it differs from the queue's name."
+    remote_names: dict[str, Annotated[str, Field(min_length=1, max_length=256)]] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="What the server calls a model, by the queue's name for it, where the two differ.",
     )
     concurrency: int = Field(4, ge=1, le=1024, description="Calls at once in one worker.")
     max_workers: int = Field(10, ge=1, le=1000, description="Most workers of this endpoint.")
-    api_key_secret_ref: SecretKeyRef | None = Field(None, description="API key sent as a bearer token.")
+    api_key_secret_ref: SecretKeyRef | None = Field(
+        None, description="Where the API key is, sent as a bearer token; none when the server wants no key."
+    )
 
 
 class Autoscaling(ApiModel):
     """How many workers the pool has."""
 
+    rules = (
+        Rule(
+            "self.minWorkers <= self.maxWorkers",
+            "minWorkers must not exceed maxWorkers; lower minWorkers or raise maxWorkers",
+        ),
+        Rule(
+            "!(has(self.targetDrainTime) && has(self.targetBacklogPerWorker))",
+            "targetDrainTime and targetBacklogPerWorker must not both be set; remove one of them",
+        ),
+    )
+
     mode: AutoscalingMode = Field(
-        AutoscalingMode.OPERATOR, description="Operator: from the backlog. External: spec.replicas, through /scale."
+        AutoscalingMode.OPERATOR,
+        description="Operator: workers follow the backlog. External: as spec.replicas says, written through /scale.",
     )
     min_workers: int = Field(0, ge=0, le=1000, description="Workers kept even when nothing waits.")
     max_workers: int = Field(10, ge=1, le=1000, description="Most workers of the pool, over all endpoints.")
-    target_drain_time: Duration | None = Field(
-        None, description="Enough workers to finish the backlog in this time; 60s when neither target is set."
+    target_drain_time: Annotated[Duration, duration_between("1s", "24h", "60s")] | None = Field(
+        None,
+        description="Enough workers to finish the backlog in this time, a duration from 1s to 24h; "
+        "60s when neither target is set.",
     )
     target_backlog_per_worker: int | None = Field(
         None, ge=1, le=1_000_000, description="Instead of a time: waiting and running tasks for each worker."
     )
-    scale_down_delay: Duration = Field(Duration("60s"), description="A smaller need must last this long.")
-    scale_to_zero_delay: Duration = Field(Duration("120s"), description="Idle this long before the last worker goes.")
+    scale_down_delay: Annotated[Duration, duration_between("0s", "24h", "60s")] = Field(
+        Duration("60s"), description="A smaller need must last this long, a duration from 0s to 24h."
+    )
+    scale_to_zero_delay: Annotated[Duration, duration_between("0s", "24h", "120s")] = Field(
+        Duration("120s"), description="Idle this long before the last worker goes, a duration from 0s to 24h."
+    )
 
 
 class HealthCheck(ApiModel):
     """How the controller asks an endpoint whether it is there: GET, any answer below 500 counts."""
 
-    path: str = Field("/models", max_length=1024, pattern=r"^/\S*$", description="Appended to the endpoint's URL.")
-    interval: Duration = Field(Duration("10s"), description="Between two probes.")
-    timeout: Duration = Field(Duration("3s"), description="No answer within this is a failure.")
-    failure_threshold: int = Field(3, ge=1, le=100, description="Failures in a row until it is not healthy.")
+    rules = (not_longer("timeout", "interval", "timeout must not exceed interval; lower timeout or raise interval"),)
 
-
-class EnvVar(ApiModel):
-    """A plain environment variable; secrets belong into apiKeySecretRef."""
-
-    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128, description="Name of the variable.")
-    value: str = Field("", max_length=8192, description="Its value, not a secret.")
-
-
-class Resources(ApiModel):
-    """Compute resources of one worker pod, as in a container."""
-
-    requests: dict[str, str] = Field(default_factory=dict, description="What a pod reserves, such as cpu: 100m.")
-    limits: dict[str, str] = Field(default_factory=dict, description="What a pod may use, such as memory: 256Mi.")
-
-
-class Toleration(ApiModel):
-    """A taint that worker pods tolerate."""
-
-    key: str | None = Field(None, max_length=316, description="Taint key; none means every key.")
-    operator: Literal["Exists", "Equal"] = Field("Equal", description="How key and value are compared.")
-    value: str | None = Field(None, max_length=63, description="Taint value.")
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(None, description="Effect to match.")
-
-
-class WorkerTemplate(ApiModel):
-    """Settings of the worker pods. On a laptop only env and terminationGracePeriod apply."""
-
-    image: str | None = Field(None, max_length=512, description="Worker image; the controller's own when not set.")
-    resources: Resources = Field(default_factory=Resources, description="Compute resources of a pod.")
-    node_selector: dict[str, str] = Field(default_factory=dict, description="Labels that a node must have.")
-    tolerations: list[Toleration] = Field(default_factory=list, max_length=32, description="Tolerated taints.")
-    env: list[EnvVar] = Field(default_factory=list, max_length=64, description="More environment variables.")
-    service_account_name: str | None = Field(None, max_length=253, description="Service account of the pods.")
-    labels: dict[str, str] = Field(default_factory=dict, description="More labels on the pods.")
-    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations on the pods.")
-    termination_grace_period: Duration = Field(
-        Duration("60s"), description="Time to finish running calls after SIGTERM; the rest is handed back."
+    path: Annotated[
+        str,
+        Rule("self.matches('^/[^\\\\s?#]*$')", "must begin with / and have no spaces, such as /models"),
+    ] = Field("/models", max_length=1024, description="Appended to the endpoint's URL.")
+    interval: Annotated[Duration, duration_between("100ms", "1h", "10s")] = Field(
+        Duration("10s"), description="Between two probes, a duration from 100ms to 1h."
     )
+    timeout: Annotated[Duration, duration_between("10ms", "5m", "3s")] = Field(
+        Duration("3s"), description="No answer within this is a failure, a duration from 10ms to 5m."
+    )
+    failure_threshold: int = Field(3, ge=1, le=100, description="Failures in a row until it is not healthy.")
 
 
 class WorkerPoolSpec(ApiModel):
     """The endpoints that serve one queue."""
 
+    rules = (
+        Rule(
+            "!has(self.replicas) || self.autoscaling.mode == 'External'",
+            "replicas counts only when autoscaling.mode is External; set that mode or remove replicas",
+            ".replicas",
+        ),
+        Rule(
+            "self.autoscaling.minWorkers <= self.endpoints.map(endpoint, endpoint.maxWorkers).sum()",
+            "minWorkers must not exceed the maxWorkers of all endpoints together; lower it or raise theirs",
+            ".autoscaling.minWorkers",
+        ),
+    )
+
     queue_ref: QueueRef = Field(description="The queue to serve.")
-    endpoints: list[Endpoint] = Field(min_length=1, max_length=100, description="Model servers, one Deployment each.")
+    endpoints: Annotated[list[Endpoint], BY_NAME] = Field(
+        min_length=1, max_length=100, description="Model servers, one Deployment each."
+    )
     replicas: int | None = Field(
         None, ge=0, le=1000, description="Workers in mode External, written through /scale by a person or autoscaler."
     )
@@ -146,16 +191,14 @@ class WorkerPoolSpec(ApiModel):
             ),
             min_workers=scaling.min_workers,
             max_workers=scaling.max_workers,
-            target=ScalingTarget(
-                None if scaling.target_backlog_per_worker else drain, scaling.target_backlog_per_worker
-            ),
+            target=ScalingTarget(drain, scaling.target_backlog_per_worker),
             patience=Patience(scaling.scale_down_delay.seconds, scaling.scale_to_zero_delay.seconds),
             fixed_workers=(self.replicas or 0) if scaling.mode is AutoscalingMode.EXTERNAL else None,
         )
 
 
 class WorkerPool(ApiModel):
-    """One WorkerPool object, spec only; status is written as plain data."""
+    """One WorkerPool object. What the controller writes into ``status`` is a ``WorkerPoolStatus``."""
 
     api_version: Literal["taskfleet.dev/v1alpha1"]
     kind: Literal["WorkerPool"]

@@ -1,0 +1,115 @@
+"""The part of a WorkerPool that shapes its worker pods."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from taskfleet.api.base import BY_NAME, ApiModel, Duration, Quantity
+from taskfleet.api.rules import LABELS, SUBDOMAIN, Rule, duration_between, not_reserved
+
+LabelMap = dict[str, Annotated[str, Field(max_length=63)]]
+_AMOUNT = r"^[0-9]{1,12}(\\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+Amount = Annotated[Quantity, Rule(f"string(self).matches('{_AMOUNT}')", "must be an amount such as 100m, 2 or 256Mi")]
+
+
+class EnvVar(ApiModel):
+    """A plain environment variable; secrets belong into apiKeySecretRef."""
+
+    rules = (
+        Rule(
+            "!self.name.startsWith('TASKFLEET_')",
+            "names that begin with TASKFLEET_ are set by the controller; choose another name",
+            ".name",
+        ),
+        Rule(
+            "!self.name.matches('(?i)(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$')",
+            "env must not hold secrets and this name says that it is one; put it into a Secret and name that in the "
+            "endpoint's apiKeySecretRef",
+            ".name",
+        ),
+        Rule(
+            "!self.value.matches('^(sk-|hf_|ghp_|AKIA|Bearer )') && !self.value.matches('://[^/?#]*@')",
+            "env must not hold secrets and this value looks like one; put it into a Secret and name that in the "
+            "endpoint's apiKeySecretRef",
+            ".value",
+        ),
+    )
+
+    name: str = Field(
+        min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of the variable."
+    )
+    value: str = Field("", max_length=8192, description="Its value, not a secret.")
+
+
+class Resources(ApiModel):
+    """Compute resources of one worker pod, as in a container."""
+
+    rules = (
+        Rule(
+            "!has(self.requests) || !has(self.limits) || self.requests.all(key, !(key in self.limits)"
+            f" || !string(self.requests[key]).matches('{_AMOUNT}') || !string(self.limits[key]).matches('{_AMOUNT}')"
+            " || quantity(string(self.requests[key])).compareTo(quantity(string(self.limits[key]))) <= 0)",
+            "requests must not exceed limits; lower the request or raise the limit",
+            ".requests",
+        ),
+    )
+
+    requests: dict[str, Amount] = Field(
+        default_factory=dict, max_length=16, description="What a pod reserves, such as cpu: 100m or memory: 256Mi."
+    )
+    limits: dict[str, Amount] = Field(
+        default_factory=dict, max_length=16, description="What a pod may use, such as cpu: 1 or memory: 512Mi."
+    )
+
+
+class Toleration(ApiModel):
+    """A taint that worker pods tolerate."""
+
+    rules = (
+        Rule(
+            "self.operator == 'Equal' || !has(self.value)",
+            "value must not be set when operator is Exists; remove value or use Equal",
+            ".value",
+        ),
+        Rule(
+            "self.operator == 'Exists' || has(self.key)",
+            "key must be set when operator is Equal; set key or use Exists",
+            ".key",
+        ),
+    )
+
+    key: str | None = Field(None, max_length=316, description="Taint key; none means every key.")
+    operator: Literal["Exists", "Equal"] = Field("Equal", description="How key and value are compared.")
+    value: str | None = Field(None, max_length=63, description="Taint value.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        None, description="Effect to match; none means every effect."
+    )
+
+
+class WorkerTemplate(ApiModel):
+    """Settings of the worker pods. On a laptop only env and terminationGracePeriod apply."""
+
+    image: Annotated[str, Rule(r"self.matches('^[^\\s]+$')", "must be an image name without spaces")] | None = Field(
+        None, max_length=512, description="Worker image; the controller's own when not set."
+    )
+    resources: Resources = Field(default_factory=Resources, description="Compute resources of a pod.")
+    node_selector: Annotated[LabelMap, LABELS] = Field(
+        default_factory=dict, max_length=32, description="Labels that a node must have."
+    )
+    tolerations: list[Toleration] = Field(default_factory=list, max_length=32, description="Tolerated taints.")
+    env: Annotated[list[EnvVar], BY_NAME] = Field(
+        default_factory=list, max_length=64, description="More environment variables, without secrets."
+    )
+    service_account_name: Annotated[str, SUBDOMAIN] | None = Field(
+        None, max_length=253, description="Service account of the pods; the namespace's default one when not set."
+    )
+    labels: Annotated[LabelMap, LABELS, not_reserved("labels")] = Field(
+        default_factory=dict, max_length=32, description="More labels on the pods."
+    )
+    annotations: Annotated[dict[str, Annotated[str, Field(max_length=8192)]], not_reserved("annotations")] = Field(
+        default_factory=dict, max_length=32, description="Annotations on the pods."
+    )
+    termination_grace_period: Annotated[Duration, duration_between("1s", "1h", "60s")] = Field(
+        Duration("60s"),
+        description="Time to finish running calls after SIGTERM, a duration from 1s to 1h; the rest is handed back.",
+    )
