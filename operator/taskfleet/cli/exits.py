@@ -7,6 +7,7 @@ NOT_FINISHED = 3
 BUG = 70
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+TERMINATED = 143
 
 MEANINGS: dict[int, str] = {
     OK: "done",
@@ -27,4 +28,5 @@ MEANINGS: dict[int, str] = {
     BUG: "an error in Taskfleet itself",
     INTERRUPTED: "interrupted (Ctrl-C)",
     BROKEN_PIPE: "the reader of the output went away",
+    TERMINATED: "`up` was ended by SIGTERM",
 }

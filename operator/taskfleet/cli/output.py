@@ -30,9 +30,7 @@ class Output:
 
     def json_line(self, data: Mapping[str, Any]) -> None:
         """One JSON object on a line of its own."""
-        stream = click.get_binary_stream("stdout")
-        stream.write(orjson.dumps(data) + b"\n")
-        stream.flush()
+        click.echo(orjson.dumps(data))
 
     def remark(self, text: str) -> None:
         """Something a person should know beside the result. Not with ``-o json``: scripts read codes."""

@@ -4,13 +4,12 @@ The lines are read twice, once to check all of them and once to submit them, so 
 """
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
-
-import click
 
 from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.core.errors import InputError, InvalidTask
@@ -48,7 +47,7 @@ def open_source(path: str, spec: TaskQueueSpec) -> Iterator[Source]:
     limit = spec.limits.max_task_bytes.bytes
     if path == "-":
         with tempfile.TemporaryFile(prefix="taskfleet-") as spool:
-            shutil.copyfileobj(click.get_binary_stream("stdin"), spool)
+            shutil.copyfileobj(sys.stdin.buffer, spool)
             yield Source(spool, max_task_bytes=limit)
         return
     try:

@@ -76,11 +76,11 @@ def locked(path: Path) -> Iterator[DataDir]:
         raise StoreError(f"cannot use the data folder {path}: {error.strerror}: {error.filename}") from error
     try:
         _take(descriptor, path)
-        folder = DataDir(path, descriptor)
+        data = DataDir(path, descriptor)
         try:
-            yield folder
+            yield data
         finally:
-            folder.retract()
+            data.retract()
     finally:
         os.close(descriptor)
 

@@ -1,0 +1,71 @@
+"""``taskfleet up``: queues and worker pools on this machine, with processes in place of Deployments."""
+
+import asyncio
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from taskfleet.cli.options import DEFAULT_DATA_FOLDER, output_option
+from taskfleet.cli.output import Output
+from taskfleet.local.app import UpOptions, run_up
+from taskfleet.local.view import open_view
+
+EPILOG = """
+\b
+API keys: an endpoint with
+  apiKeySecretRef: {name: llm-key, key: token}
+reads TASKFLEET_SECRET_LLM_KEY_TOKEN: the Secret's name and key in capitals, anything but letters and digits as _.
+
+\b
+The data folder keeps the tasks, their results and the logs. Ctrl-C (or SIGTERM) lets running tasks finish, twice
+ends at once; either way nothing is lost, and the next `up` on the folder goes on. Edited manifests are taken over
+while it runs; an edit that is wrong is reported, and what ran goes on.
+
+\b
+Examples:
+  taskfleet up -f manifests/quickstart/
+  taskfleet up -f queue.yaml -f pool.yaml --data /var/tmp/fleet
+  taskfleet up -f manifests/ --until-empty
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "-f",
+    "--filename",
+    "manifests",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    metavar="DIR|FILE",
+    help="Manifests of TaskQueues and WorkerPools; may be given several times.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_DATA_FOLDER,
+    show_default=True,
+    metavar="DIR",
+    help="Folder for tasks, results and logs.",
+)
+@click.option(
+    "-n",
+    "--namespace",
+    default="default",
+    show_default=True,
+    metavar="NS",
+    help="Namespace of the objects that name none.",
+)
+@click.option(
+    "--until-empty",
+    is_flag=True,
+    help="End when all queues are empty and nothing runs; a new data folder waits for its first task. "
+    "Exit code 1 when tasks failed.",
+)
+@output_option
+def up(manifests: tuple[Path, ...], data: Path, namespace: str, until_empty: bool, output: Output) -> int:
+    """Run the queues and worker pools of manifests on this machine, with a store of its own."""
+    options = UpOptions(manifests, data, namespace, until_empty)
+    with closing(open_view(as_json=output.as_json)) as view:
+        return asyncio.run(run_up(options, view))

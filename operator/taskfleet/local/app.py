@@ -1,0 +1,195 @@
+"""``taskfleet up``: the controller's logic with processes for workers and a store of its own, in one folder.
+
+The order matters. Up: folder locked, store serving, policies published, then ``up.json`` tells the other commands.
+Down: no new commands, no new workers, running ones drained while the store still serves, the store last.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from taskfleet.api.manifests import Manifests
+from taskfleet.controller.reconciler import Reconciler
+from taskfleet.store.client import Store
+
+from taskfleet.controller.policy import queue_policy
+from taskfleet.core.errors import TaskfleetError
+from taskfleet.local.datadir import DataDir, locked
+from taskfleet.local.fleet import ProcessFleet
+from taskfleet.local.manifestfiles import ManifestFiles
+from taskfleet.local.server import EmbeddedStore
+from taskfleet.local.snapshot import Observer, Snapshot
+from taskfleet.local.surface import MemorySurface
+from taskfleet.local.view import View
+from taskfleet.telemetry.metrics import ControllerMetrics
+
+LOOK_EVERY_SECONDS = 0.5
+TASKS_FAILED = 1
+STOPPED_BY_SIGINT = 130
+STOPPED_BY_SIGTERM = 143
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What the command line asks for."""
+
+    manifests: tuple[Path, ...]
+    data: Path
+    namespace: str
+    until_empty: bool
+
+
+async def run_up(options: UpOptions, view: View) -> int:
+    """Run until told to stop, or until empty. Returns the exit code; raises TaskfleetError when it cannot start."""
+    files = ManifestFiles(options.manifests, namespace=options.namespace, environment=os.environ)
+    manifests = files.load()
+    with locked(options.data) as data:
+        server = EmbeddedStore(data, tell=view.tell)
+        try:
+            await server.start()
+            store = await Store.connect(server.url)
+            try:
+                laptop = _Laptop(options, view, data, server, store, files)
+                return await laptop.run(manifests)
+            finally:
+                await store.close()
+        except* BrokenPipeError:
+            raise BrokenPipeError from None
+        finally:
+            await server.stop()
+
+
+class _Laptop:
+    """One running ``up``."""
+
+    def __init__(
+        self, options: UpOptions, view: View, data: DataDir, server: EmbeddedStore, store: Store, files: ManifestFiles
+    ) -> None:
+        self._options = options
+        self._view = view
+        self._data = data
+        self._server = server
+        self._store = store
+        self._files = files
+        self._manifests = Manifests(queues=[], pools=[])
+        self._fleet = ProcessFleet(store_url=server.url, logs=data.logs, reports=store.workers, tell=view.tell)
+        self._surface = MemorySurface(tell=view.tell)
+        self._observer = Observer(store, self._surface)
+        self._reconciler = Reconciler(
+            store_url=server.url,
+            fleet=self._fleet,
+            surface=self._surface,
+            metrics=ControllerMetrics(CollectorRegistry()),
+        )
+        self._fleet.touch = self._reconciler.touch_pool
+        self._stopping = asyncio.Event()
+        self._reconciler_stop = asyncio.Event()
+        self._exit_code = 0
+
+    async def run(self, manifests: Manifests) -> int:
+        await self._take(manifests)
+        with _signals(self._told_to_stop):
+            try:
+                async with asyncio.TaskGroup() as group:
+                    background = [
+                        group.create_task(self._server.keep_alive()),
+                        group.create_task(self._observe()),
+                        group.create_task(self._follow_manifests()),
+                    ]
+                    reconciling = group.create_task(self._reconciler.run(self._reconciler_stop))
+                    await self._stopping.wait()
+                    self._data.retract()
+                    self._reconciler_stop.set()
+                    await reconciling
+                    await self._fleet.drain()
+                    self._view.show(await self._snapshot())
+                    for task in background:
+                        task.cancel()
+            finally:
+                self._fleet.kill()
+        await self._say_goodbye()
+        return self._exit_code
+
+    async def _take(self, manifests: Manifests) -> None:
+        """Make these manifests what runs, and tell the other commands of the queues."""
+        old, self._manifests = self._manifests, manifests
+        for queue in manifests.queues:
+            await self._store.put_policy(queue.key, queue_policy(queue.spec))
+            self._reconciler.set_queue(queue)
+        for pool in manifests.pools:
+            self._reconciler.set_pool(pool)
+        keys = [queue.key for queue in manifests.queues]
+        pools = {(pool.metadata.namespace, pool.metadata.name) for pool in manifests.pools}
+        for queue in old.queues:
+            if queue.key not in keys:
+                self._reconciler.forget_queue(queue.key)
+                self._view.tell(f"queue {queue.key} is no longer in the manifests; its tasks stay in the data folder")
+        for pool in old.pools:
+            if (pool.metadata.namespace, pool.metadata.name) not in pools:
+                self._reconciler.forget_pool(pool.metadata.namespace, pool.metadata.name)
+        self._data.announce(store_url=self._server.url, namespace=self._options.namespace, queues=keys)
+
+    async def _follow_manifests(self) -> None:
+        """Load the files again when they change. An edit that is wrong is told, and what ran goes on."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            if not self._files.changed():
+                continue
+            try:
+                await self._take(self._files.load())
+            except TaskfleetError as error:
+                self._view.tell(f"the edited manifests are not used: {error}")
+            else:
+                self._view.tell("took over the edited manifests")
+
+    async def _observe(self) -> None:
+        before = await self._snapshot()
+        while True:
+            snapshot = await self._snapshot()
+            self._view.show(snapshot)
+            if self._options.until_empty and _is_empty(snapshot) and not self._stopping.is_set():
+                self._exit_code = TASKS_FAILED if snapshot.failed > before.failed else 0
+                self._view.tell("all queues are empty")
+                self._stopping.set()
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    async def _snapshot(self) -> Snapshot:
+        return await self._observer.snapshot(self._manifests.queues, self._manifests.pools)
+
+    def _told_to_stop(self, number: signal.Signals) -> None:
+        if self._stopping.is_set():
+            self._view.tell("ending the workers at once; their tasks run again after the next start")
+            self._fleet.kill()
+            return
+        self._exit_code = STOPPED_BY_SIGINT if number is signal.SIGINT else STOPPED_BY_SIGTERM
+        if self._fleet.processes():
+            self._view.tell("stopping: the workers finish what they run; once more ends them at once")
+        self._stopping.set()
+
+    async def _say_goodbye(self) -> None:
+        snapshot = await self._snapshot()
+        kept = f"{snapshot.open_tasks} open tasks are" if snapshot.open_tasks else "no tasks are open; results are"
+        again = " ".join(f"-f {path}" for path in self._options.manifests)
+        self._view.tell(f"stopped; {kept} kept in {self._options.data}, go on with: taskfleet up {again}")
+
+
+def _is_empty(snapshot: Snapshot) -> bool:
+    """Nothing waits and nothing runs. A folder that never had a task waits for its first one."""
+    return not snapshot.store_error and snapshot.enqueued > 0 and snapshot.open_tasks == 0
+
+
+@contextlib.contextmanager
+def _signals(handler: Callable[[signal.Signals], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, handler, number)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
