@@ -4,9 +4,13 @@ Base units, prefix ``taskfleet_``, and only the labels below: never a task id or
 beforehand exist at 0 from the start, so that a rate over them is right from the first event.
 """
 
+from collections.abc import Collection, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from taskfleet.core.task import Priority, TaskState
+from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
+from taskfleet.core.settlement import Verdict
+from taskfleet.core.task import LeasedTask, Priority, TaskState
 
 QUEUE = ("namespace", "queue")
 ENDPOINT = ("namespace", "queue", "pool", "endpoint")
@@ -15,14 +19,31 @@ QUEUE_SECONDS_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200, 28
 RUN_SECONDS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 REACTION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60)
 
-OUTCOMES = ("ok", "retry", "fatal", "rate_limited", "endpoint_down")
+OUTCOMES: Mapping[type[Outcome], str] = {
+    Ok: "ok",
+    Retry: "retry",
+    Fatal: "fatal",
+    RateLimited: "rate_limited",
+    EndpointDown: "endpoint_down",
+}
+RETRY_REASONS: Mapping[type[Outcome], str] = {kind: OUTCOMES[kind] for kind in (Retry, RateLimited, EndpointDown)}
+FINISHED = {Verdict.COMPLETE: "completed", Verdict.FAIL: "failed", Verdict.CANCEL: "cancelled"}
 FINAL_STATES = tuple(state.value for state in TaskState if state.is_final)
 
 
 class WorkerMetrics:
     """What one worker process counts itself. Labels of its endpoint are fixed for its life."""
 
-    def __init__(self, registry: CollectorRegistry, *, namespace: str, queue: str, pool: str, endpoint: str) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        namespace: str,
+        queue: str,
+        pool: str,
+        endpoint: str,
+        models: Collection[str] = (),
+    ) -> None:
         fixed = (namespace, queue, pool, endpoint)
         self.registry = registry
         self.attempts = Counter(
@@ -64,14 +85,41 @@ class WorkerMetrics:
         self.inflight = inflight.labels(*fixed)
         self.slots = slots.labels(*fixed)
         self.store_up = store_up
-        for outcome in OUTCOMES:
+        for outcome in OUTCOMES.values():
             self.attempts.labels(*fixed, outcome)
-        for outcome in ("completed", "failed", "cancelled"):
+        for outcome in FINISHED.values():
             self.finished.labels(*fixed, outcome)
-        for reason in ("retry", "rate_limited", "endpoint_down", "drained"):
+        for reason in (*RETRY_REASONS.values(), "drained"):
             self.retries.labels(*fixed, reason)
         for direction in ("input", "output"):
             self.tokens.labels(*fixed, direction)
+        for model in models:
+            self.run_seconds.labels(*fixed, model)
+            for priority in Priority:
+                self.queue_seconds.labels(*fixed, model, priority.label)
+
+    def claimed(self, task: LeasedTask) -> None:
+        waited = max(task.claimed_at - task.enqueued_at, 0.0)
+        self.queue_seconds.labels(*self.labels, task.model, task.priority.label).observe(waited)
+
+    def attempted(self, model: str, outcome: Outcome, verdict: Verdict, seconds: float) -> None:
+        """An attempt ended by itself, and what follows for its task."""
+        self.attempts.labels(*self.labels, OUTCOMES[type(outcome)]).inc()
+        self.run_seconds.labels(*self.labels, model).observe(seconds)
+        if verdict in (Verdict.RETRY, Verdict.RELEASE):
+            self.retries.labels(*self.labels, RETRY_REASONS[type(outcome)]).inc()
+        if isinstance(outcome, Ok):
+            self.tokens.labels(*self.labels, "input").inc(outcome.usage.input_tokens)
+            self.tokens.labels(*self.labels, "output").inc(outcome.usage.output_tokens)
+
+    def drained(self) -> None:
+        """A running task was handed back because the worker goes away."""
+        self.retries.labels(*self.labels, "drained").inc()
+
+    def settled(self, verdict: Verdict) -> None:
+        """The store has taken a verdict; only final ones are counted here."""
+        if verdict in FINISHED:
+            self.finished.labels(*self.labels, FINISHED[verdict]).inc()
 
 
 class ControllerMetrics:

@@ -1,0 +1,46 @@
+"""Going away: claim nothing, finish what fits the grace period, hand the rest back unburnt."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable
+
+from taskfleet.worker.calls import Calls, Interruption
+from taskfleet.worker.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+# Of the grace period: to hand back what did not finish before SIGKILL comes.
+HAND_BACK_SECONDS = 2.0
+
+
+async def drain(calls: Calls, outbox: Outbox, *, grace_seconds: float, hurry: asyncio.Event) -> bool:
+    """Let running calls finish until the grace period, less two seconds, is over or ``hurry`` is set; then stop them,
+    close their connections and release their tasks. Whether the store has taken everything.
+
+    Nothing may be claimed any more; the outbox and the heartbeats must still run.
+    """
+    began = time.monotonic()
+    if calls.running:
+        log.info("draining", extra={"running": len(calls.running), "grace_seconds": grace_seconds})
+    await _either(calls.until_idle(), hurry, max(grace_seconds - HAND_BACK_SECONDS, 0.0))
+    if calls.running:
+        log.info("handing back what does not fit the grace period", extra={"running": len(calls.running)})
+        calls.interrupt_all(Interruption.HANDED_BACK)
+        await calls.until_idle()
+    left = max(began + grace_seconds - time.monotonic(), HAND_BACK_SECONDS)
+    if hurry.is_set():
+        left = HAND_BACK_SECONDS
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(left):
+            await outbox.until_empty()
+    return len(outbox) == 0
+
+
+async def _either(done: Awaitable[None], hurry: asyncio.Event, seconds: float) -> None:
+    waits = [asyncio.ensure_future(done), asyncio.ensure_future(hurry.wait())]
+    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.wait(waits)

@@ -1,0 +1,79 @@
+"""Heartbeats: one call renews all leases, reports the worker, and brings what was lost or cancelled."""
+
+import asyncio
+import time
+
+from taskfleet.core.errors import StoreError
+from taskfleet.core.settlement import WorkerReport
+from taskfleet.store import Store
+from taskfleet.worker.breaker import Breaker
+from taskfleet.worker.calls import Calls, Interruption
+from taskfleet.worker.outbox import Outbox
+from taskfleet.worker.pace import Pace
+from taskfleet.worker.settings import WorkerSettings
+from taskfleet.worker.storehealth import StoreHealth
+
+RETRY_SECONDS = 0.5
+
+
+class Heartbeats:
+    """``draining`` is told to the controller, which then no longer counts on this worker."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        settings: WorkerSettings,
+        calls: Calls,
+        outbox: Outbox,
+        breaker: Breaker,
+        pace: Pace,
+        health: StoreHealth,
+    ) -> None:
+        self.draining = False
+        self._store = store
+        self._settings = settings
+        self._calls = calls
+        self._outbox = outbox
+        self._breaker = breaker
+        self._pace = pace
+        self._health = health
+
+    async def run(self) -> None:
+        while True:
+            began = time.monotonic()
+            interval = self._calls.policy.heartbeat_seconds
+            if not await self.beat():
+                interval = min(interval, RETRY_SECONDS)
+            await asyncio.sleep(max(began + interval - time.monotonic(), 0.0))
+
+    async def beat(self) -> bool:
+        """One heartbeat now; False when the store could not take it. Running calls go on meanwhile."""
+        # Waiting results first: a task that is both was claimed again, and the running call's fence is the newer.
+        leases = {**self._outbox.leases, **{call.task.id: call.task.fence for call in self._calls.running.values()}}
+        try:
+            answer = await self._store.heartbeat(self._settings.queue, self._report(), leases)
+        except StoreError as error:
+            self._health.failed(error)
+            return False
+        self._health.served()
+        # By fence: what was settled and claimed anew while this was on its way is not what the answer is about.
+        for task_id in answer.lost:
+            self._calls.interrupt(task_id, leases[task_id], Interruption.LOST)
+            self._outbox.drop(task_id, leases[task_id])
+        for task_id in answer.cancelled:
+            self._calls.interrupt(task_id, leases[task_id], Interruption.CANCELLED)
+        return True
+
+    def _report(self) -> WorkerReport:
+        return WorkerReport(
+            worker=self._settings.worker,
+            pool=self._settings.pool,
+            endpoint=self._settings.endpoint.name,
+            slots=self._settings.endpoint.concurrency,
+            inflight=len(self._calls.running),
+            seconds_per_task=self._pace.seconds_per_task,
+            tasks_per_minute=self._pace.tasks_per_minute(time.monotonic()),
+            trouble=self._breaker.trouble,
+            draining=self.draining,
+        )

@@ -1,0 +1,128 @@
+"""The claim loop: keeps the free slots filled, and sleeps until something can change."""
+
+import asyncio
+import contextlib
+import logging
+import time
+
+from taskfleet.core.errors import NotFound, StoreError, StoreSchemaMismatch
+from taskfleet.core.settlement import Claim, Settlement, Verdict
+from taskfleet.store import Store
+from taskfleet.worker.breaker import Breaker
+from taskfleet.worker.calls import Calls
+from taskfleet.worker.outbox import Outbox
+from taskfleet.worker.policy import read_policy
+from taskfleet.worker.settings import WorkerSettings
+from taskfleet.worker.storehealth import StoreHealth, pause_after
+
+log = logging.getLogger(__name__)
+
+LONGEST_SLEEP = 5.0  # a safety net under the wake-ups, not a way to find work
+STUCK_SECONDS = 1.0
+
+
+class ClaimLoop:
+    """``trouble`` says why nothing can be claimed although the store is there; "" otherwise."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        settings: WorkerSettings,
+        calls: Calls,
+        outbox: Outbox,
+        breaker: Breaker,
+        health: StoreHealth,
+        look: asyncio.Event,
+    ) -> None:
+        self.trouble = ""
+        self._store = store
+        self._settings = settings
+        self._calls = calls
+        self._outbox = outbox
+        self._breaker = breaker
+        self._health = health
+        self._look = look  # set whenever a claim may bring something: a slot, a wake-up, the store is back
+        self._stopping = False
+        self._dry_until = 0.0  # the last claim took all there was: until then only a wake-up brings more
+        self._woken = False
+        self._failures = 0
+        self._policy_version: int | None = None
+
+    def woken(self) -> None:
+        """The queue has something to claim, or has changed."""
+        self._dry_until = 0.0
+        self._woken = True
+        self._look.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; ``run`` ends after the claim that may be on its way."""
+        self._stopping = True
+        self._look.set()
+
+    async def run(self) -> None:
+        while not self._stopping:
+            self._look.clear()
+            seconds = await self._turn()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._look.wait()
+
+    async def _turn(self) -> float | None:
+        """Claim if that can bring something; the seconds until time alone makes another look worth it."""
+        now = time.monotonic()
+        count = self._breaker.allows(self._calls.free, now)
+        if count == 0:
+            return self._breaker.seconds_until_probe(now) if self._calls.free else None
+        if self._outbox.stuck:  # more results would only pile up here
+            return STUCK_SECONDS
+        if now < self._dry_until:
+            return self._dry_until - now
+        self._woken = False
+        try:
+            claim = await self._store.claim(
+                self._settings.queue, self._settings.worker, self._settings.endpoint.models, count
+            )
+        except NotFound as error:
+            self._set_trouble(str(error))
+            return LONGEST_SLEEP
+        except StoreError as error:
+            self._health.failed(error)
+            self._failures += 1
+            return pause_after(self._failures)
+        self._failures = 0
+        self._health.served()
+        self._set_trouble("")
+        if claim.policy_version != self._policy_version:
+            await self._read_policy(claim.policy_version)
+        self._take(claim)
+        if len(claim.tasks) == count or self._woken:
+            return 0.0
+        due = LONGEST_SLEEP if claim.next_due_in is None else min(claim.next_due_in, LONGEST_SLEEP)
+        self._dry_until = time.monotonic() + due
+        return due
+
+    def _take(self, claim: Claim) -> None:
+        for task in claim.tasks:
+            if self._stopping:
+                self._outbox.put(Settlement(task.id, task.fence, Verdict.RELEASE))
+            else:
+                self._calls.start(task)
+
+    async def _read_policy(self, version: int) -> None:
+        """Use the new policy. When it cannot be read the old one stays in force: the claimed tasks must run."""
+        try:
+            self._calls.policy = await read_policy(self._store, self._settings.queue)
+        except StoreSchemaMismatch as error:
+            log.warning(
+                "the queue's new policy is not for this version; the old one is kept", extra={"error": str(error)}
+            )
+        except (NotFound, StoreError) as error:
+            log.warning("the queue's new policy cannot be read yet", extra={"error": str(error)})
+            return
+        self._policy_version = version
+
+    def _set_trouble(self, trouble: str) -> None:
+        if trouble and trouble != self.trouble:
+            log.warning("nothing can be claimed", extra={"reason": trouble})
+        self.trouble = trouble

@@ -1,0 +1,86 @@
+"""Finished work on its way to the store: settled in batches, and kept while the store is away."""
+
+import asyncio
+import logging
+
+from taskfleet.core.errors import StoreError
+from taskfleet.core.settlement import Settlement
+from taskfleet.core.task import QueueKey
+from taskfleet.store import Store
+from taskfleet.telemetry.metrics import WorkerMetrics
+from taskfleet.worker.storehealth import StoreHealth, pause_after
+
+log = logging.getLogger(__name__)
+
+LARGEST_BATCH = 256
+
+
+class Outbox:
+    """Settlements that the store has not taken yet. Their leases must be renewed like those of running calls.
+
+    ``stuck``: the store did not take the last batch.
+    """
+
+    def __init__(self, store: Store, queue: QueueKey, health: StoreHealth, metrics: WorkerMetrics) -> None:
+        self._store = store
+        self._queue = queue
+        self._health = health
+        self._metrics = metrics
+        self.stuck = False
+        self._waiting: dict[str, Settlement] = {}
+        self._filled = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def put(self, settlement: Settlement) -> None:
+        self._waiting[settlement.task_id] = settlement
+        self._filled.set()
+        self._empty.clear()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def leases(self) -> dict[str, int]:
+        return {settlement.task_id: settlement.fence for settlement in self._waiting.values()}
+
+    def drop(self, task_id: str, fence: int) -> None:
+        """Forget a result whose lease is no longer ours."""
+        settlement = self._waiting.get(task_id)
+        if settlement is not None and settlement.fence == fence:
+            self._forget([settlement])
+
+    async def until_empty(self) -> None:
+        await self._empty.wait()
+
+    async def run(self) -> None:
+        """Settle for ever: whatever finished while the last batch was on its way is the next batch."""
+        failures = 0
+        while True:
+            await self._filled.wait()
+            batch = list(self._waiting.values())[:LARGEST_BATCH]
+            try:
+                accepted = await self._store.settle(self._queue, batch)
+            except StoreError as error:
+                failures += 1
+                self.stuck = True
+                self._health.failed(error)
+                await asyncio.sleep(pause_after(failures))
+                continue
+            failures = 0
+            self.stuck = False
+            self._health.served()
+            self._forget(batch)
+            for settlement, taken in zip(batch, accepted, strict=True):
+                if taken:
+                    self._metrics.settled(settlement.verdict)
+                else:
+                    log.warning("a late result was refused by its fence", extra={"task": settlement.task_id})
+
+    def _forget(self, settled: list[Settlement]) -> None:
+        for settlement in settled:
+            if self._waiting.get(settlement.task_id) is settlement:  # not a newer lease's
+                del self._waiting[settlement.task_id]
+        if not self._waiting:
+            self._filled.clear()
+            self._empty.set()

@@ -1,0 +1,37 @@
+"""What a worker needs of its queue's policy, as the store holds it."""
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from taskfleet.api.taskqueue import TaskQueueSpec
+from taskfleet.core.errors import NotFound, StoreSchemaMismatch
+from taskfleet.core.retry import RetryPolicy
+from taskfleet.core.task import QueueKey
+from taskfleet.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class WorkPolicy:
+    """Times in seconds: ``task_timeout`` of one attempt, ``lease_seconds`` without a heartbeat."""
+
+    task_timeout: float
+    lease_seconds: float
+    retry: RetryPolicy
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """A third of the lease: one heartbeat may be lost, and another be late."""
+        return self.lease_seconds / 3
+
+
+async def read_policy(store: Store, queue: QueueKey) -> WorkPolicy:
+    """The policy in force. Raises NotFound, StoreError, and StoreSchemaMismatch for a spec that we do not know."""
+    published = await store.policy(queue)
+    if published is None:
+        raise NotFound(f"queue {queue} does not exist (yet)")
+    try:
+        spec = TaskQueueSpec.model_validate(published.spec)
+    except ValidationError as error:
+        raise StoreSchemaMismatch(f"the policy of queue {queue} was written by another version: {error}") from error
+    return WorkPolicy(spec.task_timeout.seconds, spec.lease_duration.seconds, spec.retry_policy)

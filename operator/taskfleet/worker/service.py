@@ -1,0 +1,161 @@
+"""The worker process: puts the parts together, from the first connection to the goodbye."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+
+from prometheus_client import CollectorRegistry
+
+from taskfleet.core.errors import InputError, StoreError, StoreUnreachable
+from taskfleet.providers import Provider, open_provider
+from taskfleet.store import Store, WakeListener
+from taskfleet.telemetry.metrics import WorkerMetrics
+from taskfleet.telemetry.server import status_server
+from taskfleet.worker import variables
+from taskfleet.worker.breaker import Breaker
+from taskfleet.worker.calls import Calls
+from taskfleet.worker.drain import drain
+from taskfleet.worker.heartbeat import Heartbeats
+from taskfleet.worker.loop import ClaimLoop
+from taskfleet.worker.outbox import Outbox
+from taskfleet.worker.pace import Pace
+from taskfleet.worker.policy import WorkPolicy
+from taskfleet.worker.settings import WorkerSettings
+from taskfleet.worker.startup import Startup, Stopped
+from taskfleet.worker.storehealth import StoreHealth
+
+log = logging.getLogger(__name__)
+
+
+async def run_worker(settings: WorkerSettings) -> int:
+    """Work until told to stop; the exit code. The first SIGTERM or SIGINT drains, the second hands back at once.
+
+    Raises InputError (a port that is taken) and the StoreErrors that waiting does not cure.
+    """
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def signalled() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, signalled)
+    service = Service(settings, stop, hurry)
+    async with contextlib.AsyncExitStack() as stack:
+        if settings.port is not None:
+            try:
+                port = await stack.enter_async_context(
+                    status_server(registry=service.registry, ready=service.not_ready, port=settings.port)
+                )
+            except OSError as error:
+                raise InputError(f"{variables.PORT}: {settings.port} cannot be used: {error.strerror}") from error
+            log.info("status server is up", extra={"port": port})
+        with contextlib.suppress(Stopped):
+            return await service.run()
+    return 0
+
+
+class Service:
+    """One worker's life; ``not_ready()`` is "" while it works, else why it does not."""
+
+    def __init__(self, settings: WorkerSettings, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+        self.registry = CollectorRegistry()
+        self._settings = settings
+        self._stop = stop
+        self._hurry = hurry
+        self._startup = Startup(stop)
+        self._claims: ClaimLoop | None = None
+        self._look = asyncio.Event()
+        self._metrics = WorkerMetrics(
+            self.registry,
+            namespace=settings.queue.namespace,
+            queue=settings.queue.name,
+            pool=settings.pool,
+            endpoint=settings.endpoint.name,
+            models=settings.endpoint.models,
+        )
+        self._health = StoreHealth(self._metrics, on_back=self._look.set)
+
+    def not_ready(self) -> str:
+        if self._claims is None:
+            return self._startup.reason
+        return "draining" if self._stop.is_set() else self._health.trouble or self._claims.trouble
+
+    async def run(self) -> int:
+        settings = self._settings
+        async with contextlib.AsyncExitStack() as stack:
+            store = await self._startup.connect(settings.store_url)
+            stack.push_async_callback(store.close)
+            wakes = await stack.enter_async_context(store.listen([settings.queue]))
+            policy = await self._startup.policy(store, settings.queue, wakes)
+            provider = open_provider(settings.endpoint.provider, settings.endpoint.url, settings.api_key)
+            stack.push_async_callback(provider.close)
+            return await self._work(store, wakes, policy, provider)
+
+    async def _work(self, store: Store, wakes: WakeListener, policy: WorkPolicy, provider: Provider) -> int:
+        settings, look = self._settings, self._look
+        breaker, pace = Breaker(), Pace(time.monotonic())
+        outbox = Outbox(store, settings.queue, self._health, self._metrics)
+        calls = Calls(
+            provider=provider,
+            endpoint=settings.endpoint,
+            policy=policy,
+            outbox=outbox,
+            breaker=breaker,
+            pace=pace,
+            metrics=self._metrics,
+            on_freed=look.set,
+        )
+        beats = Heartbeats(
+            store=store,
+            settings=settings,
+            calls=calls,
+            outbox=outbox,
+            breaker=breaker,
+            pace=pace,
+            health=self._health,
+        )
+        self._claims = ClaimLoop(
+            store=store,
+            settings=settings,
+            calls=calls,
+            outbox=outbox,
+            breaker=breaker,
+            health=self._health,
+            look=look,
+        )
+        log.info(
+            "working",
+            extra={"worker": settings.worker, "queue": str(settings.queue), "endpoint": settings.endpoint.name},
+        )
+        async with asyncio.TaskGroup() as group:  # any of them broken ends the process, loudly
+            background = [group.create_task(part) for part in (outbox.run(), beats.run(), _follow(wakes, self._claims))]
+            claiming = group.create_task(self._claims.run())
+            await self._stop.wait()
+            self._claims.stop()
+            await claiming
+            beats.draining = True
+            await beats.beat()
+            settled = await drain(calls, outbox, grace_seconds=settings.grace_seconds, hurry=self._hurry)
+            for task in background:
+                task.cancel()
+        return await self._say_goodbye(store, outbox if not settled else None)
+
+    async def _say_goodbye(self, store: Store, unsettled: Outbox | None) -> int:
+        """0 when nothing is left with us; else the leases of what is left will expire."""
+        try:
+            await store.retire(self._settings.queue, self._settings.worker)
+        except StoreError as error:
+            log.warning("could not say goodbye to the store", extra={"error": str(error)})
+        if unsettled is None:
+            log.info("stopped")
+            return 0
+        log.error("stopped with results that the store did not take", extra={"tasks": len(unsettled)})
+        return StoreUnreachable.exit_code
+
+
+async def _follow(wakes: WakeListener, claims: ClaimLoop) -> None:
+    while True:
+        if await wakes.wait(None):
+            claims.woken()
