@@ -17,28 +17,24 @@ class KubeLoginFailed(KubeError):
     """No kubeconfig and no service account, or one that cannot be used."""
 
     code = "kubernetes_login_failed"
-    exit_code = 21
 
 
 class KubeUnreachable(KubeError):
     """The API server cannot be reached: refused, cut, timed out, or its certificate is not trusted."""
 
     code = "kubernetes_unreachable"
-    exit_code = 22
 
 
 class KubeUnauthorized(KubeError):
     """401: the API server does not know who we are."""
 
     code = "kubernetes_unauthorized"
-    exit_code = 23
 
 
 class KubeForbidden(KubeError):
     """403: we are known, and lack a right. The message names the verb and the resource."""
 
     code = "kubernetes_forbidden"
-    exit_code = 24
 
 
 class KubeNotFound(KubeError):

@@ -1,0 +1,97 @@
+"""``taskfleet controller``: run the controller, in a pod or anywhere a kubeconfig reaches."""
+
+import asyncio
+import logging
+import signal
+
+import click
+
+from taskfleet.controller.kubernetes_objects import WorkerDefaults
+from taskfleet.controller.operator import ControllerOptions, run_controller
+from taskfleet.telemetry.logs import configure_logs
+from taskfleet.worker import environment
+
+log = logging.getLogger("taskfleet.controller")
+
+EPILOG = """
+\b
+It logs in with --kubeconfig or KUBECONFIG, else as the service account of its pod, else with ~/.kube/config.
+/healthz, /readyz and /metrics are served on --port.
+
+\b
+Examples:
+  taskfleet controller --store-url valkey://localhost:6379
+  taskfleet controller --kubeconfig dev.yaml --namespace team-a,team-b --worker-store-url valkey://valkey.infra:6379
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option("--kubeconfig", metavar="FILE", help="How to reach the API server.")
+@click.option(
+    "-n",
+    "--namespace",
+    "namespaces",
+    default="",
+    metavar="NS,...",
+    help="Serve only these namespaces (default: the whole cluster).",
+)
+@click.option(
+    "--store-url",
+    envvar="TASKFLEET_STORE_URL",
+    required=True,
+    metavar="URL",
+    help="The store, as the controller reaches it.",
+)
+@click.option(
+    "--worker-store-url",
+    envvar="TASKFLEET_WORKER_STORE_URL",
+    metavar="URL",
+    help="The store, as the worker pods reach it (default: the same).",
+)
+@click.option(
+    "--worker-image",
+    envvar="TASKFLEET_WORKER_IMAGE",
+    required=True,
+    metavar="IMAGE",
+    help="Image of the workers of pools that name none.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8421,
+    show_default=True,
+    help="Port of the status server; 0 takes any free one.",
+)
+def controller(
+    kubeconfig: str | None,
+    namespaces: str,
+    store_url: str,
+    worker_store_url: str | None,
+    worker_image: str,
+    port: int,
+) -> None:
+    """Turn TaskQueues and WorkerPools of a cluster into workers."""
+    configure_logs()
+    options = ControllerOptions(
+        kubeconfig=kubeconfig,
+        namespaces=tuple(name.strip() for name in namespaces.split(",") if name.strip()),
+        store_url=store_url,
+        workers=WorkerDefaults(worker_image, worker_store_url or store_url),
+        worker_environment=environment,
+        port=port,
+    )
+    asyncio.run(_until_signalled(options))
+
+
+async def _until_signalled(options: ControllerOptions) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+
+    def serving(port: int) -> None:
+        where = ", ".join(options.namespaces) or "the whole cluster"
+        log.info("controller started", extra={"port": port, "serves": where})
+
+    await run_controller(options, stop, serving)
+    log.info("controller stopped")

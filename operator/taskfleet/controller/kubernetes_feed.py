@@ -1,0 +1,113 @@
+"""From what the API server shows to what the reconciler knows: the newest valid object of each queue and pool."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from taskfleet.api.taskqueue import TaskQueue
+from taskfleet.api.workerpool import WorkerPool
+from taskfleet.controller.fleet import Kind
+from taskfleet.controller.kubernetes_cache import Object, ObjectCache, name_of, uid_of
+from taskfleet.core.names import GROUP
+from taskfleet.core.task import QueueKey
+
+log = logging.getLogger(__name__)
+
+DELETED = "DELETED"
+"""The type of a watch event that says so; every other type brings the newest version."""
+
+DEPLOYMENT = "Deployment"
+
+
+class Sink(Protocol):
+    """What the reconciler takes from a watch. Every call is cheap and may come at any time, in any order."""
+
+    def set_queue(self, queue: TaskQueue) -> None: ...
+    def forget_queue(self, key: QueueKey) -> None: ...
+    def set_pool(self, pool: WorkerPool) -> None: ...
+    def forget_pool(self, namespace: str, name: str) -> None: ...
+    def touch_pool(self, namespace: str, name: str) -> None: ...
+
+
+class Feed:
+    """Takes watch events and whole lists, in any order and more than once.
+
+    ``invalid`` is called with an object that no API server with today's schema would have let in (it dates from an
+    older one), its kind, and what is wrong. Such an object is not given to the reconciler: the last valid version
+    of it stays in force. ``invalid_uids`` is kept up to date for whoever must not write over what is said of them.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        caches: dict[Kind, ObjectCache],
+        deployments: ObjectCache,
+        invalid: Callable[[Kind, Object, str], None],
+        invalid_uids: set[str],
+    ) -> None:
+        self._sink = sink
+        self._invalid_uids = invalid_uids
+        self._caches: dict[str, ObjectCache] = {DEPLOYMENT: deployments, **{str(kind): caches[kind] for kind in caches}}
+        self._invalid = invalid
+
+    def event(self, kind: str, event_type: str | None, obj: Object) -> None:
+        """One watch event."""
+        obj["metadata"].pop("managedFields", None)  # most of an object's bytes, and nobody here reads them
+        if event_type == DELETED:
+            if self._caches[kind].saw_gone(obj):
+                self._gone(kind, obj)
+        elif self._caches[kind].saw(obj):
+            self._there(kind, obj)
+
+    def known(self, kind: str) -> list[Object]:
+        return list(self._caches[kind])
+
+    def listed(self, kind: str, objects: Sequence[Object], known_before: Sequence[Object]) -> None:
+        """A whole list; what was ``known_before`` it was asked for and is not in it has gone unnoticed."""
+        lost = self._caches[kind].saw_all(objects, known_before=known_before)
+        for obj in objects:
+            self.event(kind, None, obj)
+        for obj in lost:
+            log.info("gone while nobody watched", extra={"kind": kind, "object": "/".join(name_of(obj))})
+            self._gone(kind, obj)
+
+    def _there(self, kind: str, obj: Object) -> None:
+        if kind == DEPLOYMENT:
+            self._touch_owner(obj)
+            return
+        try:
+            if kind == "TaskQueue":
+                self._sink.set_queue(TaskQueue.model_validate(obj))
+            else:
+                self._sink.set_pool(WorkerPool.model_validate(obj))
+            self._invalid_uids.discard(uid_of(obj))
+        except ValidationError as error:
+            self._invalid_uids.add(uid_of(obj))
+            self._invalid("TaskQueue" if kind == "TaskQueue" else "WorkerPool", obj, _words(error))
+
+    def _gone(self, kind: str, obj: Object) -> None:
+        namespace, name = name_of(obj)
+        self._invalid_uids.discard(uid_of(obj))
+        if kind == "TaskQueue":
+            self._sink.forget_queue(QueueKey(namespace, name))
+        elif kind == "WorkerPool":
+            self._sink.forget_pool(namespace, name)
+        else:
+            self._touch_owner(obj)
+
+    def _touch_owner(self, deployment: Object) -> None:
+        for owner in deployment["metadata"].get("ownerReferences", ()):
+            if owner.get("kind") == "WorkerPool" and str(owner.get("apiVersion", "")).startswith(f"{GROUP}/"):
+                self._sink.touch_pool(deployment["metadata"]["namespace"], owner["name"])
+
+
+def _words(error: ValidationError) -> str:
+    """Every problem as ``field: message``."""
+
+    def words(problem: Any) -> str:
+        where = ".".join(str(part) for part in problem["loc"])
+        return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+
+    return "; ".join(words(problem) for problem in error.errors(include_url=False, include_input=False))

@@ -1,0 +1,57 @@
+"""Looks at the pods of a pool whose workers do not come up, and only then: a healthy pool costs no request."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from taskfleet.api.workerpool import WorkerPool
+from taskfleet.controller.kubernetes_trouble import Object, pods_trouble
+from taskfleet.core.names import LABEL_ENDPOINT, label_value, pool_selector
+from taskfleet.kube import PODS, KubeClient, KubeError
+
+# Workers are given this long to start before anybody asks why they have not.
+PATIENCE_SECONDS = 2.0
+LOOK_AGAIN_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class _Look:
+    short_since: float
+    looked_at: float = float("-inf")
+    troubles: Mapping[str, str] | None = None
+
+
+class PodInspector:
+    """Why workers are missing, by endpoint; asks the API server at most every few seconds a pool."""
+
+    def __init__(self, client: KubeClient, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._looks: dict[str, _Look] = {}
+
+    def all_is_well(self, pool: WorkerPool) -> None:
+        """No worker of the pool is missing."""
+        self._looks.pop(str(pool.metadata.uid), None)
+
+    async def troubles(self, pool: WorkerPool) -> Mapping[str, str]:
+        """The trouble of each endpoint of a pool that misses workers; empty while they may still be starting."""
+        now = self._clock()
+        look = self._looks.setdefault(str(pool.metadata.uid), _Look(now))
+        if now - look.short_since >= PATIENCE_SECONDS and now - look.looked_at >= LOOK_AGAIN_SECONDS:
+            look.looked_at = now
+            look.troubles = await self._ask(pool)
+        return look.troubles or {}
+
+    async def _ask(self, pool: WorkerPool) -> Mapping[str, str]:
+        try:
+            pods = await self._client.list(PODS, pool.metadata.namespace, labels=pool_selector(pool.metadata.name))
+        except KubeError as error:
+            # The Deployments are seen all the same; that their pods are not is itself what to tell.
+            return {endpoint.name: f"cannot look at the pods: {error}" for endpoint in pool.spec.endpoints}
+        of_endpoint: dict[str, list[Object]] = defaultdict(list)
+        for pod in pods:
+            of_endpoint[pod["metadata"].get("labels", {}).get(LABEL_ENDPOINT, "")].append(pod)
+        return {
+            endpoint.name: pods_trouble(of_endpoint[label_value(endpoint.name)]) for endpoint in pool.spec.endpoints
+        }

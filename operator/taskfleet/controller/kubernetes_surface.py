@@ -1,0 +1,128 @@
+"""Where people on a cluster see queues and pools: status, events, and the finalizer of a queue."""
+
+import asyncio
+import logging
+import secrets
+import socket
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+from taskfleet.api.taskqueue import TaskQueue
+from taskfleet.api.workerpool import WorkerPool
+from taskfleet.controller.fleet import Kind
+from taskfleet.controller.kubernetes_cache import Object, ObjectCache
+from taskfleet.core.names import FINALIZER, GROUP
+from taskfleet.kube import (
+    EVENTS,
+    TASK_QUEUES,
+    WORKER_POOLS,
+    KubeClient,
+    KubeConflict,
+    KubeError,
+    KubeNotFound,
+    Resource,
+)
+
+log = logging.getLogger(__name__)
+
+RESOURCES: dict[Kind, Resource] = {"TaskQueue": TASK_QUEUES, "WorkerPool": WORKER_POOLS}
+_EVENT_BACKLOG = 1000
+_MAX_NOTE = 1024
+_CONTROLLER = f"{GROUP}/controller"
+
+
+class KubernetesSurface:
+    """The Surface of a cluster. ``caches`` hold the objects as the watch last saw them, valid or not."""
+
+    def __init__(self, client: KubeClient, caches: dict[Kind, ObjectCache], invalid_uids: Collection[str]) -> None:
+        self._client = client
+        self._caches = caches
+        self._invalid_uids = invalid_uids
+        self._events: asyncio.Queue[Object] = asyncio.Queue(_EVENT_BACKLOG)
+        self._instance = socket.gethostname()[:128]
+
+    async def write_status(self, kind: Kind, obj: TaskQueue | WorkerPool, status: dict[str, Any]) -> None:
+        """No request when the object already shows it, so that a status never answers to itself."""
+        meta = obj.metadata
+        live = self._caches[kind].get(meta.namespace, meta.name)
+        if live is None or live["metadata"]["uid"] != meta.uid or live.get("status") == status:
+            return
+        if meta.uid in self._invalid_uids:
+            return  # its status says what is wrong with the version that the API server holds
+        # The uid makes a later object of the same name refuse what was meant for this one.
+        identity = {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid}
+        manifest = {"metadata": identity, "status": status}
+        try:
+            written = await self._client.apply(RESOURCES[kind], manifest, subresource="status")
+        except (KubeNotFound, KubeConflict):
+            log.debug("gone before its status was written", extra={"kind": kind, "name": meta.name})
+            return
+        self._caches[kind].saw(written)
+
+    def event(self, kind: Kind, obj: TaskQueue | WorkerPool, reason: str, message: str, *, warning: bool) -> None:
+        """Queued, and posted by ``post_events``; when too many wait, the newest are dropped and the log says so."""
+        try:
+            self._events.put_nowait(self._manifest(kind, obj, reason, message, warning=warning))
+        except asyncio.QueueFull:
+            log.warning("event dropped: too many wait to be posted", extra={"reason": reason})
+
+    async def post_events(self) -> None:
+        """Post events until cancelled, one at a time. One that cannot be posted is logged and not tried again."""
+        while True:
+            manifest = await self._events.get()
+            try:
+                await self._client.create(EVENTS, manifest)
+            except KubeError as error:
+                log.warning("event not posted: %s", error, extra={"reason": manifest["reason"]})
+
+    async def ensure_finalizer(self, queue: TaskQueue) -> None:
+        """The test of the version makes two writers of finalizers not overwrite each other."""
+        meta = queue.metadata
+        live = self._caches["TaskQueue"].get(meta.namespace, meta.name)
+        if live is None or live["metadata"]["uid"] != meta.uid or FINALIZER in live["metadata"].get("finalizers", ()):
+            return
+        finalizers = [*live["metadata"].get("finalizers", ()), FINALIZER]
+        await self._patch_finalizers(live, finalizers)
+
+    async def release(self, queue: TaskQueue) -> None:
+        meta = queue.metadata
+        live = self._caches["TaskQueue"].get(meta.namespace, meta.name)
+        if live is None or live["metadata"]["uid"] != meta.uid:
+            return
+        finalizers = [name for name in live["metadata"].get("finalizers", ()) if name != FINALIZER]
+        try:
+            await self._patch_finalizers(live, finalizers)
+        except KubeNotFound:
+            log.debug("gone before it was released", extra={"name": meta.name})
+
+    async def _patch_finalizers(self, live: Object, finalizers: list[str]) -> None:
+        meta = live["metadata"]
+        operations = [
+            {"op": "test", "path": "/metadata/uid", "value": meta["uid"]},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
+            {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
+        ]
+        written = await self._client.json_patch(TASK_QUEUES, meta["namespace"], meta["name"], operations)
+        self._caches["TaskQueue"].saw(written)
+
+    def _manifest(self, kind: Kind, obj: TaskQueue | WorkerPool, reason: str, message: str, *, warning: bool) -> Object:
+        meta = obj.metadata
+        resource = RESOURCES[kind]
+        return {
+            "metadata": {"name": f"{meta.name[:200]}.{secrets.token_hex(8)}", "namespace": meta.namespace},
+            "eventTime": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "reportingController": _CONTROLLER,
+            "reportingInstance": self._instance,
+            "action": reason,
+            "reason": reason,
+            "type": "Warning" if warning else "Normal",
+            "note": message[:_MAX_NOTE],
+            "regarding": {
+                "apiVersion": resource.api_version,
+                "kind": resource.kind,
+                "name": meta.name,
+                "namespace": meta.namespace,
+                "uid": meta.uid,
+            },
+        }

@@ -1,0 +1,128 @@
+"""The watch on queues, pools and worker Deployments, by kopf, which only hands on what it sees.
+
+kopf runs on a thread and an event loop of its own: when it stops it cancels every task of its loop that it did not
+find there at its start, which must not be the reconciler's. No create, update or delete handlers, daemons or timers:
+those make kopf write annotations and finalizers of its own.
+"""
+
+import asyncio
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import kopf
+
+from taskfleet.controller.kubernetes_cache import Object
+from taskfleet.controller.kubernetes_feed import DEPLOYMENT
+from taskfleet.controller.kubernetes_resync import WORKER_SELECTOR
+from taskfleet.core.names import GROUP, VERSION
+from taskfleet.kube import load_login
+from taskfleet.kube.login import bearer_token
+
+log = logging.getLogger(__name__)
+
+RESTART_SECONDS = 1.0
+STOP_SECONDS = 15.0
+
+OnEvent = Callable[[str, str | None, Object], None]
+"""Takes kind, type of the event (None: from kopf's own list) and object."""
+
+
+class _ForEver(Iterable[float]):
+    """Delays between tries of a request, growing to 5 s and never ending."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((0.1, 0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0))
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf's knobs, each with the reason for it."""
+    chosen = kopf.OperatorSettings()
+    # Events are ours to word and to post; kopf would post its log lines.
+    chosen.posting.enabled = False
+    # What is served is known: no right to watch CRDs and namespaces is needed. Missing CRDs are noticed before.
+    chosen.scanning.disabled = True
+    # Out of tries, kopf would give up a watch for good: a long outage of the API server must not end in deafness.
+    chosen.networking.error_backoffs = _ForEver()
+    # A server that has vanished without a word is noticed in seconds, not after the operating system's minutes.
+    chosen.networking.connect_timeout = 10.0
+    chosen.networking.request_timeout = 60.0
+    # The selector works in the API server: Deployments of others never reach us.
+    chosen.watching.label_selectors["apps", "v1", "deployments"] = WORKER_SELECTOR
+    # By default kopf kills the process 10 minutes after asking it to stop; stopping is ours.
+    chosen.process.ultimate_exiting_timeout = None
+    return chosen
+
+
+def registry(kubeconfig: str | None, on_event: OnEvent) -> kopf.OperatorRegistry:
+    """The handlers, made anew for each controller: nothing is registered by importing a module."""
+    made = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=made, id="login", backoff=2.0)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await _connection(kubeconfig)
+
+    def hand_on(kind: str) -> Callable[..., Any]:
+        async def seen(event: Any, **_: Any) -> None:
+            on_event(kind, event["type"], dict(event["object"]))
+
+        return seen
+
+    kopf.on.event(GROUP, VERSION, "taskqueues", registry=made, id="queue")(hand_on("TaskQueue"))
+    kopf.on.event(GROUP, VERSION, "workerpools", registry=made, id="pool")(hand_on("WorkerPool"))
+    kopf.on.event("apps", "v1", "deployments", registry=made, id="deployment")(hand_on(DEPLOYMENT))
+    return made
+
+
+async def _connection(kubeconfig: str | None) -> kopf.ConnectionInfo:
+    login = await load_login(kubeconfig)
+    return kopf.ConnectionInfo(
+        server=login.host,
+        ca_path=login.ssl_ca_cert,
+        insecure=not login.verify_ssl,
+        username=login.username or None,
+        password=login.password or None,
+        token=bearer_token(login),
+        certificate_path=login.cert_file,
+        private_key_path=login.key_file,
+        proxy_url=login.proxy,
+    )
+
+
+class Watch:
+    """Runs kopf until stopped, and again whenever it ends by itself."""
+
+    def __init__(self, kubeconfig: str | None, namespaces: Sequence[str], on_event: OnEvent) -> None:
+        self._kubeconfig = kubeconfig
+        self._namespaces = namespaces
+        self._on_event = on_event
+        self._thread = threading.Thread(target=self._serve, name="watch", daemon=True)
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        """Start watching; ``on_event`` is called on the calling task's event loop."""
+        self._home = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def stop(self) -> None:
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join, STOP_SECONDS)
+
+    def _serve(self) -> None:
+        while not self._stop.is_set():
+            try:
+                asyncio.run(self._watch_once())
+            except Exception:
+                # Whatever ended it (a kind that is no longer served, an answer that makes no sense) may pass.
+                log.exception("the watch broke; opening it again")
+            self._stop.wait(RESTART_SECONDS)
+
+    async def _watch_once(self) -> None:
+        made = registry(self._kubeconfig, self._hand_home)
+        where: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
+        await kopf.operator(registry=made, settings=settings(), standalone=True, stop_flag=self._stop, **where)
+
+    def _hand_home(self, kind: str, event_type: str | None, obj: Object) -> None:
+        self._home.call_soon_threadsafe(self._on_event, kind, event_type, obj)

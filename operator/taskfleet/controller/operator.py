@@ -1,0 +1,110 @@
+"""The controller on a cluster, put together: the shared Reconciler between the watch and the API server.
+
+Start: log in, list everything (waiting for an API server or for custom resources that are not there yet), then watch
+and reconcile. Stop: no more watching, no more decisions; the workers go on without us.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from taskfleet.controller.fleet import Kind
+from taskfleet.controller.kubernetes_cache import Object, ObjectCache
+from taskfleet.controller.kubernetes_feed import Feed
+from taskfleet.controller.kubernetes_fleet import Environment, KubernetesFleet
+from taskfleet.controller.kubernetes_invalid import InvalidObjects
+from taskfleet.controller.kubernetes_objects import WorkerDefaults
+from taskfleet.controller.kubernetes_resync import Resync
+from taskfleet.controller.kubernetes_surface import KubernetesSurface
+from taskfleet.controller.kubernetes_watch import Watch
+from taskfleet.controller.reconciler import Reconciler
+from taskfleet.kube import KubeClient
+from taskfleet.telemetry.metrics import ControllerMetrics
+from taskfleet.telemetry.server import status_server
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerOptions:
+    """``namespaces``: only these, none: the whole cluster. ``worker_environment`` is that of the worker package."""
+
+    kubeconfig: str | None
+    namespaces: Sequence[str]
+    store_url: str
+    workers: WorkerDefaults
+    worker_environment: Environment
+    port: int
+
+
+async def run_controller(options: ControllerOptions, stop: asyncio.Event, serving: Callable[[int], None]) -> None:
+    """Run until ``stop``. ``serving`` is told the port of /healthz, /readyz and /metrics.
+
+    Raises KubeLoginFailed when there is no login, OSError when the port is taken; anything that may pass is waited for.
+    """
+    registry = CollectorRegistry()
+    async with KubeClient.open(options.kubeconfig) as client:
+        controller = _Controller(options, client, ControllerMetrics(registry))
+        async with status_server(registry=registry, ready=controller.trouble, port=options.port) as port:
+            serving(port)
+            await controller.run(stop)
+
+
+class _Controller:
+    def __init__(self, options: ControllerOptions, client: KubeClient, metrics: ControllerMetrics) -> None:
+        caches: dict[Kind, ObjectCache] = {"TaskQueue": ObjectCache(), "WorkerPool": ObjectCache()}
+        deployments = ObjectCache()
+        invalid_uids: set[str] = set()
+        self._surface = KubernetesSurface(client, caches, invalid_uids)
+        self._invalid = InvalidObjects(client, caches)
+        self._reconciler = Reconciler(
+            store_url=options.store_url,
+            fleet=KubernetesFleet(client, deployments, options.workers, options.worker_environment),
+            surface=self._surface,
+            metrics=metrics,
+        )
+        self._feed = Feed(self._reconciler, caches, deployments, self._invalid.found, invalid_uids)
+        self._resync = Resync(client, self._feed, options.namespaces)
+        self._watch = Watch(options.kubeconfig, options.namespaces, self._on_event)
+
+    def trouble(self) -> str:
+        """Why the controller cannot work, in words; "" when it can."""
+        return self._resync.trouble
+
+    async def run(self, stop: asyncio.Event) -> None:
+        if not await _unless(stop, self._resync.until_it_works()):
+            return
+        self._watch.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                background = [
+                    group.create_task(self._surface.post_events()),
+                    group.create_task(self._invalid.report()),
+                    group.create_task(self._resync.run()),
+                ]
+                await self._reconciler.run(stop)
+                for task in background:
+                    task.cancel()
+        finally:
+            await self._watch.stop()
+
+    def _on_event(self, kind: str, event_type: str | None, obj: Object) -> None:
+        if event_type is None:
+            # From kopf's own list: at the start, and whenever its watch had to begin anew.
+            self._resync.request()
+        self._feed.event(kind, event_type, obj)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do ``work`` until it is done (True) or until ``stop`` (False)."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+        return working.done()
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
