@@ -10,7 +10,7 @@ ASSUMED_SECONDS_PER_TASK = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ScalingTarget:
-    """What a pool aims at: ``backlog_per_worker`` tasks for each worker when set, else all done in ``drain_seconds``."""
+    """What a pool aims at: ``backlog_per_worker`` tasks each when set, else to be done in ``drain_seconds``."""
 
     drain_seconds: float = 60.0
     backlog_per_worker: int | None = None

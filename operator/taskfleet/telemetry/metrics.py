@@ -4,16 +4,22 @@ Base units, prefix ``taskfleet_``, and only the labels below: never a task id or
 beforehand exist at 0 from the start, so that a rate over them is right from the first event.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
-from taskfleet.core.settlement import Verdict
-from taskfleet.core.task import LeasedTask, Priority, TaskState
+from taskfleet.core.settlement import QueueStats, Verdict
+from taskfleet.core.task import LeasedTask, Priority, QueueKey, TaskState
 
 QUEUE = ("namespace", "queue")
-ENDPOINT = ("namespace", "queue", "pool", "endpoint")
+POOL = ("namespace", "queue", "pool")
+ENDPOINT = (*POOL, "endpoint")
+
+PoolLabels = tuple[str, str, str]
+EndpointLabels = tuple[str, str, str, str]
 
 QUEUE_SECONDS_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200, 28800)
 RUN_SECONDS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -123,7 +129,7 @@ class WorkerMetrics:
 
 
 class ControllerMetrics:
-    """What the controller shows of queues, pools and itself. ``forget_*`` removes the series of deleted objects."""
+    """What the controller shows of queues, pools and itself. ``open_*`` creates series, ``forget_*`` removes them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
@@ -136,14 +142,12 @@ class ControllerMetrics:
         self.oldest_pending = Gauge(
             "taskfleet_queue_oldest_pending_seconds", "Age of the oldest waiting task.", QUEUE, registry=registry
         )
-        self.enqueued = Gauge(  # counted in the store: exported as it stands there, and named as the counter it is
-            "taskfleet_tasks_enqueued_total", "Tasks accepted since the queue exists.", QUEUE, registry=registry
-        )
-        self.lease_expired = Gauge(
-            "taskfleet_lease_expired_total", "Leases of silent workers that were taken back.", QUEUE, registry=registry
-        )
+        self.totals = StoreTotals(registry)
         self.pool_workers = Gauge(
-            "taskfleet_pool_workers", "Workers of an endpoint, by state.", (*ENDPOINT, "state"), registry=registry
+            "taskfleet_pool_workers",
+            "Workers of an endpoint, by state: starting (asked for, not ready) and ready.",
+            (*ENDPOINT, "state"),
+            registry=registry,
         )
         self.pool_desired = Gauge(
             "taskfleet_pool_desired_workers", "Workers that the last plan asked for.", ENDPOINT, registry=registry
@@ -154,13 +158,13 @@ class ControllerMetrics:
         self.scale_decisions = Counter(
             "taskfleet_scale_decisions",
             "Changes of the number of workers, by direction and reason.",
-            ("namespace", "queue", "pool", "direction", "reason"),
+            (*POOL, "direction", "reason"),
             registry=registry,
         )
         self.scale_reaction = Histogram(
             "taskfleet_scale_reaction_seconds",
             "Time from the wake-up of an empty pool's queue to its workers being asked for.",
-            ("namespace", "queue", "pool"),
+            POOL,
             buckets=REACTION_BUCKETS,
             registry=registry,
         )
@@ -174,14 +178,82 @@ class ControllerMetrics:
             "taskfleet_reconcile_seconds", "Time of one reconciliation.", ("kind",), registry=registry
         )
         for kind in ("TaskQueue", "WorkerPool"):
+            self.reconcile_seconds.labels(kind)
             for outcome in ("ok", "error"):
                 self.reconciles.labels(kind, outcome)
 
-    def open_queue(self, namespace: str, queue: str) -> None:
+    def open_queue(self, queue: QueueKey) -> None:
         """Create the series of a queue at 0."""
+        labels = (queue.namespace, queue.name)
         for state in TaskState:
-            self.queue_tasks.labels(namespace, queue, state.value)
+            self.queue_tasks.labels(*labels, state.value)
         for priority in Priority:
-            self.queue_depth.labels(namespace, queue, priority.label)
-        for metric in (self.oldest_pending, self.enqueued, self.lease_expired):
-            metric.labels(namespace, queue)
+            self.queue_depth.labels(*labels, priority.label)
+        self.oldest_pending.labels(*labels)
+        self.totals.show(queue, {})
+
+    def show_queue(self, queue: QueueKey, stats: QueueStats) -> None:
+        """``pending`` includes what is scheduled: both wait for a worker."""
+        labels = (queue.namespace, queue.name)
+        waiting = stats.pending + stats.scheduled
+        for state in TaskState:
+            number = waiting if state is TaskState.PENDING else getattr(stats, state.value)
+            self.queue_tasks.labels(*labels, state.value).set(number)
+        for priority in Priority:
+            self.queue_depth.labels(*labels, priority.label).set(stats.depth.get(priority.label, 0))
+        oldest = stats.oldest_pending_at
+        self.oldest_pending.labels(*labels).set(0 if oldest is None else max(0.0, stats.now - oldest))
+        self.totals.show(queue, stats.counters)
+
+    def forget_queue(self, queue: QueueKey) -> None:
+        labels = dict(zip(QUEUE, (queue.namespace, queue.name), strict=True))
+        for metric in (self.queue_tasks, self.queue_depth, self.oldest_pending):
+            metric.remove_by_labels(labels)
+        self.totals.forget(queue)
+
+    def open_pool(self, pool: PoolLabels, endpoints: Collection[str]) -> None:
+        """Create the series of a pool and its endpoints at 0; those of endpoints that left it go."""
+        for metric in (self.pool_workers, self.pool_desired, self.endpoint_healthy):
+            metric.remove_by_labels(dict(zip(POOL, pool, strict=True)))
+        self.scale_reaction.labels(*pool)
+        for endpoint in endpoints:
+            self.show_endpoint((*pool, endpoint), desired=0, ready=0, healthy=False)
+
+    def show_endpoint(self, endpoint: EndpointLabels, *, desired: int, ready: int, healthy: bool) -> None:
+        self.pool_workers.labels(*endpoint, "ready").set(ready)
+        self.pool_workers.labels(*endpoint, "starting").set(max(0, desired - ready))
+        self.pool_desired.labels(*endpoint).set(desired)
+        self.endpoint_healthy.labels(*endpoint).set(healthy)
+
+    def forget_pool(self, pool: PoolLabels) -> None:
+        labels = dict(zip(POOL, pool, strict=True))
+        for metric in (self.pool_workers, self.pool_desired, self.endpoint_healthy):
+            metric.remove_by_labels(labels)
+        for counted in (self.scale_decisions, self.scale_reaction):
+            counted.remove_by_labels(labels)
+
+
+class StoreTotals(Collector):
+    """Totals that the store counts, exported as the counters they are: they survive every restart of ours."""
+
+    _FAMILIES: Mapping[str, tuple[str, str]] = {
+        "enqueued": ("taskfleet_tasks_enqueued", "Tasks accepted since the queue exists."),
+        "lease_expired": ("taskfleet_lease_expired", "Leases of silent workers that were taken back."),
+    }
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._counters: dict[QueueKey, Mapping[str, int]] = {}
+        registry.register(self)
+
+    def show(self, queue: QueueKey, counters: Mapping[str, int]) -> None:
+        self._counters[queue] = counters
+
+    def forget(self, queue: QueueKey) -> None:
+        self._counters.pop(queue, None)
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        for counter, (name, text) in self._FAMILIES.items():
+            family = CounterMetricFamily(name, text, labels=QUEUE)
+            for queue, counters in self._counters.items():
+                family.add_metric((queue.namespace, queue.name), counters.get(counter, 0))
+            yield family

@@ -1,0 +1,96 @@
+"""From what the fleet, the store and the probes say to what planning sees."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from taskfleet.api.workerpool import WorkerPool
+from taskfleet.controller.fleet import FleetState
+from taskfleet.controller.probes import Health
+from taskfleet.controller.world import PoolState
+from taskfleet.core.errors import StoreError
+from taskfleet.core.pool import EndpointObserved, QueueObserved, StopPolicy
+from taskfleet.core.settlement import QueueStats, WorkerReport
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A queue as the store showed it, or ``trouble`` when it could not. ``stats`` None: the store does not have it."""
+
+    stats: QueueStats | None = None
+    reports: Sequence[WorkerReport] = ()
+    trouble: StoreError | None = None
+
+
+def observe_queue(*, exists: bool, stop: StopPolicy, sight: Sight) -> QueueObserved:
+    if sight.trouble is not None:
+        return QueueObserved(exists, stop, None, type(sight.trouble).__name__, str(sight.trouble))
+    return QueueObserved(exists, stop, sight.stats.backlog if sight.stats else {})
+
+
+def observe_endpoints(
+    pool: WorkerPool, state: PoolState, sight: Sight, health: Mapping[str, Health]
+) -> dict[str, EndpointObserved]:
+    """What we asked for counts as what is there: a fleet that differs is repaired, not followed.
+
+    Tasks that run but are in no report (a worker died, or has just claimed them) count for every endpoint with
+    workers: in doubt a worker is busy.
+    """
+    reports = _by_endpoint(pool, sight.reports)
+    workers = {
+        endpoint.name: state.asked.get(endpoint.name, _of(state, endpoint.name).workers)
+        for endpoint in pool.spec.endpoints
+    }
+    unreported = max(0, _running(sight) - sum(report.inflight for report in sight.reports))
+    extra = math.ceil(unreported / max(1, sum(1 for number in workers.values() if number)))
+    observed = {}
+    for name, number in workers.items():
+        fleet, probed = _of(state, name), health.get(name, Health())
+        observed[name] = EndpointObserved(
+            workers=number,
+            ready=fleet.ready,
+            inflight=sum(report.inflight for report in reports[name]) + (extra if number else 0),
+            healthy=probed.healthy,
+            trouble=probed.trouble,
+            stuck=fleet.trouble,
+            seconds_per_task=state.pace.get(name),
+        )
+    return observed
+
+
+def remember_pace(pool: WorkerPool, state: PoolState, sight: Sight) -> None:
+    """Keep the measured seconds of a task beyond the life of the workers: the next burst plans with them."""
+    for name, reports in _by_endpoint(pool, sight.reports).items():
+        measured = [report.seconds_per_task for report in reports if report.seconds_per_task is not None]
+        if measured:
+            state.pace[name] = sum(measured) / len(measured)
+
+
+def tasks_per_minute(pool: WorkerPool, reports: Sequence[WorkerReport]) -> dict[str, float]:
+    return {name: sum(report.tasks_per_minute for report in own) for name, own in _by_endpoint(pool, reports).items()}
+
+
+def worker_troubles(pool: WorkerPool, reports: Sequence[WorkerReport]) -> dict[str, str]:
+    """What the workers of each endpoint complain of; one complaint for each endpoint that has any."""
+    return {
+        name: min(troubles)
+        for name, own in _by_endpoint(pool, reports).items()
+        if (troubles := {report.trouble for report in own if report.trouble})
+    }
+
+
+def _by_endpoint(pool: WorkerPool, reports: Sequence[WorkerReport]) -> defaultdict[str, list[WorkerReport]]:
+    mine: defaultdict[str, list[WorkerReport]] = defaultdict(list)
+    for report in reports:
+        if report.pool == pool.metadata.name:
+            mine[report.endpoint].append(report)
+    return mine
+
+
+def _running(sight: Sight) -> int:
+    return sight.stats.running if sight.stats else 0
+
+
+def _of(state: PoolState, endpoint: str) -> FleetState:
+    return state.fleet.get(endpoint, FleetState())

@@ -1,0 +1,163 @@
+"""One look at one queue: publish its policy, tend its clock, drain it when it is deleted, tell."""
+
+import time
+from collections.abc import Callable
+
+from taskfleet.api.taskqueue import TaskQueue
+from taskfleet.controller.deletion import Deletion, decide_deletion
+from taskfleet.controller.fleet import Surface
+from taskfleet.controller.news import queue_news
+from taskfleet.controller.policy import queue_policy
+from taskfleet.controller.queue_status import queue_status, unserved_models, wire_time
+from taskfleet.controller.reporter import Reporter
+from taskfleet.controller.storelink import StoreLink
+from taskfleet.controller.world import QueueState, World
+from taskfleet.core.errors import StoreError
+from taskfleet.core.names import DISCARD_ANNOTATION, FINALIZER
+from taskfleet.core.settlement import QueueStats
+from taskfleet.core.task import QueueKey
+from taskfleet.store import Store
+from taskfleet.telemetry.metrics import ControllerMetrics
+
+BUSY_SECONDS = 1.0
+# A store that answers but refuses this queue (it is full, say) is asked again after this.
+TROUBLE_SECONDS = 5.0
+# A due time that the store has not dealt with in one bounded step is tried again after this.
+_OVERDUE_SECONDS = 0.25
+
+
+class QueueReconciler:
+    """Level-triggered: every call looks at everything of the queue, and says when to look again (None: on an event)."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        link: StoreLink,
+        surface: Surface,
+        reporter: Reporter,
+        metrics: ControllerMetrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._world = world
+        self._link = link
+        self._surface = surface
+        self._reporter = reporter
+        self._metrics = metrics
+        self._clock = clock
+
+    async def reconcile(self, key: QueueKey) -> float | None:
+        state = self._world.queues.get(key)
+        if state is None:
+            return None
+        state.looked_at = self._clock()
+        queue = state.queue
+        await self._guard(queue, state)
+        trouble, deletion = self._link.trouble, None
+        store = self._link.store
+        if store is not None:
+            try:
+                deletion = await self._tend(store, queue, state)
+            except StoreError as error:
+                self._link.failed(error)
+                trouble = error
+        if state.dropped is not None and state.dropped == _identity(queue):
+            await self._surface.release(queue)
+            return None
+        again_at = await self._report(queue, state, trouble, deletion)
+        return min((at for at in (again_at, self._next_look(key, state, trouble)) if at is not None), default=None)
+
+    async def _guard(self, queue: TaskQueue, state: QueueState) -> None:
+        """The finalizer comes before the first task can: no queue goes with tasks in it unnoticed."""
+        if _is_deleted(queue) or FINALIZER in queue.metadata.finalizers or state.guarded == _identity(queue):
+            return
+        await self._surface.ensure_finalizer(queue)
+        state.guarded = _identity(queue)
+
+    async def _tend(self, store: Store, queue: TaskQueue, state: QueueState) -> Deletion | None:
+        if _is_deleted(queue):
+            return await self._drain(store, queue, state)
+        await self._publish(store, queue, state)
+        state.stats = await self._stats(store, queue.key)
+        if state.stats is None:  # the store lost the queue with all its data: give it the policy anew
+            state.published = None
+            await self._publish(store, queue, state)
+            state.stats = await self._stats(store, queue.key)
+        return None
+
+    async def _publish(self, store: Store, queue: TaskQueue, state: QueueState) -> None:
+        policy = queue_policy(queue.spec, closed=_is_deleted(queue))
+        if policy != state.published:
+            await store.put_policy(queue.key, policy)
+            state.published = policy
+
+    async def _stats(self, store: Store, key: QueueKey) -> QueueStats | None:
+        """The queue's numbers, after the store has dealt with what is due."""
+        stats = await store.stats(key)
+        if stats is not None and stats.next_due_at is not None and stats.next_due_at <= stats.now:
+            await store.tick(key)
+            stats = await store.stats(key)
+        return stats
+
+    async def _drain(self, store: Store, queue: TaskQueue, state: QueueState) -> Deletion | None:
+        """Close the queue, let it run empty, then drop its data. A queue that the store does not have is not made."""
+        if state.dropped == _identity(queue):
+            return None
+        state.stats = await store.stats(queue.key)
+        if state.stats is not None:
+            await self._publish(store, queue, state)
+            state.stats = await self._stats(store, queue.key)
+        pools = self._world.pools_of(queue.key)
+        deletion = decide_deletion(
+            state.stats,
+            discard=queue.metadata.annotations.get(DISCARD_ANNOTATION) == "true",
+            stop=queue.spec.stop_policy,
+            unserved=unserved_models(state.stats, pools),
+            pools=len(pools),
+        )
+        if deletion.drop:
+            await store.drop_queue(queue.key)
+            state.dropped = _identity(queue)
+        return deletion
+
+    async def _report(
+        self, queue: TaskQueue, state: QueueState, trouble: StoreError | None, deletion: Deletion | None
+    ) -> float | None:
+        if trouble is None and state.stats is not None:
+            self._metrics.show_queue(queue.key, state.stats)
+        before = self._reporter.last(queue)
+        status = queue_status(
+            queue,
+            stats=state.stats,
+            trouble=trouble,
+            pools=self._world.pools_of(queue.key),
+            deletion=deletion,
+            last=before,
+            now=wire_time(time.time()),
+        )
+        written, again_at = await self._reporter.report(queue, status)
+        if written:
+            for news in queue_news(before, status):
+                self._surface.event("TaskQueue", queue, news.reason, news.message, warning=news.warning)
+        return again_at
+
+    def _next_look(self, key: QueueKey, state: QueueState, trouble: StoreError | None) -> float | None:
+        stats, now = state.stats, self._clock()
+        if trouble is not None:
+            return None if self._link.store is None else now + TROUBLE_SECONDS
+        if stats is None:
+            return None
+        due = None if stats.next_due_at is None else now + max(_OVERDUE_SECONDS, stats.next_due_at - stats.now)
+        has_workers = any(sum(self._world.pools[name].asked.values()) for name in self._world.serving(key))
+        if stats.running or (stats.pending and has_workers):
+            return now + BUSY_SECONDS if due is None else min(due, now + BUSY_SECONDS)
+        return due
+
+
+def _is_deleted(queue: TaskQueue) -> bool:
+    return queue.metadata.deletion_timestamp is not None
+
+
+def _identity(queue: TaskQueue) -> str:
+    """Tells an object from a later one of the same name; without a uid (on a laptop) there is only the name."""
+    return queue.metadata.uid or queue.metadata.name

@@ -1,0 +1,134 @@
+"""The status of a TaskQueue: its numbers, and in words whether it works and why not."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from taskfleet.api.status import ConditionStatus, Depth, TaskQueueStatus
+from taskfleet.api.taskqueue import TaskQueue
+from taskfleet.api.workerpool import WorkerPool
+from taskfleet.controller.deletion import Deletion
+from taskfleet.core.conditions import Condition, Status, merge_conditions
+from taskfleet.core.errors import StoreError
+from taskfleet.core.needs import count
+from taskfleet.core.pool import StopPolicy
+from taskfleet.core.settlement import QueueStats
+
+_NUMBERS = ("pending", "scheduled", "running", "completed", "failed", "cancelled", "expired", "depth")
+
+
+def wire_time(seconds: float) -> str:
+    """Seconds since the epoch as RFC 3339, to the second as Kubernetes writes it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def unserved_models(stats: QueueStats | None, pools: Sequence[WorkerPool]) -> dict[str, int]:
+    """Models with waiting tasks that no endpoint of any pool serves, with the number of tasks."""
+    served = {model for pool in pools for endpoint in pool.spec.endpoints for model in endpoint.models}
+    backlog = stats.backlog if stats else {}
+    return {model: waiting for model, waiting in sorted(backlog.items()) if waiting and model not in served}
+
+
+def queue_status(
+    queue: TaskQueue,
+    *,
+    stats: QueueStats | None,
+    trouble: StoreError | None,
+    pools: Sequence[WorkerPool],
+    deletion: Deletion | None,
+    last: Mapping[str, Any],
+    now: str,
+) -> dict[str, Any]:
+    """The whole status. With ``trouble`` the numbers of ``last`` stay: not to see tasks does not make them go."""
+    conditions = (
+        _ready(queue, stats, trouble, pools, deletion),
+        _store_reachable(trouble),
+        _paused(queue),
+        _served(stats, trouble, pools),
+    )
+    generation = queue.metadata.generation
+    merged = merge_conditions(last.get("conditions", ()), conditions, generation=generation, now=now)
+    frame = TaskQueueStatus(
+        observed_generation=generation,
+        pools=[pool.metadata.name for pool in pools],
+        conditions=[ConditionStatus.model_validate(condition) for condition in merged],
+    ).to_wire()
+    if trouble is not None:
+        kept = (*_NUMBERS, "oldestPendingTime")
+        return frame | {name: last[name] for name in kept if name in last}
+    return frame | _numbers(stats)
+
+
+def _numbers(stats: QueueStats | None) -> dict[str, Any]:
+    if stats is None:
+        return {}
+    oldest = stats.oldest_pending_at
+    shown = TaskQueueStatus(
+        pending=stats.pending,
+        scheduled=stats.scheduled,
+        running=stats.running,
+        completed=stats.completed,
+        failed=stats.failed,
+        cancelled=stats.cancelled,
+        expired=stats.expired,
+        oldest_pending_time=None if oldest is None else wire_time(oldest),
+        depth=Depth(**stats.depth),
+    ).to_wire()
+    return {name: shown[name] for name in (*_NUMBERS, "oldestPendingTime") if name in shown}
+
+
+def _ready(
+    queue: TaskQueue,
+    stats: QueueStats | None,
+    trouble: StoreError | None,
+    pools: Sequence[WorkerPool],
+    deletion: Deletion | None,
+) -> Condition:
+    if trouble is not None:
+        return Condition("Ready", Status.FALSE, _reason(trouble), str(trouble))
+    if deletion is not None:
+        return Condition("Ready", Status.FALSE, deletion.reason, deletion.message)
+    if unserved_models(stats, pools):
+        return Condition("Ready", Status.FALSE, "ModelNotServed", _unserved(stats, pools))
+    if queue.spec.stop_policy is not StopPolicy.NONE:
+        text = f"tasks are accepted, but none is started: stopPolicy is {queue.spec.stop_policy.value}"
+        return Condition("Ready", Status.TRUE, "OnHold", text)
+    if not pools:
+        return Condition("Ready", Status.TRUE, "NoWorkerPool", "tasks are accepted; no WorkerPool serves them yet")
+    return Condition("Ready", Status.TRUE, "Accepting", "tasks are accepted and served")
+
+
+def _store_reachable(trouble: StoreError | None) -> Condition:
+    if trouble is not None:
+        return Condition("StoreReachable", Status.FALSE, _reason(trouble), f"{trouble}; the numbers are the last seen")
+    return Condition("StoreReachable", Status.TRUE, "Connected", "the store answers")
+
+
+def _paused(queue: TaskQueue) -> Condition:
+    stop = queue.spec.stop_policy
+    if stop is StopPolicy.NONE:
+        return Condition("Paused", Status.FALSE, "Running", "stopPolicy is None")
+    also = "" if stop is StopPolicy.HOLD else ", and workers go when their running tasks have ended"
+    return Condition("Paused", Status.TRUE, stop.value, f"stopPolicy is {stop.value}: no task is started{also}")
+
+
+def _served(stats: QueueStats | None, trouble: StoreError | None, pools: Sequence[WorkerPool]) -> Condition:
+    if trouble is not None:
+        return Condition("Served", Status.UNKNOWN, _reason(trouble), "cannot see which models have tasks")
+    if unserved_models(stats, pools):
+        return Condition("Served", Status.FALSE, "ModelNotServed", _unserved(stats, pools))
+    return Condition("Served", Status.TRUE, "Served", "every model with waiting tasks has an endpoint")
+
+
+def _unserved(stats: QueueStats | None, pools: Sequence[WorkerPool]) -> str:
+    waiting = ", ".join(f"{model} ({count(tasks, 'task')})" for model, tasks in unserved_models(stats, pools).items())
+    if not pools:
+        return f"no WorkerPool has this queue in spec.queueRef; waiting: {waiting}; create one"
+    names = ", ".join(pool.metadata.name for pool in pools)
+    return (
+        f"no endpoint serves {waiting}; add the model to spec.endpoints[].models of a WorkerPool (there are: {names})"
+    )
+
+
+def _reason(trouble: StoreError) -> str:
+    return type(trouble).__name__

@@ -1,0 +1,110 @@
+"""The reconciler's hold on the store: connect, hear wake-ups, notice a loss, come back by itself.
+
+While the link is down nobody calls the store; when it is back everything is looked at once. A new connection is made
+after every loss, so that a store that came back with another password or other data says so.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+
+from taskfleet.core.errors import StoreAuthFailed, StoreError, StoreUnreachable
+from taskfleet.core.task import QueueKey
+from taskfleet.store import Store, WakeListener
+
+_log = logging.getLogger(__name__)
+
+FIRST_RETRY_SECONDS = 0.2
+LAST_RETRY_SECONDS = 5.0
+
+
+class StoreLink:
+    """``store`` is None while the store cannot be used; ``trouble`` then says why (None: the first try still runs).
+
+    ``changed`` is called when it is lost or back, ``woken`` with the queues in which something became claimable.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        queues: Callable[[], Collection[QueueKey]],
+        changed: Callable[[], None],
+        woken: Callable[[Collection[QueueKey]], None],
+    ) -> None:
+        self.store: Store | None = None
+        self.trouble: StoreError | None = None
+        self.tried = asyncio.Event()
+        self._url = url
+        self._queues = queues
+        self._changed = changed
+        self._woken = woken
+        self._loss = asyncio.Event()
+        self._follow = asyncio.Event()
+
+    def follow(self) -> None:
+        """The set of queues changed: listen to the new ones too."""
+        self._follow.set()
+
+    def failed(self, error: StoreError) -> None:
+        """A call failed. When it is the store's trouble, and not that of one queue, the link is made anew."""
+        if self.store is not None and isinstance(error, StoreUnreachable | StoreAuthFailed):
+            self._lost(error)
+            self._loss.set()
+
+    async def run(self) -> None:
+        """Keep the link until cancelled."""
+        loop = asyncio.get_running_loop()
+        delay = FIRST_RETRY_SECONDS
+        while True:
+            began = loop.time()
+            try:
+                await self._serve_one_connection()
+            except StoreError as error:
+                self._lost(error)
+            if loop.time() - began > LAST_RETRY_SECONDS:
+                delay = FIRST_RETRY_SECONDS
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, LAST_RETRY_SECONDS)
+
+    async def _serve_one_connection(self) -> None:
+        """Connect, then hear wake-ups and follow new queues until a loss is reported."""
+        store = await Store.connect(self._url)
+        try:
+            async with store.listen(self._queues()) as listener:
+                self._loss.clear()
+                self.store, self.trouble = store, None
+                self.tried.set()
+                self._changed()
+                jobs = [
+                    asyncio.ensure_future(job)
+                    for job in (self._loss.wait(), self._hear(listener), self._follow_changes(listener))
+                ]
+                try:
+                    await next(asyncio.as_completed(jobs))
+                finally:
+                    for job in jobs:
+                        job.cancel()
+                    await asyncio.gather(*jobs, return_exceptions=True)
+        finally:
+            self.store = None
+            await store.close()
+
+    async def _hear(self, listener: WakeListener) -> None:
+        while True:
+            self._woken(await listener.wait(None))
+
+    async def _follow_changes(self, listener: WakeListener) -> None:
+        while True:
+            await self._follow.wait()
+            self._follow.clear()
+            await listener.follow(self._queues())
+
+    def _lost(self, error: StoreError) -> None:
+        self.store = None
+        news = str(error) != str(self.trouble)
+        self.trouble = error
+        self.tried.set()
+        if news:
+            _log.warning("store: %s", error)
+            self._changed()

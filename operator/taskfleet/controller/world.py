@@ -1,0 +1,107 @@
+"""What the reconciler holds in memory: the newest objects, and what it did for each of them last."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from taskfleet.api.taskqueue import TaskQueue
+from taskfleet.api.workerpool import WorkerPool
+from taskfleet.controller.fleet import FleetState
+from taskfleet.core.scaling import ScaleMemory
+from taskfleet.core.settlement import QueuePolicy, QueueStats
+from taskfleet.core.task import QueueKey
+
+PoolName = tuple[str, str]
+
+
+def pool_name(pool: WorkerPool) -> PoolName:
+    return pool.metadata.namespace, pool.metadata.name
+
+
+def pool_labels(pool: WorkerPool) -> tuple[str, str, str]:
+    """Namespace, queue and pool, as metrics name them."""
+    return pool.metadata.namespace, pool.spec.queue_ref.name, pool.metadata.name
+
+
+@dataclass(slots=True)
+class QueueState:
+    """One queue. ``published`` is the policy that the store has, as far as we know; ``stats`` the last it told.
+
+    ``guarded`` and ``dropped`` hold the uid of the object whose finalizer was asked for, and whose data was dropped.
+    """
+
+    queue: TaskQueue
+    published: QueuePolicy | None = None
+    stats: QueueStats | None = None
+    guarded: str | None = None
+    dropped: str | None = None
+    looked_at: float = float("-inf")
+
+
+@dataclass(slots=True)
+class PoolState:
+    """One pool; ``pool`` is None when it was deleted and its workers are still to be removed.
+
+    ``asked`` is the workers of each endpoint that were last asked for with success, ``pace`` the last known seconds
+    a task takes there, ``loaded`` whether the last plan saw any task, ``woken_at`` when a wake-up came that no
+    plan has answered yet.
+    """
+
+    pool: WorkerPool | None
+    asked: dict[str, int] = field(default_factory=dict)
+    pace: dict[str, float] = field(default_factory=dict)
+    fleet: Mapping[str, FleetState] = field(default_factory=dict)
+    memory: Mapping[str, ScaleMemory] = field(default_factory=dict)
+    loaded: bool = False
+    planned_at: float = float("-inf")
+    woken_at: float | None = None
+    last_scale_time: str | None = None
+    last_scale_reason: str = ""
+
+
+class World:
+    """All queues and pools, and which pools serve which queue."""
+
+    def __init__(self) -> None:
+        self.queues: dict[QueueKey, QueueState] = {}
+        self.pools: dict[PoolName, PoolState] = {}
+        self._serving: dict[QueueKey, set[PoolName]] = {}
+
+    def serving(self, queue: QueueKey) -> Collection[PoolName]:
+        """Names of the pools that refer to the queue, also while the queue does not exist."""
+        return self._serving.get(queue, ())
+
+    def pools_of(self, queue: QueueKey) -> list[WorkerPool]:
+        """Those pools themselves, by name."""
+        states = (self.pools[name] for name in sorted(self.serving(queue)))
+        return [state.pool for state in states if state.pool is not None]
+
+    def put_pool(self, pool: WorkerPool) -> PoolState:
+        """Take the newest object in. What was remembered stays, unless it is another object of the same name."""
+        name = pool_name(pool)
+        state = self.pools.get(name)
+        if state is None or (state.pool is not None and state.pool.metadata.uid != pool.metadata.uid):
+            state = self.pools[name] = PoolState(pool)
+            state.last_scale_time = pool.status.get("lastScaleTime")
+            state.last_scale_reason = pool.status.get("lastScaleReason", "")
+        self._unlink(name)
+        state.pool = pool
+        self._serving.setdefault(pool.queue, set()).add(name)
+        return state
+
+    def take_pool(self, name: PoolName) -> WorkerPool | None:
+        """The pool is deleted: its state stays, without the object, until its workers are removed."""
+        state = self.pools.get(name)
+        if state is None:
+            return None
+        self._unlink(name)
+        gone, state.pool = state.pool, None
+        return gone
+
+    def _unlink(self, name: PoolName) -> None:
+        pool = self.pools[name].pool
+        if pool is None:
+            return
+        names = self._serving.get(pool.queue, set())
+        names.discard(name)
+        if not names:
+            self._serving.pop(pool.queue, None)
