@@ -1,0 +1,85 @@
+"""Every key of the store, named once: Python and the Lua scripts both take them from here.
+
+All keys of a queue share the hash tag ``{namespace/queue}``, so that a cluster keeps them in one slot and a script may
+touch them all. One-letter names where there is one key per task: they are paid for a million times.
+
+    policy          hash    the QueuePolicy: whole (JSON) and the numbers that scripts need; exists while the queue does
+    lanes           hash    waiting tasks per lane (MODEL:PRIORITY), in all lanes (*) and reserved by open stages (+)
+    lane:LANE       list    ids in order of service; may hold ids that no longer wait, which a claim skips
+    t:ID            string  one task, packed as codec.py says; expires with the queue's retention once final
+    scheduled       zset    id -> ms at which it waits again
+    leases          zset    id -> ms at which the lease ends
+    holders         hash    id -> worker that holds the lease
+    errors          hash    id -> JSON of the last error of a task that is not final
+    failed          zset    id -> ms at which it failed (the dead letters)
+    stats           hash    totals that only grow, and the sequences of tasks and stages
+    batch:NAME      hash    total and final tasks by state
+    batch:NAME:ids  list    ids in input order
+    workers, seen   hash, zset   last report of each worker, and the ms of it
+    stages          zset    open stage -> ms of its last chunk
+    stage:N         hash    reserved and staged tasks, its batch, its lanes
+    stage:N:ids     list    ids in input order
+    stage:N:LANE    list    ids of one lane
+    wake            channel something may have become claimable, or changed
+"""
+
+from taskfleet.core.task import QueueKey
+
+SCHEMA = "tf:schema"
+SCHEMA_VERSION = 1
+
+_NAMES = (
+    "policy",
+    "lanes",
+    "scheduled",
+    "leases",
+    "holders",
+    "errors",
+    "failed",
+    "stats",
+    "workers",
+    "seen",
+    "stages",
+    "wake",
+)
+_FAMILIES = {"lane": "lane:", "task": "t:", "batch": "batch:", "stage": "stage:"}
+
+
+def prefix(queue: QueueKey) -> str:
+    """What every key of the queue begins with; the scripts' only KEYS argument."""
+    return f"tf:{{{queue}}}:"
+
+
+def key(queue: QueueKey, name: str) -> str:
+    """One of the queue's single keys."""
+    if name not in _NAMES:
+        raise KeyError(name)
+    return prefix(queue) + name
+
+
+def task(queue: QueueKey, task_id: str) -> str:
+    return prefix(queue) + _FAMILIES["task"] + task_id
+
+
+def batch(queue: QueueKey, name: str) -> str:
+    return prefix(queue) + _FAMILIES["batch"] + name
+
+
+def batch_ids(queue: QueueKey, name: str) -> str:
+    return batch(queue, name) + ":ids"
+
+
+def lane(queue: QueueKey, name: str) -> str:
+    return prefix(queue) + _FAMILIES["lane"] + name
+
+
+def pattern(queue: QueueKey) -> str:
+    """A SCAN pattern of all keys of the queue; what globs would read as more than itself is escaped."""
+    return "".join("\\" + letter if letter in r"*?[]^\\" else letter for letter in prefix(queue)) + "*"
+
+
+def lua_names() -> str:
+    """The same names as Lua locals: ``POLICY`` for a key, ``TASK_`` for a family that an id is appended to."""
+    singles = (f"local {name.upper()} = P .. '{name}'" for name in _NAMES)
+    families = (f"local {name.upper()}_ = P .. '{start}'" for name, start in _FAMILIES.items())
+    return "\n".join(("local P = KEYS[1]", *singles, *families))

@@ -1,0 +1,80 @@
+"""What the store shows: tasks, batches, and a queue in numbers."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from taskfleet.core.settlement import BatchCounts, QueueStats
+from taskfleet.core.task import Priority, QueueKey, TaskView
+from taskfleet.store import codec, keys, lua
+from taskfleet.store.connection import Connection
+
+_AT_ONCE = 200
+# Counters that other parts of QueueStats show, and sequences that are nobody's business.
+_NOT_COUNTERS = frozenset({"completed", "cancelled", "expired", "sequence", "stages", "turn"})
+_COUNTERS = ("enqueued", "lease_expired", "failed_total", "tokens_input", "tokens_output")
+
+
+async def get(connection: Connection, queue: QueueKey, ids: Sequence[str]) -> list[TaskView | None]:
+    views: list[TaskView | None] = []
+    while len(views) < len(ids):  # a reply is shorter than asked for when its tasks are big
+        asked = ids[len(views) : len(views) + _AT_ONCE]
+        for task_id, found in zip(asked, await connection.run(lua.GET, queue, *asked), strict=False):
+            views.append(codec.view(task_id, *found) if found else None)
+    return views
+
+
+async def batch(connection: Connection, queue: QueueKey, name: str) -> BatchCounts | None:
+    fields = ("total", "completed", "failed", "cancelled", "expired")
+    total, *final = await connection.call("HMGET", keys.batch(queue, name), *fields)
+    if total is None:
+        return None
+    completed, failed, cancelled, expired = (int(number or 0) for number in final)
+    return BatchCounts(name, int(total), completed, failed, cancelled, expired)
+
+
+async def batch_tasks(connection: Connection, queue: QueueKey, name: str) -> AsyncIterator[TaskView]:
+    """Tasks of a batch in input order; those that retention has taken away are left out."""
+    at = 0
+    while True:
+        ids = await connection.call("LRANGE", keys.batch_ids(queue, name), at, at + _AT_ONCE - 1)
+        for view in await get(connection, queue, [task_id.decode() for task_id in ids]):
+            if view is not None:
+                yield view
+        if len(ids) < _AT_ONCE:
+            return
+        at += _AT_ONCE
+
+
+async def stats(connection: Connection, queue: QueueKey) -> QueueStats | None:
+    reply = await connection.run(lua.STATS, queue)
+    if reply is None:
+        return None
+    now, lanes, totals, scheduled, running, failed, oldest, due = reply
+    depth = {priority.label: 0 for priority in Priority}
+    backlog: dict[str, int] = {}
+    for name, waiting in _numbers(lanes).items():
+        model, separator, priority = name.rpartition(":")
+        if separator and waiting:
+            depth[Priority(int(priority)).label] += waiting
+            backlog[model] = backlog.get(model, 0) + waiting
+    counts = _numbers(totals)
+    counters = dict.fromkeys(_COUNTERS, 0) | {k: v for k, v in counts.items() if k not in _NOT_COUNTERS}
+    return QueueStats(
+        pending=sum(depth.values()),
+        scheduled=scheduled,
+        running=running,
+        completed=counts.get("completed", 0),
+        failed=failed,
+        cancelled=counts.get("cancelled", 0),
+        expired=counts.get("expired", 0),
+        depth=depth,
+        backlog=backlog,
+        oldest_pending_at=None if oldest < 0 else oldest / 1000,
+        next_due_at=None if due < 0 else due / 1000,
+        now=now / 1000,
+        counters=counters,
+    )
+
+
+def _numbers(flat: Sequence[Any]) -> dict[str, int]:
+    return {name.decode(): int(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}

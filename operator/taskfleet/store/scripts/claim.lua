@@ -1,0 +1,114 @@
+-- needs: lib, moves, due
+-- ARGV: worker, count, models. Reply: {version, stopped, now, ms until something is due (-1: nothing), id, record, ...}
+-- with each record as it was before this claim.
+
+local worker, wanted = ARGV[1], tonumber(ARGV[2])
+local policy = read_policy()
+if not policy then return {0, 1, now, -1} end
+
+local AT_A_TIME = 20                   -- tasks read at once: the most that one read too many can cost
+local ENOUGH_BYTES = 8 * 1024 * 1024   -- a claim brings no more than this, and one reading
+local skips_left, bytes = 1000 + wanted, 0
+local found, new_leases, new_holders = {}, {}, {}
+
+-- Ids stay in a lane when their task is cancelled, and a new task may bear the id of one long gone.
+local function waits_here(t, lane)
+    return t.state == PENDING and t.lane == lane and not (t.stage ~= 0 and call('ZSCORE', STAGES, t.stage))
+end
+
+local function lease(t, id, record)
+    t.state, t.fence, t.attempts, t.claimed = RUNNING, t.fence + 1, t.attempts + 1, now
+    call('SETRANGE', TASK_ .. id, 0, moving_part(t))
+    change(lane_changes, t.lane, -1)
+    new_leases[#new_leases + 1] = now + policy.lease_ms
+    new_leases[#new_leases + 1] = id
+    new_holders[#new_holders + 1] = id
+    new_holders[#new_holders + 1] = worker
+    found[#found + 1] = id
+    found[#found + 1] = record
+    bytes = bytes + #record
+end
+
+-- Up to `count` tasks of a lane; how many, and whether the lane has run dry.
+local function take(lane, count)
+    local taken = 0
+    while taken < count and skips_left > 0 and bytes < ENOUGH_BYTES do
+        local ids = call('LPOP', LANE_ .. lane, math.min(count - taken, AT_A_TIME))
+        if not ids then return taken, true end
+        local keys = {}
+        for i = 1, #ids do keys[i] = TASK_ .. ids[i] end
+        local records = call('MGET', unpack(keys))
+        for i = 1, #ids do
+            local t = records[i] and parse(records[i])
+            if not (t and waits_here(t, lane)) then
+                skips_left = skips_left - 1
+            elseif now - t.enqueued > policy.ttl_ms then
+                skips_left = skips_left - 1
+                t.id, t.fixed = ids[i], string.sub(records[i], MOVING_BYTES + 1, t.body_at)
+                expire(t, policy)
+            else
+                lease(t, ids[i], records[i])
+                taken = taken + 1
+            end
+        end
+    end
+    return taken, false
+end
+
+-- Lanes of one priority get equal shares, beginning with another one at each claim, so that none waits for ever.
+local function take_fairly(lanes, turn, count)
+    local open, taken = {}, 0
+    for i = 1, #lanes do open[i] = lanes[(i + turn) % #lanes + 1] end
+    while #open > 0 and taken < count and skips_left > 0 and bytes < ENOUGH_BYTES do
+        local share, still_open = math.ceil((count - taken) / #open), {}
+        for i = 1, #open do
+            local got, dry = take(open[i], math.min(share, count - taken))
+            taken = taken + got
+            if not dry then still_open[#still_open + 1] = open[i] end
+        end
+        open = still_open
+    end
+    return taken
+end
+
+local function lanes_with_tasks()
+    local names = {}
+    for priority = 0, 3 do
+        for i = 3, #ARGV do names[#names + 1] = ARGV[i] .. ':' .. priority end
+    end
+    local counts = call('HMGET', LANES, unpack(names))
+    local by_priority, models = {}, #ARGV - 2
+    for i = 1, #names do
+        if tonumber(counts[i] or 0) > 0 then
+            local priority = math.floor((i - 1) / models)
+            by_priority[priority] = by_priority[priority] or {}
+            table.insert(by_priority[priority], names[i])
+        end
+    end
+    return by_priority
+end
+
+go_on_when_full()
+local more_is_due = bring_due(policy)
+write_moves(policy)
+
+local taken = 0
+if not policy.stopped and #ARGV > 2 then
+    local lanes = lanes_with_tasks()
+    for priority = 0, 3 do
+        if lanes[priority] and taken < wanted then
+            local turn = #lanes[priority] > 1 and call('HINCRBY', STATS, 'turn', 1) or 0
+            taken = taken + take_fairly(lanes[priority], turn, wanted - taken)
+        end
+    end
+end
+if taken > 0 then
+    call_with_many('ZADD', LEASES, new_leases)
+    call_with_many('HSET', HOLDERS, new_holders)
+end
+write_moves(policy)
+
+local due = next_due()
+local wait = due and math.max(0, due - now) or -1
+if more_is_due or skips_left <= 0 or (taken < wanted and bytes >= ENOUGH_BYTES) then wait = 0 end
+return {policy.version, policy.stopped and 1 or 0, now, wait, unpack(found)}

@@ -1,0 +1,61 @@
+-- What time brings, in bounded steps: leases of silent workers end, scheduled retries wait again, old tasks expire.
+
+local AT_ONCE = 100
+local LOST = '{"error":{"code":"worker_lost","message":"its worker stopped answering and no attempt is left; ' ..
+    'the last one was number %d"}}'
+local LOST_ERROR = '{"code":"worker_lost","message":"its worker stopped answering"}'
+local TOO_OLD = '{"error":{"code":"expired","message":"it waited longer than the queue\'s taskTTL"}}'
+
+local function expire(t, policy)
+    change(lane_changes, t.lane, -1)
+    finish(t, EXPIRED, policy, '', TOO_OLD)
+    call('HDEL', ERRORS, t.id)
+end
+
+local function reap(policy)
+    local ids = call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, AT_ONCE)
+    if #ids == 0 then return 0 end
+    local holders = call('HMGET', HOLDERS, unpack(ids))
+    for i = 1, #ids do
+        local t = load_task(ids[i])
+        freed[#freed + 1] = ids[i]
+        if t and t.state == RUNNING then
+            change(stat_changes, 'lease_expired', 1)
+            if t.cancel == 1 then
+                finish(t, CANCELLED, policy, holders[i] or '', '{}')
+                call('HDEL', ERRORS, t.id)
+            elseif t.attempts >= policy.max_attempts then
+                finish(t, FAILED_STATE, policy, holders[i] or '', string.format(LOST, t.attempts))
+                call('HDEL', ERRORS, t.id)
+            else
+                change(stat_changes, 'retries.worker_lost', 1)
+                call('HSET', ERRORS, t.id, LOST_ERROR)
+                return_to_lane(t)
+            end
+        end
+    end
+    return #ids
+end
+
+local function promote()
+    local ids = call('ZRANGEBYSCORE', SCHEDULED, '-inf', now, 'LIMIT', 0, AT_ONCE)
+    if #ids == 0 then return 0 end
+    call('ZREM', SCHEDULED, unpack(ids))
+    for i = 1, #ids do
+        local t = load_task(ids[i])
+        if t and t.state == SCHEDULED_STATE then return_to_lane(t) end
+    end
+    return #ids
+end
+
+-- Whether there may be more to do at once.
+local function bring_due(policy)
+    local reaped, promoted = reap(policy), promote()
+    return reaped == AT_ONCE or promoted == AT_ONCE
+end
+
+local function next_due()
+    local retry, lease = first_score(SCHEDULED), first_score(LEASES)
+    if retry and lease then return math.min(retry, lease) end
+    return retry or lease
+end

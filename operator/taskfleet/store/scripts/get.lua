@@ -1,0 +1,21 @@
+-- needs: lib
+-- ARGV: ids. Reply: for each {record without body, holder or '', last error or ''}, or nothing where there is no such
+-- task; fewer than asked for when they are big.
+
+local ENOUGH_BYTES = 4 * 1024 * 1024
+local answers, bytes = {}, 0
+for i = 1, #ARGV do
+    local id = ARGV[i]
+    local t = load_task(id)
+    if not t then
+        answers[i] = false
+    elseif STATE_WORDS[t.state] then
+        local record = call('GET', TASK_ .. id)
+        answers[i] = {record, '', ''}
+        bytes = bytes + #record
+    else
+        answers[i] = {moving_part(t) .. t.fixed, call('HGET', HOLDERS, id) or '', call('HGET', ERRORS, id) or ''}
+    end
+    if bytes > ENOUGH_BYTES then break end
+end
+return answers

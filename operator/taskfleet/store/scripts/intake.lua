@@ -1,0 +1,63 @@
+-- How tasks come in: all are checked, then all are written. `blob` is what codec.py packs: lane number, id, and the
+-- record from the priority on, for each task.
+
+local function read_new(blob)
+    local new = {ids = {}, keys = {}, rest = {}, lanes = {}}
+    local ids, keys, rest, lanes = new.ids, new.keys, new.rest, new.lanes
+    local position, n = 1, 0
+    while position <= #blob do
+        n = n + 1
+        lanes[n], ids[n], rest[n], position = unpack_('>I2I2c0I4c0', blob, position)
+        keys[n] = TASK_ .. ids[n]
+    end
+    return new
+end
+
+local function refusal(policy, biggest, biggest_bytes)
+    if not policy then return {'not_found'} end
+    if policy.closed then return {'closed'} end
+    if biggest_bytes > policy.max_task_bytes then
+        return {'too_large', biggest, biggest_bytes, policy.max_task_bytes}
+    end
+    return nil
+end
+
+local function held()
+    local counts = call('HMGET', LANES, '*', '+')
+    return tonumber(counts[1] or 0) + tonumber(counts[2] or 0) + call('ZCARD', SCHEDULED)
+end
+
+local function full(policy, wanted)
+    local holds = held()
+    if holds + wanted > policy.max_pending then return {'full', holds, policy.max_pending} end
+    return nil
+end
+
+local function duplicate(new)
+    if call('EXISTS', unpack(new.keys)) == 0 then return nil end
+    for i = 1, #new.keys do
+        if call('EXISTS', new.keys[i]) == 1 then return {'duplicate', new.ids[i]} end
+    end
+end
+
+-- Writes the records and returns the ids by lane number. The first write of the script: refused whole when the store
+-- is full.
+local function write_new(new, stage)
+    local n = #new.ids
+    local last = call('HINCRBY', STATS, 'sequence', n)
+    local moving = pack(MOVING, PENDING, 0, 0, 0, now, 0)
+    local stage_bytes = pack('>I4', stage)
+    local pairs_, by_lane = {}, {}
+    for i = 1, n do
+        pairs_[2 * i - 1] = new.keys[i]
+        pairs_[2 * i] = moving .. pack('>I4', (last - n + i) % 4294967296) .. stage_bytes .. new.rest[i]
+        local lane = by_lane[new.lanes[i]]
+        if not lane then
+            lane = {}
+            by_lane[new.lanes[i]] = lane
+        end
+        lane[#lane + 1] = new.ids[i]
+    end
+    call('MSET', unpack(pairs_))
+    return by_lane
+end

@@ -1,0 +1,134 @@
+-- Shared by every script: the clock, the policy, a task's record, counters. Concatenated before the script itself.
+
+local call = redis.call
+local pack, unpack_ = struct.pack, struct.unpack
+
+local clock = call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- Redis refuses a write that may grow memory above maxmemory, but only as the first write of a script: what has begun
+-- may end. Work that runs must end even then, so its scripts begin with a write that cannot grow anything.
+local function go_on_when_full()
+    call('HDEL', POLICY, '')
+end
+
+local function read_policy()
+    local p = call('HMGET', POLICY, 'version', 'max_pending', 'max_task_bytes', 'lease_ms', 'ttl_ms', 'max_attempts',
+        'keep_results_ms', 'keep_failed_ms', 'stopped', 'closed')
+    if not p[1] then return nil end
+    return {
+        version = tonumber(p[1]), max_pending = tonumber(p[2]), max_task_bytes = tonumber(p[3]),
+        lease_ms = tonumber(p[4]), ttl_ms = tonumber(p[5]), max_attempts = tonumber(p[6]),
+        keep_results_ms = tonumber(p[7]), keep_failed_ms = tonumber(p[8]), stopped = p[9] == '1', closed = p[10] == '1',
+    }
+end
+
+-- Lua passes at most some 8,000 arguments to one call.
+local ARGS_AT_ONCE = 4000
+local function call_with_many(command, key, args)
+    local sum = 0
+    for first = 1, #args, ARGS_AT_ONCE do
+        sum = sum + call(command, key, unpack(args, first, math.min(first + ARGS_AT_ONCE - 1, #args)))
+    end
+    return sum
+end
+
+local function delete_many(keys)
+    for first = 1, #keys, ARGS_AT_ONCE do
+        call('UNLINK', unpack(keys, first, math.min(first + ARGS_AT_ONCE - 1, #keys)))
+    end
+end
+
+-- A task's record; codec.py describes it. The first part moves with the task and is overwritten in place.
+local MOVING = '>c1BI4I2I6I6'
+local HEAD = '>c1BI4I2I6I6I4I4BBBI3'
+local MOVING_BYTES, HEAD_BYTES = 20, 34
+local FIRST_READ = 192
+local PENDING, SCHEDULED_STATE, RUNNING, COMPLETED, FAILED_STATE, CANCELLED, EXPIRED = 'p', 's', 'r', 'c', 'f', 'x', 'e'
+local STATE_WORDS = {c = 'completed', f = 'failed', x = 'cancelled', e = 'expired'}
+
+local function parse(record)
+    local t = {}
+    local model_bytes, batch_bytes, metadata_bytes
+    t.state, t.cancel, t.fence, t.attempts, t.enqueued, t.claimed, t.sequence, t.stage, t.priority, model_bytes,
+        batch_bytes, metadata_bytes = unpack_(HEAD, record)
+    t.model = string.sub(record, HEAD_BYTES + 1, HEAD_BYTES + model_bytes)
+    t.batch = string.sub(record, HEAD_BYTES + model_bytes + 1, HEAD_BYTES + model_bytes + batch_bytes)
+    t.lane = t.model .. ':' .. t.priority
+    t.body_at = HEAD_BYTES + model_bytes + batch_bytes + metadata_bytes
+    return t
+end
+
+-- A task without its body; nil when there is none, or when its submission has not been committed.
+local function load_task(id)
+    local record = call('GETRANGE', TASK_ .. id, 0, FIRST_READ - 1)
+    if record == '' then return nil end
+    local t = parse(record)
+    if t.stage ~= 0 and call('ZSCORE', STAGES, t.stage) then return nil end
+    if t.body_at > #record then
+        record = call('GETRANGE', TASK_ .. id, 0, t.body_at - 1)
+    end
+    t.id = id
+    t.fixed = string.sub(record, MOVING_BYTES + 1, t.body_at)
+    return t
+end
+
+local function moving_part(t)
+    return pack(MOVING, t.state, t.cancel, t.fence, t.attempts, t.enqueued, t.claimed)
+end
+
+local function save_task(t)
+    call('SETRANGE', TASK_ .. t.id, 0, moving_part(t))
+end
+
+-- Counters are collected while a script moves tasks, and written once at its end.
+local lane_changes, stat_changes, batch_changes = {}, {}, {}
+local woken = false
+
+local function change(counters, name, by)
+    counters[name] = (counters[name] or 0) + by
+end
+
+local function change_batch(name, counter, by)
+    if name ~= '' then
+        batch_changes[name] = batch_changes[name] or {}
+        change(batch_changes[name], counter, by)
+    end
+end
+
+local function write_batch(name, changes, keep_ms)
+    local key = BATCH_ .. name
+    for counter, by in pairs(changes) do call('HINCRBY', key, counter, by) end
+    local c = call('HMGET', key, 'total', 'completed', 'failed', 'cancelled', 'expired')
+    local open = tonumber(c[1] or 0)
+    for i = 2, 5 do open = open - tonumber(c[i] or 0) end
+    if open == 0 then
+        call('PEXPIRE', key, keep_ms)
+        call('PEXPIRE', key .. ':ids', keep_ms)
+        woken = true  -- whoever waits for the batch need not poll
+    elseif changes.total then
+        call('PERSIST', key)
+        call('PERSIST', key .. ':ids')
+    end
+end
+
+local function write_counters(policy)
+    local waiting = 0
+    for lane, by in pairs(lane_changes) do
+        if by ~= 0 then call('HINCRBY', LANES, lane, by) end
+        waiting = waiting + by
+    end
+    if waiting ~= 0 then call('HINCRBY', LANES, '*', waiting) end
+    for name, by in pairs(stat_changes) do
+        if by ~= 0 then call('HINCRBY', STATS, name, by) end
+    end
+    for name, changes in pairs(batch_changes) do
+        write_batch(name, changes, math.max(1, policy.keep_results_ms, policy.keep_failed_ms))
+    end
+    if woken then call('PUBLISH', WAKE, '') end
+    lane_changes, stat_changes, batch_changes, woken = {}, {}, {}, false
+end
+
+local function first_score(zset)
+    return tonumber(call('ZRANGE', zset, 0, 0, 'WITHSCORES')[2])
+end

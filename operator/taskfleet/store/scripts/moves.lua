@@ -1,0 +1,68 @@
+-- How tasks leave `running` and `pending`: to a final state, or back to the front of their lane.
+
+local freed = {}      -- ids whose lease ended in this script
+local returning = {}  -- lane -> tasks that go back to its front
+local failed_now = {}
+
+local function end_lease(t)
+    freed[#freed + 1] = t.id
+end
+
+-- The record of a final task: its body is gone, worker and result JSON have taken the place.
+local function finish(t, state, policy, worker, result)
+    t.state = state
+    local keep = state == FAILED_STATE and policy.keep_failed_ms or policy.keep_results_ms
+    local record = moving_part(t) .. t.fixed .. pack('>B', #worker) .. worker .. result
+    call('SET', TASK_ .. t.id, record, 'PX', math.max(1, keep))
+    if state == FAILED_STATE then
+        failed_now[#failed_now + 1] = now
+        failed_now[#failed_now + 1] = t.id
+        change(stat_changes, 'failed_total', 1)
+    else
+        change(stat_changes, STATE_WORDS[state], 1)
+    end
+    change_batch(t.batch, STATE_WORDS[state], 1)
+end
+
+local function return_to_lane(t)
+    t.state = PENDING
+    save_task(t)
+    local lane = returning[t.lane]
+    if not lane then
+        lane = {}
+        returning[t.lane] = lane
+    end
+    lane[#lane + 1] = t
+    change(lane_changes, t.lane, 1)
+    woken = true
+end
+
+local function later_first(a, b)
+    if a.enqueued ~= b.enqueued then return a.enqueued > b.enqueued end
+    return a.sequence > b.sequence
+end
+
+-- Tasks that come back keep the order in which they were submitted.
+local function write_returning()
+    for lane, tasks in pairs(returning) do
+        table.sort(tasks, later_first)
+        local ids = {}
+        for i = 1, #tasks do ids[i] = tasks[i].id end
+        call_with_many('LPUSH', LANE_ .. lane, ids)
+    end
+    returning = {}
+end
+
+local function write_moves(policy)
+    if #freed > 0 then
+        call_with_many('ZREM', LEASES, freed)
+        call_with_many('HDEL', HOLDERS, freed)
+        freed = {}
+    end
+    if #failed_now > 0 then
+        call_with_many('ZADD', FAILED, failed_now)
+        failed_now = {}
+    end
+    write_returning()
+    write_counters(policy)
+end

@@ -1,0 +1,10 @@
+-- needs: lib
+-- ARGV: the whole policy as JSON, then field and value of the numbers that scripts read. Reply: 1 when it changed.
+
+if call('HGET', POLICY, 'json') == ARGV[1] then return 0 end
+go_on_when_full()  -- a full queue must still be told to stop
+-- A version is a time, so that a queue that was dropped and made again does not repeat one.
+local version = math.max(now, tonumber(call('HGET', POLICY, 'version') or 0) + 1)
+call('HSET', POLICY, 'json', ARGV[1], 'version', string.format('%d', version), unpack(ARGV, 2))
+call('PUBLISH', WAKE, '')
+return 1

@@ -1,0 +1,7 @@
+-- needs: lib
+-- ARGV: worker. Forgets its report.
+
+call('ZREM', SEEN, ARGV[1])
+call('HDEL', WORKERS, ARGV[1])
+call('PUBLISH', WAKE, '')
+return 1

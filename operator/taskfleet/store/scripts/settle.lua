@@ -1,0 +1,75 @@
+-- needs: lib, moves
+-- ARGV: blob of settlements as codec.py packs them. Reply: 1 or 0 (fence refused) for each.
+
+local blob = ARGV[1]
+local policy = read_policy()
+local COMPLETE, FAIL, RETRY, RELEASE, CANCEL = 'C', 'F', 'R', 'L', 'X'
+local ENDS = {[COMPLETE] = COMPLETED, [FAIL] = FAILED_STATE, [CANCEL] = CANCELLED}
+
+local items = {}
+local position = 1
+while position <= #blob do
+    local s = {}
+    s.verdict, s.fence, s.delay, s.tokens_in, s.tokens_out, s.id, s.code, s.result, position =
+        unpack_('>c1I4I6I4I4I2c0I2c0I4c0', blob, position)
+    items[#items + 1] = s
+end
+
+local answers, later, errors, errors_gone = {}, {}, {}, {}
+
+local function hand_back(t, s)
+    if s.verdict == RELEASE then t.attempts = t.attempts - 1 end
+    change(stat_changes, 'retries.' .. s.code, 1)
+    if s.result ~= '' then
+        errors[#errors + 1] = s.id
+        errors[#errors + 1] = s.result
+    end
+    if s.delay > 0 then
+        t.state = SCHEDULED_STATE
+        save_task(t)
+        later[#later + 1] = now + s.delay
+        later[#later + 1] = s.id
+    else
+        return_to_lane(t)
+    end
+end
+
+go_on_when_full()
+local ids = {}
+for i = 1, #items do ids[i] = items[i].id end
+local holders = policy and call('HMGET', HOLDERS, unpack(ids))
+for i = 1, #items do
+    local s = items[i]
+    local t = policy and load_task(s.id)
+    if not t or t.state ~= RUNNING or t.fence ~= s.fence then
+        answers[i] = 0
+    else
+        answers[i] = 1
+        end_lease(t)
+        if s.tokens_in > 0 then change(stat_changes, 'tokens_input', s.tokens_in) end
+        if s.tokens_out > 0 then change(stat_changes, 'tokens_output', s.tokens_out) end
+        local state = ENDS[s.verdict]
+        if not state and t.cancel == 1 then
+            state, s.result = CANCELLED, '{}'
+        end
+        if state then
+            finish(t, state, policy, holders[i] or '', s.result)
+            errors_gone[#errors_gone + 1] = s.id
+        else
+            hand_back(t, s)
+        end
+    end
+end
+
+if policy then
+    if #errors_gone > 0 then call_with_many('HDEL', ERRORS, errors_gone) end
+    if #errors > 0 then call_with_many('HSET', ERRORS, errors) end
+    if #later > 0 then
+        local before = first_score(SCHEDULED)
+        call_with_many('ZADD', SCHEDULED, later)
+        -- Whoever sleeps until the earliest retry must hear of an earlier one.
+        if not before or first_score(SCHEDULED) < before then woken = true end
+    end
+    write_moves(policy)
+end
+return answers

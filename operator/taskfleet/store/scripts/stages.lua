@@ -1,0 +1,38 @@
+-- Big submissions: tasks are staged in chunks, then one commit shows them all. A stage that is never committed is swept.
+
+local SWEEP_AT_ONCE = 1000
+local ABANDONED_MS = 10 * 60 * 1000
+
+local function move_list(from, to)
+    if call('EXISTS', to) == 0 then
+        if call('EXISTS', from) == 1 then call('RENAME', from, to) end
+        return
+    end
+    local length = call('LLEN', from)
+    for first = 0, length - 1, 1000 do
+        call('RPUSH', to, unpack(call('LRANGE', from, first, first + 999)))
+    end
+    call('UNLINK', from)
+end
+
+-- One bounded step of removing a stage and its tasks; whether it is gone. A stage once swept can take no more.
+local function sweep_stage(stage)
+    local key = STAGE_ .. stage
+    local ids = call('LRANGE', key .. ':ids', 0, SWEEP_AT_ONCE - 1)
+    call('HDEL', key, 'open')
+    for i = 1, #ids do ids[i] = TASK_ .. ids[i] end
+    delete_many(ids)
+    call('LTRIM', key .. ':ids', SWEEP_AT_ONCE, -1)
+    if #ids == SWEEP_AT_ONCE then return false end
+    local fields = call('HGETALL', key)
+    for i = 1, #fields, 2 do
+        if fields[i] == 'reserved' then
+            call('HINCRBY', LANES, '+', -tonumber(fields[i + 1]))
+        elseif string.sub(fields[i], 1, 5) == 'lane:' then
+            call('UNLINK', key .. ':' .. string.sub(fields[i], 6))
+        end
+    end
+    call('ZREM', STAGES, stage)
+    call('UNLINK', key, key .. ':ids')
+    return true
+end

@@ -1,0 +1,41 @@
+-- needs: lib, moves, due, stages
+-- One bounded step of what time brings. Reply: 1 when there may be more to do at once.
+
+local policy = read_policy()
+if not policy then return 0 end
+go_on_when_full()
+local more = bring_due(policy)
+write_moves(policy)
+
+-- Tasks that waited too long stand at the heads of their lanes.
+local lanes = call('HKEYS', LANES)
+for i = 1, #lanes do
+    local lane, left = lanes[i], AT_ONCE
+    while left > 0 and lane ~= '*' and lane ~= '+' do
+        local id = call('LINDEX', LANE_ .. lane, 0)
+        local t = id and load_task(id)
+        local waits = t and t.state == PENDING and t.lane == lane
+        if not id or (waits and now - t.enqueued <= policy.ttl_ms) then break end
+        call('LPOP', LANE_ .. lane)
+        if waits then expire(t, policy) end
+        left = left - 1
+    end
+    if left == 0 then more = true end
+end
+write_moves(policy)
+
+-- Records of dead letters expire by themselves; their index does not.
+local SWEPT = 1000
+local old = call('ZRANGEBYSCORE', FAILED, '-inf', now - policy.keep_failed_ms, 'LIMIT', 0, SWEPT)
+if #old > 0 then call('ZREM', FAILED, unpack(old)) end
+local gone = call('ZRANGEBYSCORE', SEEN, '-inf', now - policy.lease_ms, 'LIMIT', 0, SWEPT)
+if #gone > 0 then
+    call('ZREM', SEEN, unpack(gone))
+    call('HDEL', WORKERS, unpack(gone))
+end
+local stage = call('ZRANGEBYSCORE', STAGES, '-inf', now - ABANDONED_MS, 'LIMIT', 0, 1)[1]
+if stage then
+    sweep_stage(stage)
+    more = true
+end
+return (more or #old == SWEPT or #gone == SWEPT) and 1 or 0

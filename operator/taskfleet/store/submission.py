@@ -1,0 +1,103 @@
+"""Tasks on their way in: one script call when they are few, a stage in bounded chunks and one commit when many."""
+
+from collections.abc import Iterable, Sized
+from typing import Any
+
+from taskfleet.core.errors import (
+    DuplicateTask,
+    InvalidTask,
+    NotFound,
+    QueueClosed,
+    QueueFull,
+    StoreError,
+    StoreUnreachable,
+)
+from taskfleet.core.task import NewTask, QueueKey
+from taskfleet.store import lua
+from taskfleet.store.codec import NewTasks, check_batch_name
+from taskfleet.store.connection import Connection
+
+CHUNK_TASKS = 1000
+CHUNK_BYTES = 4 * 1024 * 1024
+
+
+async def submit(connection: Connection, queue: QueueKey, tasks: Iterable[NewTask], batch: str | None) -> int:
+    """All of the tasks or none; how many. See ``Store.submit``."""
+    name = check_batch_name(batch)
+    expected = len(tasks) if isinstance(tasks, Sized) else 0
+    chunk, stage = NewTasks(name), _Stage(connection, queue, expected)
+    count = 0
+    try:
+        for task in tasks:
+            if chunk.count == CHUNK_TASKS or (chunk.count and chunk.bytes + len(task.body) > CHUNK_BYTES):
+                await stage.add(chunk)
+                count += chunk.count
+                chunk = NewTasks(name)
+            chunk.add(task)
+        if not stage.is_open:
+            if chunk.count:
+                _accept(queue, await connection.run(lua.SUBMIT, queue, *chunk.arguments()))
+            return chunk.count
+        await stage.add(chunk)
+        await stage.commit()
+    except BaseException:
+        await stage.abandon()
+        raise
+    return count + chunk.count
+
+
+class _Stage:
+    """Tasks that are in the store and that nobody sees yet."""
+
+    def __init__(self, connection: Connection, queue: QueueKey, expected: int) -> None:
+        self._connection = connection
+        self._queue = queue
+        self._expected = expected
+        self._number = b""
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._number)
+
+    async def add(self, chunk: NewTasks) -> None:
+        reply = await self._connection.run(lua.STAGE, self._queue, self._number, self._expected, *chunk.arguments())
+        _accept(self._queue, reply)
+        self._number = reply[1]
+
+    async def commit(self) -> None:
+        _accept(self._queue, await self._connection.run(lua.COMMIT, self._queue, self._number))
+
+    async def abandon(self) -> None:
+        """Take everything back now; what cannot be reached is swept by ``tick`` later."""
+        try:
+            while self._number and not await self._connection.run(lua.UNSTAGE, self._queue, self._number):
+                pass
+        except StoreError:
+            return
+
+
+def _accept(queue: QueueKey, reply: list[Any]) -> None:
+    """Raise what a script's refusal says."""
+    match [reply[0].decode(), *reply[1:]]:
+        case ["ok", *_]:
+            return
+        case ["not_found"]:
+            raise NotFound(f"queue {queue} does not exist in this store; apply its TaskQueue first")
+        case ["closed"]:
+            raise QueueClosed(f"queue {queue} is being deleted and takes no new tasks")
+        case ["too_large", task_id, size, limit]:
+            raise InvalidTask(
+                f"task {task_id.decode()!r}: it has {size} bytes, limits.maxTaskBytes of this queue is {limit}; "
+                "shorten the task or raise the limit"
+            )
+        case ["full", held, limit]:
+            raise QueueFull(
+                f"queue {queue} is full: {held} tasks wait and limits.maxPending is {limit}; "
+                "nothing was taken, try again when some are done"
+            )
+        case ["duplicate", task_id]:
+            raise DuplicateTask(task_id.decode())
+        case ["stage_lost"]:
+            raise StoreUnreachable(f"the submission to queue {queue} took too long and was given up; submit it again")
+        case other:
+            raise StoreError(f"unknown reply of the store: {other!r}")
