@@ -9,10 +9,8 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from taskfleet.api.rules import DNS_LABEL, MODEL_NAME, Rule, add_rules
+from taskfleet.api.rules import DNS_LABEL, INT_OR_STRING, MODEL_NAME, Rule, add_rules
 from taskfleet.core.quantities import parse_duration, parse_size
-
-INT_OR_STRING = "x-kubernetes-int-or-string"
 
 
 @dataclass(frozen=True, eq=False)  # typing hashes annotations, and a dict has no hash
@@ -120,8 +118,8 @@ class Quantity(_Quantity):
         return cls(value)
 
 
-Name = Annotated[str, Field(min_length=1, max_length=63), DNS_LABEL]
-ModelName = Annotated[str, Field(min_length=1, max_length=128), MODEL_NAME]
+Name = Annotated[str, Field(max_length=63), DNS_LABEL]
+ModelName = Annotated[str, Field(max_length=128), MODEL_NAME]
 
 
 class ObjectMeta(BaseModel):

@@ -11,9 +11,10 @@ from taskfleet.api.workerpool import WorkerPool, WorkerPoolSpec
 from taskfleet.core.names import GROUP, MAX_LABEL, VERSION
 
 _FITTING_NAME = Rule(
-    f"self.metadata.name.matches('^[a-z0-9-]{{1,{MAX_LABEL}}}$')",
-    f"metadata.name must be at most {MAX_LABEL} lower-case letters, digits and '-', without dots, since it becomes a "
-    "label of other objects; choose another name",
+    f"self.metadata.name.matches('^[^.]{{0,{MAX_LABEL}}}$')",
+    f"name must be at most {MAX_LABEL} characters without dots, since other objects carry it as a label; "
+    "choose another name",
+    ".metadata.name",
 )
 
 
@@ -105,7 +106,7 @@ def _root_schema(spec: type[ApiModel], status: type[ApiModel]) -> Schema:
         "properties": {
             "apiVersion": {"type": "string", "description": "taskfleet.dev/v1alpha1"},
             "kind": {"type": "string", "description": "The kind of the object."},
-            "metadata": {"type": "object"},
+            "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
             "spec": spec_schema,
             "status": structural_schema(status, defaults=False),
         },

@@ -1,9 +1,10 @@
-"""Validation rules in CEL, each written once: the API server runs them from the CRD, ``validate.py`` without a cluster.
+r"""Validation rules in CEL, each written once: the API server runs them from the CRD, ``validate.py`` runs them here.
 
 A rule is an annotation of a type (``Annotated[str, Rule(...)]``) or stands in the ``rules`` of a model; ``crd.py``
 carries it into ``x-kubernetes-validations``. Its message names the field and the fix, since it is all that a person
 gets to read. Where a plain ``pattern`` would print its regular expression at people, a rule stands in its place.
-Rules on strings must not use ``size()``: CEL counts characters, the library that we use here counts bytes.
+Rules must not call ``size()`` on strings (CEL counts characters, the library that we use bytes) nor use ``\s`` or
+``\w`` in expressions (Go means ASCII, the library Unicode).
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 KEYWORD = "x-kubernetes-validations"
+INT_OR_STRING = "x-kubernetes-int-or-string"
 
 # Each unit at most once, largest first, and digits so few that the sum always fits CEL's 64 bits of nanoseconds.
 _DURATION = (

@@ -33,7 +33,7 @@ class QueueRef(ApiModel):
 class SecretKeyRef(ApiModel):
     """One key of a Secret in the pool's namespace."""
 
-    name: Annotated[str, Field(min_length=1, max_length=253), SUBDOMAIN] = Field(
+    name: Annotated[str, Field(max_length=253), SUBDOMAIN] = Field(
         description="Name of the Secret, not the API key itself."
     )
     key: str = Field(
@@ -50,7 +50,7 @@ class Endpoint(ApiModel):
     rules = (
         Rule(
             r"self.url.matches('^https?://([^/?#]*@)?([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])"
-            r"(:[0-9]{1,5})?(/[^\\s?#]*)?([?#].*)?$')",
+            r"(:[0-9]{1,5})?([/?#][!-~]*)?$')",
             "url must be http:// or https:// with a host, such as http://vllm:8000/v1",
             ".url",
         ),
@@ -76,7 +76,7 @@ class Endpoint(ApiModel):
         ),
     )
 
-    name: Annotated[str, Field(min_length=1, max_length=40), DNS_LABEL] = Field(
+    name: Annotated[str, Field(max_length=40), DNS_LABEL] = Field(
         description="Unique in the pool; part of the Deployment's name."
     )
     provider: Provider = Field(
@@ -141,7 +141,7 @@ class HealthCheck(ApiModel):
 
     path: Annotated[
         str,
-        Rule("self.matches('^/[^\\\\s?#]*$')", "must begin with / and have no spaces, such as /models"),
+        Rule("self.matches('^/[!-~]*$')", "must begin with / and have no spaces, such as /models"),
     ] = Field("/models", max_length=1024, description="Appended to the endpoint's URL.")
     interval: Annotated[Duration, duration_between("100ms", "1h", "10s")] = Field(
         Duration("10s"), description="Between two probes, a duration from 100ms to 1h."
@@ -162,7 +162,8 @@ class WorkerPoolSpec(ApiModel):
             ".replicas",
         ),
         Rule(
-            "self.autoscaling.minWorkers <= self.endpoints.map(endpoint, endpoint.maxWorkers).sum()",
+            "self.autoscaling.minWorkers > self.autoscaling.maxWorkers"
+            " || self.autoscaling.minWorkers <= self.endpoints.map(endpoint, endpoint.maxWorkers).sum()",
             "minWorkers must not exceed the maxWorkers of all endpoints together; lower it or raise theirs",
             ".autoscaling.minWorkers",
         ),

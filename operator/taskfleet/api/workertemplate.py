@@ -89,7 +89,7 @@ class Toleration(ApiModel):
 class WorkerTemplate(ApiModel):
     """Settings of the worker pods. On a laptop only env and terminationGracePeriod apply."""
 
-    image: Annotated[str, Rule(r"self.matches('^[^\\s]+$')", "must be an image name without spaces")] | None = Field(
+    image: Annotated[str, Rule("self.matches('^[!-~]+$')", "must be an image name without spaces")] | None = Field(
         None, max_length=512, description="Worker image; the controller's own when not set."
     )
     resources: Resources = Field(default_factory=Resources, description="Compute resources of a pod.")
