@@ -1,0 +1,135 @@
+"""A real worker process for tests: started, watched through its log lines, signalled, and never left behind."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+from tests.support.waiting import eventually
+
+from taskfleet.api.taskqueue import TaskQueueSpec
+from taskfleet.api.workerpool import Endpoint
+from taskfleet.controller.policy import queue_policy
+from taskfleet.core.settlement import QueuePolicy
+from taskfleet.core.task import NewTask, QueueKey
+
+MODEL = "stub"
+
+
+class WorkerProcess:
+    """``python -m taskfleet.worker`` with JSON logs, which are kept in ``lines``."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TASKFLEET_")}
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", "taskfleet.worker"],
+            env={**inherited, "TASKFLEET_LOG_FORMAT": "json", **environment},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.lines: list[dict[str, Any]] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._popen.stderr is not None
+        for line in self._popen.stderr:
+            try:
+                self.lines.append(json.loads(line))
+            except ValueError:
+                self.lines.append({"message": line.rstrip()})
+
+    def said(self, message: str) -> dict[str, Any] | None:
+        return next((line for line in self.lines if message in line["message"]), None)
+
+    async def says(self, message: str, *, timeout: float = 15.0) -> dict[str, Any]:  # noqa: ASYNC109
+        """The first log line with ``message`` in it, waited for."""
+        try:
+            found = await eventually(lambda: self.said(message), f"the worker to say {message!r}", timeout=timeout)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it said {self.lines}") from None
+        assert found is not None
+        return found
+
+    async def port(self) -> int:
+        return int((await self.says("status server is up"))["port"])
+
+    def signal(self, number: int) -> None:
+        self._popen.send_signal(number)
+
+    @property
+    def running(self) -> bool:
+        return self._popen.poll() is None
+
+    async def exit_code(self, *, timeout: float = 15.0) -> int:  # noqa: ASYNC109
+        await eventually(lambda: not self.running, "the worker process to end", timeout=timeout)
+        self._reader.join(5)
+        assert self._popen.returncode is not None
+        return self._popen.returncode
+
+    def end(self) -> None:
+        if self.running:
+            self._popen.kill()
+        self._popen.wait(10)
+        self._reader.join(5)
+        assert self._popen.stderr is not None
+        self._popen.stderr.close()
+
+
+@contextmanager
+def worker_process(
+    store_url: str,
+    queue: QueueKey,
+    url: str,
+    *,
+    concurrency: int = 4,
+    name: str = "",
+    grace: float = 30.0,
+    port: str = "",
+    **more: str,
+) -> Iterator[WorkerProcess]:
+    """A worker of a pool named ``pool`` on an endpoint named ``stub``; killed at the end if it is still there."""
+    process = WorkerProcess(
+        {
+            "TASKFLEET_STORE_URL": store_url,
+            "TASKFLEET_QUEUE": str(queue),
+            "TASKFLEET_POOL": "pool",
+            "TASKFLEET_ENDPOINT": json.dumps(stub_endpoint(url, concurrency).to_wire()),
+            "TASKFLEET_PORT": port,
+            "TASKFLEET_GRACE_SECONDS": str(grace),
+            **({"TASKFLEET_WORKER": name} if name else {}),
+            **more,
+        }
+    )
+    try:
+        yield process
+    finally:
+        process.end()
+
+
+def stub_endpoint(url: str, concurrency: int = 4) -> Endpoint:
+    return Endpoint(name="stub", url=url, models=[MODEL], concurrency=concurrency)
+
+
+def quick_policy(**spec: Any) -> QueuePolicy:
+    """A policy with short times; ``spec`` are fields of a TaskQueue, in camelCase."""
+    quick = {
+        "models": [{"name": MODEL}],
+        "leaseDuration": "2s",
+        "taskTimeout": "20s",
+        "retry": {"maxAttempts": 3, "initialDelay": "50ms", "maxDelay": "200ms"},
+    }
+    return queue_policy(TaskQueueSpec.model_validate(quick | spec))
+
+
+def prompts(*texts: str) -> list[NewTask]:
+    """One task for each text; the text is its id and its prompt."""
+    return [
+        NewTask(text, MODEL, orjson.dumps({"messages": [{"role": "user", "content": text}], "parameters": {}}))
+        for text in texts
+    ]

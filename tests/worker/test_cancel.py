@@ -1,0 +1,47 @@
+"""Cancelling a running task reaches the model server itself; and a changed policy reaches a running worker."""
+
+from tests.support.modelstub import ModelStub
+from tests.support.waiting import eventually
+from tests.support.work import Work
+from tests.support.workerprocess import worker_process
+
+from taskfleet.core.task import TaskState
+
+
+async def test_cancelling_a_running_task_closes_its_connection(work: Work, model: ModelStub, store_url: str) -> None:
+    await work.open(leaseDuration="900ms")
+    model.hold()
+    with worker_process(store_url, work.queue, model.url):
+        await work.submit("unwanted", "wanted")
+        await eventually(lambda: model.inflight == 2, "both calls to run")
+        assert await work.store.cancel(work.queue, ["unwanted"]) == {"unwanted": "cancelling"}
+        await eventually(lambda: model.hung_up == 1, "the call to be closed within a heartbeat", timeout=2.0)
+        (view,) = await work.finished(["unwanted"])
+        assert view.state is TaskState.CANCELLED
+        assert model.inflight == 1
+        model.let_go()
+        (view,) = await work.finished(["wanted"])
+        assert view.state is TaskState.COMPLETED
+    assert model.calls == {"unwanted": 1, "wanted": 1}
+
+
+async def test_a_held_queue_gives_nothing_until_it_is_released(work: Work, model: ModelStub, store_url: str) -> None:
+    await work.open(stopPolicy="Hold")
+    with worker_process(store_url, work.queue, model.url) as worker:
+        await worker.says("working")
+        ids = await work.submit("a", "b")
+        assert await work.states(ids) == {"pending": 2}
+        await work.open()
+        await work.finished(ids, timeout=3.0)
+    assert model.calls == {"a": 1, "b": 1}
+
+
+async def test_a_worker_follows_a_changed_policy(work: Work, model: ModelStub, store_url: str) -> None:
+    await work.open(taskTimeout="60s", retry={"maxAttempts": 1})
+    with worker_process(store_url, work.queue, model.url):
+        await work.finished(await work.submit("before"))
+        await work.open(taskTimeout="200ms", retry={"maxAttempts": 1})
+        model.set_fault("hang")
+        (view,) = await work.finished(await work.submit("after"), timeout=5.0)
+    assert view.error is not None
+    assert view.error.code == "timeout"
