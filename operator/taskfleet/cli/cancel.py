@@ -13,7 +13,7 @@ from taskfleet.cli.output import Output
 from taskfleet.cli.resultfile import tasks
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.core.task import QueueKey
-from taskfleet.store.client import Store
+from taskfleet.store import Store
 
 CHUNK = 1000
 WORDS = {

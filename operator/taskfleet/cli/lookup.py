@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from taskfleet.cli.target import Target
 from taskfleet.core.settlement import BatchCounts
 from taskfleet.core.task import QueueKey, TaskView
-from taskfleet.store.client import Store
+from taskfleet.store import Store
 
 
 async def find_batch(store: Store, target: Target, queue: str | None, batch: str) -> tuple[QueueKey, BatchCounts]:

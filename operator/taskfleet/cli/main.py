@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from taskfleet.cli import exits
-from taskfleet.core.errors import TaskfleetError
+from taskfleet.core.errors import InvalidManifest, TaskfleetError
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = taskfleet.main(list(arguments), prog_name="taskfleet", standalone_mode=False)
         sys.stdout.flush()
+    except InvalidManifest as error:  # its lines begin with file:line, which editors and terminals know to open
+        return _complain(as_json, error.code, str(error), error.exit_code, prefix="")
     except TaskfleetError as error:
         return _complain(as_json, error.code, str(error), error.exit_code)
     except click.UsageError as error:
@@ -134,11 +136,11 @@ def _with_hint(error: click.UsageError) -> str:
     return f"{error.format_message()} (see {where} --help)"
 
 
-def _complain(as_json: bool, code: str, message: str, exit_code: int) -> int:
+def _complain(as_json: bool, code: str, message: str, exit_code: int, prefix: str = "taskfleet: ") -> int:
     if as_json:
         click.echo(json.dumps({"error": {"code": code, "message": message}}, ensure_ascii=False), err=True)
     else:
-        click.echo(f"taskfleet: {message}", err=True)
+        click.echo(prefix + message, err=True)
     return exit_code
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 import orjson
-
 from taskfleet.api.tasklines import result_line
+
 from taskfleet.cli.lookup import as_iterator, find_batch, find_tasks
 from taskfleet.cli.options import batch_option, one_of, output_option, queue_option, target_options
 from taskfleet.cli.output import Output
 from taskfleet.cli.resultfile import Tally, check_out, summary_numbers, tasks, whole_file, write_results
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.core.task import TaskState, TaskView
-from taskfleet.store.client import Store
+from taskfleet.store import Store
 
 EPILOG = """
 \b

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 import orjson
+from taskfleet.api.tasklines import read_task_lines, result_line, task_from_prompt
 
 from taskfleet.api.taskqueue import TaskQueueSpec
-from taskfleet.api.tasklines import read_task_lines, result_line, task_from_prompt
 from taskfleet.cli import exits
 from taskfleet.cli.options import output_option, target_options
 from taskfleet.cli.output import Output
@@ -22,7 +22,7 @@ from taskfleet.cli.waiting import wait_for_batch
 from taskfleet.core.errors import InputError, NotFound
 from taskfleet.core.models import resolve_model
 from taskfleet.core.task import Priority, QueueKey
-from taskfleet.store.client import Store
+from taskfleet.store import Store
 
 EPILOG = """
 \b

@@ -12,7 +12,7 @@ from taskfleet.cli.options import DEFAULT_DATA_FOLDER
 from taskfleet.core.errors import NotFound
 from taskfleet.core.task import QueueKey
 from taskfleet.local.datadir import read_up_file
-from taskfleet.store.client import Store
+from taskfleet.store import Store
 
 STORE_URL_VARIABLE = "TASKFLEET_STORE_URL"
 

@@ -13,7 +13,7 @@ from taskfleet.core.errors import NotFound, StoreUnreachable
 from taskfleet.core.quantities import format_duration
 from taskfleet.core.settlement import BatchCounts
 from taskfleet.core.task import QueueKey
-from taskfleet.store.client import Store
+from taskfleet.store import Store
 
 LOOK_EVERY_SECONDS = 0.2
 PLAIN_LINE_EVERY_SECONDS = 5.0

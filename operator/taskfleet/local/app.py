@@ -13,19 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
-from taskfleet.api.manifests import Manifests
-from taskfleet.controller.reconciler import Reconciler
-from taskfleet.store.client import Store
 
+from taskfleet.api.manifests import Manifests
 from taskfleet.controller.policy import queue_policy
+from taskfleet.controller.reconciler import Reconciler
 from taskfleet.core.errors import TaskfleetError
 from taskfleet.local.datadir import DataDir, locked
 from taskfleet.local.fleet import ProcessFleet
+from taskfleet.local.logfile import logs_in
 from taskfleet.local.manifestfiles import ManifestFiles
 from taskfleet.local.server import EmbeddedStore
 from taskfleet.local.snapshot import Observer, Snapshot
 from taskfleet.local.surface import MemorySurface
 from taskfleet.local.view import View
+from taskfleet.store import Store
 from taskfleet.telemetry.metrics import ControllerMetrics
 
 LOOK_EVERY_SECONDS = 0.5
@@ -48,7 +49,7 @@ async def run_up(options: UpOptions, view: View) -> int:
     """Run until told to stop, or until empty. Returns the exit code; raises TaskfleetError when it cannot start."""
     files = ManifestFiles(options.manifests, namespace=options.namespace, environment=os.environ)
     manifests = files.load()
-    with locked(options.data) as data:
+    with locked(options.data) as data, logs_in(data.logs / "up.log", view.tell):
         server = EmbeddedStore(data, tell=view.tell)
         try:
             await server.start()
@@ -76,7 +77,7 @@ class _Laptop:
         self._server = server
         self._store = store
         self._files = files
-        self._manifests = Manifests(queues=[], pools=[])
+        self._manifests = Manifests()
         self._fleet = ProcessFleet(store_url=server.url, logs=data.logs, reports=store.workers, tell=view.tell)
         self._surface = MemorySurface(tell=view.tell)
         self._observer = Observer(store, self._surface)
@@ -118,6 +119,8 @@ class _Laptop:
     async def _take(self, manifests: Manifests) -> None:
         """Make these manifests what runs, and tell the other commands of the queues."""
         old, self._manifests = self._manifests, manifests
+        for remark in (*manifests.notes, *manifests.warnings):
+            self._view.tell(remark)
         for queue in manifests.queues:
             await self._store.put_policy(queue.key, queue_policy(queue.spec))
             self._reconciler.set_queue(queue)

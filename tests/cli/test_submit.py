@@ -1,0 +1,212 @@
+"""`taskfleet submit`: what goes in whole, and what is refused with its line and leaves the queue empty."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Remote, Taskfleet
+from tests.support.laptop import PROGRAM
+
+
+def test_a_prompt_becomes_one_task_of_a_new_batch(taskfleet: Taskfleet, remote: Remote) -> None:
+    done = taskfleet("submit", remote.name, "Say hello")
+    assert done.code == 0, done.err
+    first, status, result = done.out.splitlines()
+    batch = first.removeprefix(f"submitted 1 task to {remote.name} as batch ")
+    assert status.strip() == f"taskfleet status --batch {batch}"
+    assert result.strip() == f"taskfleet result --batch {batch}"
+    assert taskfleet("status", "--batch", batch, "-q", remote.name, "-o", "json").json["total"] == 1
+    assert remote.pending() == 1
+
+
+def test_json_output_of_a_submit_is_stable(taskfleet: Taskfleet, remote: Remote) -> None:
+    done = taskfleet("submit", remote.name, "hello", "--batch", "b-1", "-o", "json")
+    assert done.json == {"queue": remote.name, "batch": "b-1", "tasks": 1}
+    assert done.err == ""
+
+
+def test_model_priority_and_id_of_a_prompt_reach_the_task(taskfleet: Taskfleet, remote: Remote) -> None:
+    done = taskfleet("submit", remote.name, "x", "--model", "fast", "--priority", "high", "--id", "t-1")
+    assert done.code == 0, done.err
+    view = taskfleet("status", "t-1", "-q", remote.name, "-o", "json").json
+    assert (view["model"], view["priority"], view["state"]) == ("small", "high", "pending")
+
+
+def test_the_namespace_of_an_unqualified_queue_name_is_an_option(taskfleet: Taskfleet, remote: Remote) -> None:
+    assert taskfleet("submit", remote.key.name, "x", "-n", remote.key.namespace).code == 0
+    assert taskfleet("submit", remote.key.name, "x").code == 4
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+def test_files_of_any_line_end_with_or_without_bom_are_taken(
+    taskfleet: Taskfleet, remote: Remote, tmp_path: Path, line_end: bytes, start: bytes
+) -> None:
+    file = tmp_path / "tasks.jsonl"
+    file.write_bytes(start + line_end.join([b'{"id": "a", "prompt": "1"}', b'{"id": "b", "prompt": "2"}', b""]))
+    done = taskfleet("submit", remote.name, "-f", file, "--batch", "b", "-o", "json")
+    assert done.json["tasks"] == 2
+    remote.work()
+    assert [line["id"] for line in taskfleet("result", "--batch", "b", "-q", remote.name, "-o", "json").lines] == [
+        "a",
+        "b",
+    ]
+
+
+def test_stdin_is_a_file_too(taskfleet: Taskfleet, remote: Remote) -> None:
+    done = taskfleet("submit", remote.name, "-f", "-", "-o", "json", stdin=b'{"prompt": "1"}\n{"prompt": "2"}')
+    assert done.json["tasks"] == 2
+    assert remote.pending() == 2
+
+
+def test_model_is_the_default_of_lines_that_name_none(taskfleet: Taskfleet, remote: Remote) -> None:
+    lines = b'{"id": "a", "prompt": "1"}\n{"id": "b", "prompt": "2", "model": "small"}\n'
+    assert taskfleet("submit", remote.name, "-f", "-", "--model", "large", stdin=lines).code == 0
+    models = [taskfleet("status", name, "-q", remote.name, "-o", "json").json["model"] for name in "ab"]
+    assert models == ["large", "small"]
+
+
+GOOD = b'{"id": "good", "prompt": "fine"}\n'
+BAD_FILES = {
+    "not JSON": (GOOD + b"{nonsense}\n" + GOOD, "line 2:", ""),
+    "cut off": (GOOD + b'{"prompt": "half', "line 2:", ""),
+    "not an object": (GOOD + b"[1, 2]\n", "line 2:", "object"),
+    "no prompt": (GOOD + b'{"id": "x"}\n', "line 2:", "prompt"),
+    "prompt and messages": (GOOD + b'{"prompt": "x", "messages": [{"role": "user", "content": "x"}]}\n', "line 2:", ""),
+    "unknown field": (GOOD + b'{"prompt": "x", "promt": "y"}\n', "line 2:", "promt"),
+    "bad priority": (GOOD + b'{"prompt": "x", "priority": "urgent"}\n', "line 2: priority", "urgent"),
+    "too large": (GOOD + b'{"prompt": "' + b"x" * 3000 + b'"}\n', "line 2:", "maxTaskBytes"),
+    "a line without end": (GOOD + b'{"prompt": "' + b"x" * 100_000, "line 2:", "maxTaskBytes"),
+    "duplicate id": (GOOD + b"\n" + GOOD, "line 3:", "good"),
+    "unknown model": (GOOD + b'{"prompt": "x", "model": "gpt"}\n', "line 2: model", "small, fast, large"),
+    "bad id": (b'{"id": "a b", "prompt": "x"}\n' + GOOD, "line 1: id", ""),
+    "not UTF-8": (GOOD + b'{"prompt": "\xff\xfe"}\n', "line 2:", ""),
+    "UTF-16": (GOOD.decode().encode("utf-16"), "line 1:", ""),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_file_is_refused_with_its_line_and_nothing_is_enqueued(
+    taskfleet: Taskfleet, remote: Remote, tmp_path: Path, name: str
+) -> None:
+    content, where, what = BAD_FILES[name]
+    file = tmp_path / "bad.jsonl"
+    file.write_bytes(content)
+    done = taskfleet("submit", remote.name, "-f", file)
+    assert done.code == 2, done.err
+    assert where in done.err
+    assert what in done.err
+    assert len(done.err.splitlines()) == 1, done.err
+    assert remote.pending() == 0
+    done = taskfleet("submit", remote.name, "-f", "-", "-o", "json", stdin=content)
+    assert done.code == 2
+    assert where in json.loads(done.err)["error"]["message"]
+    assert remote.pending() == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\r\n\n", b"\xef\xbb\xbf"])
+def test_a_file_without_tasks_is_refused(taskfleet: Taskfleet, remote: Remote, content: bytes) -> None:
+    done = taskfleet("submit", remote.name, "-f", "-", stdin=content)
+    assert (done.code, done.err) == (2, "taskfleet: -f -: there are no tasks in it\n")
+
+
+def test_an_id_that_the_queue_holds_already_refuses_the_whole_file(taskfleet: Taskfleet, remote: Remote) -> None:
+    assert taskfleet("submit", remote.name, "x", "--id", "t-7").code == 0
+    done = taskfleet("submit", remote.name, "-f", "-", stdin=b'{"prompt": "new"}\n{"id": "t-7", "prompt": "y"}\n')
+    assert done.code == 2
+    assert "'t-7' is already in this queue" in done.err
+    assert remote.pending() == 1
+
+
+def test_what_does_not_fit_together_is_a_usage_error(taskfleet: Taskfleet, remote: Remote, tmp_path: Path) -> None:
+    for arguments, words in (
+        ((), "a PROMPT or -f FILE"),
+        (("x", "-f", "y"), "a PROMPT or -f FILE"),
+        (("-f", "-", "--priority", "low"), "into the lines of the file"),
+        (("x", "--out", "y"), "--out needs --wait"),
+        (("x", "--wait", "--out", tmp_path), "is a directory"),
+        (("x", "--wait", "--out", tmp_path / "no" / "file"), "its folder does not exist"),
+        (("-f", tmp_path / "missing"), "No such file"),
+        (("-f", tmp_path), "directory"),
+        (("x", "--model", "gpt"), "it offers: small, fast, large"),
+        (("-f", "-", "--model", "gpt"), "it offers: small, fast, large"),
+    ):
+        done = taskfleet("submit", remote.name, *arguments)
+        assert done.code == 2, (arguments, done)
+        assert words in done.err
+        assert remote.pending() == 0
+
+
+def test_an_unknown_queue_is_exit_code_4(taskfleet: Taskfleet, remote: Remote) -> None:
+    done = taskfleet("submit", "no/such", "x", "-o", "json")
+    assert done.code == 4
+    assert json.loads(done.err) == {"error": {"code": "not_found", "message": "there is no queue no/such"}}
+
+
+def test_a_file_of_100_mb_is_submitted_whole_in_bounded_memory(remote: Remote, tmp_path: Path) -> None:
+    file = tmp_path / "large.jsonl"
+    count, prompt = 60_000, "x" * 1700
+    with file.open("w") as out:
+        out.writelines(f'{{"id": "t-{number}", "prompt": "{prompt}"}}\n' for number in range(count))
+    assert file.stat().st_size > 100_000_000
+    command = [PROGRAM, "submit", remote.name, "-f", str(file), "--batch", "large", "-o", "json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ)
+    assert process.stdout is not None
+    printed = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.stdout.close()
+    assert process.returncode == 0
+    assert json.loads(printed)["tasks"] == count
+    assert usage.ru_maxrss * 1024 < 150_000_000, "bytes at the peak"
+    assert remote.pending() == count
+    remote.ask(lambda store: store.drop_queue(remote.key))
+
+
+def test_wait_saves_results_in_input_order_and_tells_of_failures(
+    remote: Remote, taskfleet: Taskfleet, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.jsonl"
+    lines = b"".join(b'{"id": "t-%d", "prompt": "p%d"}\n' % (n, n) for n in range(6))
+    command = [PROGRAM, "submit", remote.name, "-f", "-", "--wait", "--out", str(out)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(lines)
+    process.stdin.close()
+    process.stdin = None
+    done = 0
+    while done < 6:
+        done += remote.work(failing="p3", count=2)
+    printed, complaints = process.communicate(timeout=20)
+    assert process.returncode == 1, complaints
+    assert printed.decode() == f"6 tasks: 5 completed, 1 failed; results in {out}\n"
+    assert "1 x bad_request: no such thing" in complaints.decode()
+    results = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [line["id"] for line in results] == [f"t-{n}" for n in range(6)]
+    assert [line["status"] for line in results] == ["completed"] * 3 + ["failed"] + ["completed"] * 2
+    assert out.stat().st_mode & 0o077, "an ordinary file, not one of the owner's only"
+    assert [path.name for path in tmp_path.iterdir()] == ["results.jsonl"], "no temporary file is left"
+
+
+def test_wait_prints_the_answer_to_a_prompt(remote: Remote) -> None:
+    command = [PROGRAM, "submit", remote.name, "hello", "--id", "t-1", "--wait"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not remote.work():
+        assert process.poll() is None
+    printed, _ = process.communicate(timeout=20)
+    assert (process.returncode, printed) == (0, b"did t-1\n")
+
+
+def test_ctrl_c_while_waiting_leaves_the_tasks_and_says_how_to_look_again(remote: Remote) -> None:
+    command = [PROGRAM, "submit", remote.name, "hello", "--batch", "b-9", "--wait"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    assert b"submitted 1 task" in process.stderr.readline()
+    process.send_signal(2)
+    _, complaints = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"the tasks go on. Look again with: taskfleet status --batch b-9" in complaints
+    assert b"Traceback" not in complaints
+    assert remote.pending() == 1
