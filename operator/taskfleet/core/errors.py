@@ -46,8 +46,8 @@ class InvalidTask(InputError):
 class DuplicateTask(InputError):
     code = "duplicate_task"
 
-    def __init__(self, task_id: str) -> None:
-        super().__init__(f"id: a task {task_id!r} is already in this queue; ids must be unique")
+    def __init__(self, task_id: str, message: str = "") -> None:
+        super().__init__(message or f"id: a task {task_id!r} is already in this queue; ids must be unique")
         self.task_id = task_id
 
 

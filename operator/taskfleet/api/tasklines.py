@@ -1,0 +1,246 @@
+"""Task lines and result lines: the JSONL that people write and read.
+
+A task line is ``{"id"?, "model"?, "prompt" | "messages", "priority"?, "parameters"?, "metadata"?}`` and nothing else.
+A result line is what ``result_line`` returns.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from taskfleet.api.messages import check_messages
+from taskfleet.api.taskqueue import TaskQueueSpec
+from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask, UnknownModel
+from taskfleet.core.models import resolve_model
+from taskfleet.core.task import TASK_ID_PATTERN, NewTask, Priority, TaskView, new_task_id
+
+FIELDS = ("id", "model", "prompt", "messages", "priority", "parameters", "metadata")
+_FIELD_SET = frozenset(FIELDS)
+_PRIORITIES = {priority.label: priority for priority in Priority}
+# These belong to the call itself: the queue chooses the model, the worker waits for the whole answer.
+_NOT_PARAMETERS = {"model": "give it as the field model", "messages": "give them as the field messages"}
+_TASK_ID = re.compile(TASK_ID_PATTERN.rstrip("$"))
+_UTF8_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskBody:
+    """What a worker needs of a task: the arguments of its call. ``metadata`` only comes back with the result."""
+
+    messages: list[dict[str, Any]]
+    parameters: dict[str, Any]
+    metadata: dict[str, Any]
+
+
+def read_task_lines(lines: Iterable[bytes], *, spec: TaskQueueSpec) -> Iterator[NewTask]:
+    """The tasks of a file, one for each line that is not blank, in memory for one line (and the ids given).
+
+    Raises InvalidTask, UnknownModel or DuplicateTask with the number of the line at the first that is wrong, and
+    InvalidTask when there is none at all.
+    """
+    reader = _Reader(spec)
+    line_of_id: dict[str, int] = {}
+    number = 0
+    for number, raw in enumerate(lines, start=1):
+        line = _without_bom(raw) if number == 1 else raw
+        if line.isspace() or not line:
+            continue
+        task, named = reader.task(line, number)
+        if named and line_of_id.setdefault(task.id, number) != number:
+            first = line_of_id[task.id]
+            raise DuplicateTask(
+                task.id, f"line {number}: id: {task.id!r} is already on line {first}; ids must be unique"
+            )
+        reader.count += 1
+        yield task
+    if not reader.count:
+        what = "it has only blank lines" if number else "it is empty"
+        raise InvalidTask(f"there are no tasks in this file: {what}; write one JSON object on each line")
+
+
+def parse_task_line(line: bytes, *, spec: TaskQueueSpec, number: int) -> NewTask:
+    """The task of one line. Raises InvalidTask or UnknownModel: ``line 7: priority: ...``."""
+    return _Reader(spec).task(line, number)[0]
+
+
+def task_from_prompt(
+    prompt: str,
+    *,
+    spec: TaskQueueSpec,
+    model: str | None = None,
+    priority: str = Priority.NORMAL.label,
+    task_id: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> NewTask:
+    """The task of one prompt. Raises InvalidTask or UnknownModel: ``prompt: ...``."""
+    fields: dict[str, Any] = {
+        "id": task_id,
+        "model": model,
+        "prompt": prompt,
+        "priority": priority,
+        "parameters": parameters,
+        "metadata": metadata,
+    }
+    return _Reader(spec).build(fields)
+
+
+def decode_body(body: bytes) -> TaskBody:
+    """The body of a stored task. Raises InvalidTask when it is not one of ours."""
+    try:
+        fields = orjson.loads(body)
+        return TaskBody(fields["messages"], fields.get("parameters", {}), fields.get("metadata", {}))
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidTask(f"the task's body is not one that Taskfleet wrote: {error}") from error
+
+
+def result_line(view: TaskView) -> dict[str, Any]:
+    """A task and its result as plain data. Seconds; null where it has not happened."""
+    error, usage = view.error, view.usage
+    return {
+        "id": view.id,
+        "status": view.state.value,
+        "output": view.output,
+        "error": error and {"code": error.code, "message": error.message, "status": error.status},
+        "attempts": view.attempts,
+        "model": view.model,
+        "endpoint": view.endpoint,
+        "usage": usage and {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens},
+        "queue_seconds": view.queue_seconds,
+        "run_seconds": view.run_seconds,
+        "metadata": dict(view.metadata),
+    }
+
+
+class _Reader:
+    """Turns lines into tasks under one queue's rules, looked up once."""
+
+    def __init__(self, spec: TaskQueueSpec) -> None:
+        self.count = 0
+        self._offered = spec.offered
+        self._default = spec.default_lane
+        self._max_bytes = spec.limits.max_task_bytes.bytes
+        self._max_text = str(spec.limits.max_task_bytes)
+
+    def task(self, line: bytes, number: int) -> tuple[NewTask, bool]:
+        """The task of a line, and whether the line gave its id. Errors begin with the number of the line."""
+        try:
+            fields = _json_object(line)
+            return self.build(fields), fields.get("id") is not None
+        except UnknownModel as error:
+            raise UnknownModel(f"line {number}: {error}") from None
+        except InputError as error:
+            raise InvalidTask(f"line {number}: {error}") from None
+
+    def build(self, fields: dict[str, Any]) -> NewTask:
+        if not fields.keys() <= _FIELD_SET:
+            unknown = next(name for name in fields if name not in _FIELD_SET)
+            raise InvalidTask(f"{unknown}: unknown field; a task has only {', '.join(FIELDS)}")
+        if None in fields.values():  # null means not given: tables exported as JSON are full of it
+            fields = {name: value for name, value in fields.items() if value is not None}
+        body = orjson.dumps(
+            {
+                "messages": _messages(fields),
+                "parameters": _parameters(fields),
+                "metadata": _object(fields, "metadata"),
+            }
+        )
+        if len(body) > self._max_bytes:
+            raise InvalidTask(
+                f"the task is {len(body)} bytes as JSON and the queue takes at most {self._max_bytes} "
+                f"(limits.maxTaskBytes: {self._max_text}); shorten it or raise that limit"
+            )
+        return NewTask(_id(fields), self._model(fields), body, _priority(fields))
+
+    def _model(self, fields: Mapping[str, Any]) -> str:
+        model = fields.get("model")
+        if not isinstance(model, str | None):
+            raise InvalidTask(f"model: {_shown(model)} is not a string; leave it out for the queue's default")
+        return resolve_model(model, self._offered, self._default)
+
+
+def _json_object(line: bytes) -> dict[str, Any]:
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise InvalidTask(f"not JSON: {error.msg} at column {error.colno}{_hint(line)}") from None
+    if not isinstance(fields, dict):
+        kind = "an array" if isinstance(fields, list) else "a plain value"
+        raise InvalidTask(f'a task is a JSON object such as {{"prompt": "Say hello"}}, this line is {kind}')
+    return fields
+
+
+def _hint(line: bytes) -> str:
+    stripped = line.strip()
+    if b"NaN" in stripped or b"Infinity" in stripped:
+        return "; NaN and Infinity are not JSON, write null or a number"
+    if stripped in (b"[", b"{") or stripped.endswith(b"},"):
+        return "; each task must be on one line of its own, without commas between (JSONL)"
+    return ""
+
+
+def _messages(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if ("prompt" in fields) == ("messages" in fields):
+        both = "prompt" in fields
+        trouble = "both prompt and messages are given" if both else "neither prompt nor messages is given"
+        raise InvalidTask(f"prompt: {trouble}; give one of the two")
+    if "messages" in fields:
+        return check_messages(fields["messages"])
+    prompt = fields["prompt"]
+    if not isinstance(prompt, str):
+        raise InvalidTask(f"prompt: {_shown(prompt)} is not a string")
+    if not prompt or prompt.isspace():
+        raise InvalidTask("prompt: it is empty; write what the model shall answer")
+    return [{"role": "user", "content": prompt}]
+
+
+def _parameters(fields: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = _object(fields, "parameters")
+    for name, advice in _NOT_PARAMETERS.items():
+        if name in parameters:
+            raise InvalidTask(f"parameters.{name}: not a parameter; {advice}")
+    if parameters.get("stream"):
+        raise InvalidTask("parameters.stream: results are stored whole; remove it")
+    return parameters
+
+
+def _object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = fields.get(name, {})
+    if not isinstance(value, dict):
+        raise InvalidTask(f"{name}: {_shown(value)} is not an object")
+    return value
+
+
+def _priority(fields: Mapping[str, Any]) -> Priority:
+    word = fields.get("priority", Priority.NORMAL.label)
+    if not isinstance(word, str) or word not in _PRIORITIES:
+        raise InvalidTask(f"priority: {_shown(word)} is none of {', '.join(_PRIORITIES)}")
+    return _PRIORITIES[word]
+
+
+def _id(fields: Mapping[str, Any]) -> str:
+    if "id" not in fields:
+        return new_task_id()
+    task_id = fields["id"]
+    if not isinstance(task_id, str) or not _TASK_ID.fullmatch(task_id):
+        raise InvalidTask(
+            f"id: {_shown(task_id)} is not an id: a string of 1 to 128 letters, digits and . _ : - that begins with a "
+            "letter or digit"
+        )
+    return task_id
+
+
+def _shown(value: Any) -> str:
+    """A value as its writer knows it, cut where it is long."""
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _without_bom(line: bytes) -> bytes:
+    if line.startswith(_UTF16_BOMS):
+        raise InvalidTask("line 1: the file is UTF-16; save it as UTF-8")
+    return line.removeprefix(_UTF8_BOM)
