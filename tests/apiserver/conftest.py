@@ -1,13 +1,18 @@
 """Fixtures over a real API server. Without ``KUBEBUILDER_ASSETS`` these tests are skipped, and the report says so."""
 
+import asyncio
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from tests.apiserver.site import Site
 from tests.support.apiserver import ApiServer, Servers, assets, shared
+from tests.support.modelstub import ModelStub
 
 ROOT = Path(__file__).parents[2]
+SYSTEM, CONTROLLER = "taskfleet-system", "taskfleet-controller"
 NO_ASSETS = (
     "NO REAL API SERVER: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver "
     "(and kube-controller-manager for garbage collection) to run these tests"
@@ -56,6 +61,44 @@ def namespace(apiserver: ApiServer) -> Iterator[str]:
     apiserver.kubectl("create", "namespace", name, check=True)
     yield name
     apiserver.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def installed(crds: ApiServer) -> ApiServer:
+    """The server with the custom resources and the controller's service account and role."""
+    return install_role(crds)
+
+
+@pytest.fixture
+def site(
+    installed: ApiServer,
+    namespace: str,
+    store_url: str,
+    stub_model: ModelStub,
+    runner: asyncio.Runner,
+    tmp_path: Path,
+) -> Iterator[Site]:
+    """A namespace for a controller that has only the rights of the installation, a real store and a model's URL."""
+    login = installed.kubeconfig_of(SYSTEM, CONTROLLER, tmp_path / "controller.kubeconfig")
+    made = Site(installed, namespace, login, store_url, stub_model.url, runner)
+    yield made
+    stop_all(made)
+
+
+def stop_all(site: Site) -> None:
+    """End the site's controllers and hold them to having had every right they asked for."""
+    for controller in site.controllers:
+        controller.stop()
+    refused = [line for controller in site.controllers for line in controller.lines if "forbidden" in str(line)]
+    assert not refused, refused
+
+
+def install_role(server: ApiServer) -> ApiServer:
+    """Namespace, service account and role out of ``manifests/install.yaml``."""
+    wanted = {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
+    documents = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text())
+    server.apply(*(document for document in documents if document["kind"] in wanted))
+    return server
 
 
 def install_crds(server: ApiServer) -> ApiServer:

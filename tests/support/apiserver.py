@@ -68,6 +68,31 @@ class ApiServer:
     def url(self) -> str:
         return str(json.loads(self.kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
 
+    def request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+        """One request as the administrator, without the cost of a kubectl; None for 404, else JSON or an error."""
+        data = None if body is None else json.dumps(body).encode()
+        asked = urllib.request.Request(self.url + path, data=data, method=method)
+        asked.add_header("Content-Type", content_type)
+        try:
+            with urllib.request.urlopen(asked, context=self._tls(), timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                said = error.read().decode()
+            if error.code == 404:
+                return None
+            raise AssertionError(f"{method} {path}: {said}") from None
+
+    def merge(self, path: str, patch: Any) -> Any:
+        """A merge patch as the administrator."""
+        return self.request("PATCH", path, patch, "application/merge-patch+json")
+
+    def _tls(self) -> ssl.SSLContext:
+        pki = self.folder / "pki"
+        context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+        context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+        return context
+
     def kubectl(
         self, *args: str, stdin: str | None = None, check: bool = False, kubeconfig: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
@@ -189,13 +214,13 @@ class Servers:
         for name, process in self._processes.items():
             if process.poll() is not None:
                 raise RuntimeError(f"{name} ended with {process.returncode}:\n{self._log()}")
-        pki = self.folder / "pki"
-        context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-        context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-        with contextlib.suppress(OSError, urllib.error.HTTPError):
-            url = f"https://127.0.0.1:{self._port}/readyz"
-            with urllib.request.urlopen(url, context=context, timeout=5) as answer:
-                return bool(answer.status == 200)
+        # As the administrator; a refused connection and "not ready yet" are the two answers to be waited out.
+        url, tls = f"https://127.0.0.1:{self._port}/readyz", ApiServer(self.folder)._tls()
+        with (
+            contextlib.suppress(OSError, urllib.error.HTTPError),
+            urllib.request.urlopen(url, context=tls, timeout=5) as answer,
+        ):
+            return bool(answer.status == 200)
         return False
 
     def _log(self) -> str:

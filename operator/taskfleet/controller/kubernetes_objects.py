@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskfleet.api.workerpool import Endpoint, WorkerPool
+from taskfleet.api.workertemplate import Resources
 from taskfleet.core.names import (
     API_VERSION,
     FIELD_MANAGER,
@@ -142,7 +143,7 @@ def _container(
         "startupProbe": _probe("/healthz", period=1, failures=120),
         "livenessProbe": _probe("/healthz", period=20, failures=3),
         "readinessProbe": _probe("/readyz", period=5, failures=2),
-        "resources": template.resources.to_wire() if template.resources.model_fields_set else _DEFAULT_RESOURCES,
+        "resources": _resources(template.resources),
         # The last lines of its log become the pod's status, and from there the pool's.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
@@ -151,6 +152,10 @@ def _container(
             "readOnlyRootFilesystem": True,
         },
     }
+
+
+def _resources(chosen: Resources) -> Object:
+    return chosen.to_wire() if chosen.requests or chosen.limits else _DEFAULT_RESOURCES
 
 
 def _environment(pool: WorkerPool, endpoint: Endpoint, environment: Mapping[str, str]) -> list[Object]:

@@ -1,0 +1,163 @@
+"""One namespace as a test sees it: manifests in, what the controller made of them out."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.support.apiserver import ApiServer
+from tests.support.controllerprocess import ControllerProcess
+from tests.support.waiting import wait_until
+
+from taskfleet.core.names import deployment_name
+from taskfleet.core.settlement import Settlement, Verdict
+from taskfleet.core.task import NewTask, QueueKey, new_task_id
+from taskfleet.store import Store
+
+Object = dict[str, Any]
+MODEL = "stub"
+PATIENCE = 20.0
+
+
+class Site:
+    """Everything in one namespace, plus tasks in the store of its queues."""
+
+    def __init__(
+        self,
+        server: ApiServer,
+        namespace: str,
+        login: Path,
+        store_url: str,
+        model_url: str,
+        runner: asyncio.Runner,
+        *,
+        watch_all: bool = False,
+    ) -> None:
+        self.server = server
+        self.namespace = namespace
+        self.login = login
+        self.store_url = store_url
+        self.model_url = model_url
+        self.controllers: list[ControllerProcess] = []
+        self._runner = runner
+        self._watch_all = watch_all
+
+    def start_controller(self) -> ControllerProcess:
+        namespace = "" if self._watch_all else self.namespace
+        process = ControllerProcess(kubeconfig=self.login, store_url=self.store_url, namespace=namespace)
+        self.controllers.append(process)
+        return process
+
+    # Manifests
+
+    def queue(self, name: str = "demo", **spec: Any) -> Object:
+        models = {"models": [{"name": MODEL}]}
+        return self._object("TaskQueue", name, {**models, **spec})
+
+    def pool(
+        self, name: str = "demo", *, queue: str = "demo", endpoints: Iterable[str] = ("one",), **spec: Any
+    ) -> Object:
+        fast = {"scaleDownDelay": "1s", "scaleToZeroDelay": "1s", "maxWorkers": 5, "targetBacklogPerWorker": 1}
+        made = [self.endpoint(endpoint) for endpoint in endpoints]
+        return self._object(
+            "WorkerPool", name, {"queueRef": {"name": queue}, "endpoints": made, "autoscaling": fast, **spec}
+        )
+
+    def endpoint(self, name: str, **fields: Any) -> Object:
+        return {"name": name, "url": self.model_url, "models": [MODEL], "concurrency": 1, **fields}
+
+    def _object(self, kind: str, name: str, spec: Object) -> Object:
+        meta = {"name": name, "namespace": self.namespace}
+        return {"apiVersion": "taskfleet.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
+
+    def apply(self, *objects: Object) -> None:
+        """As ``kubectl apply --server-side`` of a person."""
+        for obj in objects:
+            manager = "fieldManager=somebody&force=true"
+            path = f"{self.path(obj['kind'], obj['metadata']['name'])}?{manager}"
+            self.server.request("PATCH", path, obj, "application/apply-patch+yaml")
+
+    def delete(self, kind: str, name: str = "demo") -> None:
+        self.server.request("DELETE", self.path(kind, name))
+
+    def path(self, kind: str, name: str = "", subresource: str = "") -> str:
+        root, plural = {
+            "TaskQueue": ("/apis/taskfleet.dev/v1alpha1", "taskqueues"),
+            "WorkerPool": ("/apis/taskfleet.dev/v1alpha1", "workerpools"),
+            "Deployment": ("/apis/apps/v1", "deployments"),
+            "Secret": ("/api/v1", "secrets"),
+            "Pod": ("/api/v1", "pods"),
+            "Event": ("/apis/events.k8s.io/v1", "events"),
+        }[kind]
+        parts = [f"{root}/namespaces/{self.namespace}/{plural}", name, subresource]
+        return "/".join(part for part in parts if part)
+
+    # What is there
+
+    def get(self, kind: str, name: str = "demo") -> Object | None:
+        found: Object | None = self.server.request("GET", self.path(kind, name))
+        return found
+
+    def list(self, kind: str) -> list[Object]:
+        items: list[Object] = self.server.request("GET", self.path(kind))["items"]
+        return items
+
+    def deployment(self, endpoint: str = "one", pool: str = "demo") -> Object | None:
+        return self.get("Deployment", deployment_name(pool, endpoint))
+
+    def replicas(self, endpoint: str = "one", pool: str = "demo") -> int | None:
+        found = self.deployment(endpoint, pool)
+        return None if found is None else int(found["spec"]["replicas"])
+
+    def condition(self, kind: str, wanted: str, name: str = "demo") -> Object:
+        """A condition of an object; an empty dict while it has none."""
+        conditions = ((self.get(kind, name) or {}).get("status") or {}).get("conditions", ())
+        return next((condition for condition in conditions if condition["type"] == wanted), {})
+
+    def reasons(self) -> set[str]:
+        """The reasons of all events so far."""
+        return {event["reason"] for event in self.list("Event")}
+
+    # What a test does beside
+
+    def submit(self, count: int = 1, queue: str = "demo", model: str = MODEL) -> None:
+        tasks = [
+            NewTask(new_task_id(), model, b'{"messages": [], "parameters": {}, "metadata": {}}') for _ in range(count)
+        ]
+        self.in_store(lambda store: store.submit(QueueKey(self.namespace, queue), tasks))
+
+    def finish_all(self, queue: str = "demo") -> int:
+        """Claim and complete everything that waits, as a worker would. Gives the number of tasks."""
+
+        async def work(store: Store) -> int:
+            done = 0
+            while claim := (await store.claim(QueueKey(self.namespace, queue), "tester", [MODEL], 100)).tasks:
+                settled = [Settlement(task.id, task.fence, Verdict.COMPLETE, output="ok") for task in claim]
+                done += sum(await store.settle(QueueKey(self.namespace, queue), settled))
+            return done
+
+        return int(self.in_store(work))
+
+    def in_store(self, work: Callable[[Store], Any]) -> Any:
+        async def connected() -> Any:
+            store = await Store.connect(self.store_url)
+            try:
+                return await work(store)
+            finally:
+                await store.close()
+
+        return self._runner.run(connected())
+
+    def set_ready(self, ready: int, endpoint: str = "one", pool: str = "demo") -> None:
+        """Say that the Deployment has this many ready pods, as its controller would."""
+        status = {"replicas": ready, "readyReplicas": ready, "updatedReplicas": ready, "availableReplicas": ready}
+        name = deployment_name(pool, endpoint)
+        self.server.merge(self.path("Deployment", name, "status"), {"status": status})
+
+    def until(self, predicate: Callable[[], Any], what: str, *, timeout: float = PATIENCE) -> Any:
+        """A bounded wait whose failure shows what the controllers said."""
+        try:
+            return wait_until(predicate, what, timeout=timeout)
+        except AssertionError as error:
+            said = [line for controller in self.controllers for line in controller.lines[-15:]]
+            raise AssertionError(f"{error}; the controller said {said}") from None
