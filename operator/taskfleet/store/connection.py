@@ -113,6 +113,9 @@ class Connection:
             url,
             max_connections=_MAX_CONNECTIONS,
             timeout=timeout,
+            # The library's default is a timeout through asyncio.wait_for, which on Python 3.11 swallows a cancellation
+            # that comes as a write ends; ``bounded`` does its work.
+            socket_timeout=None,
             socket_connect_timeout=timeout,
             socket_keepalive=True,
         )
