@@ -44,11 +44,12 @@ class WorkerProcess:
             except ValueError:
                 self.lines.append({"message": line.rstrip()})
 
-    def said(self, message: str) -> dict[str, Any] | None:
-        return next((line for line in self.lines if message in line["message"]), None)
+    def said(self, words: str) -> dict[str, Any] | None:
+        """The first log line with ``words`` in its message or its reason."""
+        return next((line for line in self.lines if words in f"{line['message']} {line.get('reason', '')}"), None)
 
     async def says(self, message: str, *, timeout: float = 15.0) -> dict[str, Any]:  # noqa: ASYNC109
-        """The first log line with ``message`` in it, waited for."""
+        """What ``said`` finds, waited for."""
         try:
             found = await eventually(lambda: self.said(message), f"the worker to say {message!r}", timeout=timeout)
         except AssertionError as error:

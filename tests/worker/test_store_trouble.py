@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import httpx
+import valkey
 from tests.support.modelstub import ModelStub
 from tests.support.valkeyserver import free_port, running_valkey
 from tests.support.waiting import eventually
@@ -65,7 +66,7 @@ async def test_a_store_that_is_down_at_the_start_is_waited_for(
         assert status == 503
         assert str(port) in reason
         with running_valkey(tmp_path, port=port):
-            await eventually(lambda: worker.said("does not exist (yet)"), "the worker to miss its queue")
+            await worker.says("does not exist (yet)")
             store = await Store.connect(url)
             work = Work(store, queue)
             await work.open()
@@ -85,7 +86,9 @@ async def test_a_worker_that_waits_for_its_store_still_stops_at_once(queue: Queu
 async def test_a_wrong_password_ends_the_worker_with_its_own_exit_code(
     tmp_path: Path, queue: QueueKey, model: ModelStub
 ) -> None:
-    with running_valkey(tmp_path, requirepass="right") as server:
+    with running_valkey(tmp_path) as server:
+        with valkey.Valkey(port=server.port) as administrator:
+            administrator.config_set("requirepass", "right")
         url = f"valkey://:a-wrong-one@127.0.0.1:{server.port}"
         with worker_process(url, queue, model.url) as worker:
             assert await worker.exit_code() == StoreAuthFailed.exit_code

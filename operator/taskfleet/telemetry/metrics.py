@@ -6,13 +6,15 @@ beforehand exist at 0 from the start, so that a rate over them is right from the
 
 from collections.abc import Collection, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
 from taskfleet.core.settlement import QueueStats, Verdict
 from taskfleet.core.task import LeasedTask, Priority, QueueKey, TaskState
+
+disable_created_metrics()  # a second series for each counter, with a meaning that nobody asks for
 
 QUEUE = ("namespace", "queue")
 POOL = ("namespace", "queue", "pool")

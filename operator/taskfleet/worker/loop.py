@@ -83,16 +83,12 @@ class ClaimLoop:
             claim = await self._store.claim(
                 self._settings.queue, self._settings.worker, self._settings.endpoint.models, count
             )
-        except NotFound as error:
-            self._set_trouble(str(error))
-            return LONGEST_SLEEP
         except StoreError as error:
             self._health.failed(error)
             self._failures += 1
             return pause_after(self._failures)
         self._failures = 0
         self._health.served()
-        self._set_trouble("")
         if claim.policy_version != self._policy_version:
             await self._read_policy(claim.policy_version)
         self._take(claim)
@@ -113,16 +109,13 @@ class ClaimLoop:
         """Use the new policy. When it cannot be read the old one stays in force: the claimed tasks must run."""
         try:
             self._calls.policy = await read_policy(self._store, self._settings.queue)
+            self.trouble = ""
+        except NotFound as error:
+            self.trouble = str(error)
+            log.warning("nothing to work for", extra={"reason": self.trouble})
         except StoreSchemaMismatch as error:
-            log.warning(
-                "the queue's new policy is not for this version; the old one is kept", extra={"error": str(error)}
-            )
-        except (NotFound, StoreError) as error:
-            log.warning("the queue's new policy cannot be read yet", extra={"error": str(error)})
+            log.warning("the new policy is not for this version; the old one is kept", extra={"error": str(error)})
+        except StoreError as error:
+            log.warning("the new policy cannot be read yet", extra={"error": str(error)})
             return
         self._policy_version = version
-
-    def _set_trouble(self, trouble: str) -> None:
-        if trouble and trouble != self.trouble:
-            log.warning("nothing can be claimed", extra={"reason": trouble})
-        self.trouble = trouble
