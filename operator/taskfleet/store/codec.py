@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from taskfleet.core.errors import InputError
+from taskfleet.core.errors import DuplicateTask, InputError
 from taskfleet.core.settlement import QueuePolicy, Settlement, Verdict, WorkerReport
 from taskfleet.core.task import LeasedTask, NewTask, Priority, TaskError, TaskState, TaskView, Usage
 
@@ -81,13 +81,21 @@ class NewTasks:
     def __init__(self, batch: bytes) -> None:
         self._batch = batch
         self._parts: list[bytes] = []
+        self._ids: set[str] = set()
         self._lanes: dict[tuple[str, int], tuple[int, bytes]] = {}
-        self.count = 0
         self.bytes = 0
         self.biggest = ""
         self.biggest_bytes = 0
 
+    @property
+    def count(self) -> int:
+        return len(self._ids)
+
     def add(self, task: NewTask) -> None:
+        """One more. Errors: DuplicateTask when its id is here already."""
+        if task.id in self._ids:
+            raise DuplicateTask(task.id)
+        self._ids.add(task.id)
         body = task.body
         lane = self._lanes.get((task.model, task.priority))
         if lane is None:
@@ -107,7 +115,6 @@ class NewTasks:
             metadata,
             body,
         )
-        self.count += 1
         self.bytes += length
         if len(body) > self.biggest_bytes:
             self.biggest, self.biggest_bytes = task.id, len(body)

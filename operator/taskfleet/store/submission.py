@@ -97,6 +97,11 @@ def _accept(queue: QueueKey, reply: list[Any]) -> None:
             )
         case ["duplicate", task_id]:
             raise DuplicateTask(task_id.decode())
+        case ["staged", task_id]:
+            raise StoreError(
+                f"task {task_id.decode()!r} belongs to a submission to queue {queue} that has begun and not ended; "
+                "if whoever sent it is gone it is given up within 10 minutes, submit it again then"
+            )
         case ["stage_lost"]:
             raise StoreUnreachable(f"the submission to queue {queue} took too long and was given up; submit it again")
         case other:

@@ -13,7 +13,7 @@ local found, new_leases, new_holders = {}, {}, {}
 
 -- Ids stay in a lane when their task is cancelled, and a new task may bear the id of one long gone.
 local function waits_here(t, lane)
-    return t.state == PENDING and t.lane == lane and not (t.stage ~= 0 and call('ZSCORE', STAGES, t.stage))
+    return t.state == PENDING and t.lane == lane and not is_staged(t)
 end
 
 local function lease(t, id, record)

@@ -33,10 +33,15 @@ local function full(policy, wanted)
     return nil
 end
 
-local function duplicate(new)
+-- Of the stage itself a double is a double; one of another stage may yet come to nothing.
+local function duplicate(new, stage)
     if call('EXISTS', unpack(new.keys)) == 0 then return nil end
     for i = 1, #new.keys do
-        if call('EXISTS', new.keys[i]) == 1 then return {'duplicate', new.ids[i]} end
+        local record = call('GETRANGE', new.keys[i], 0, HEAD_BYTES - 1)
+        if record ~= '' then
+            local t = parse(record)
+            return {t.stage ~= stage and is_staged(t) and 'staged' or 'duplicate', new.ids[i]}
+        end
     end
 end
 

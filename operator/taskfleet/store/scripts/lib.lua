@@ -59,12 +59,22 @@ local function parse(record)
     return t
 end
 
+-- Whether a task belongs to a submission that has not been committed, and so is not there yet.
+local open_stages = {}
+local function is_staged(t)
+    if t.stage == 0 then return false end
+    if open_stages[t.stage] == nil then
+        open_stages[t.stage] = call('ZSCORE', STAGES, t.stage) and true or false
+    end
+    return open_stages[t.stage]
+end
+
 -- A task without its body; nil when there is none, or when its submission has not been committed.
 local function load_task(id)
     local record = call('GETRANGE', TASK_ .. id, 0, FIRST_READ - 1)
     if record == '' then return nil end
     local t = parse(record)
-    if t.stage ~= 0 and call('ZSCORE', STAGES, t.stage) then return nil end
+    if is_staged(t) then return nil end
     if t.body_at > #record then
         record = call('GETRANGE', TASK_ .. id, 0, t.body_at - 1)
     end

@@ -3,8 +3,8 @@
 
 if call('HGET', POLICY, 'json') == ARGV[1] then return 0 end
 go_on_when_full()  -- a full queue must still be told to stop
--- A version is a time, so that a queue that was dropped and made again does not repeat one.
-local version = math.max(now, tonumber(call('HGET', POLICY, 'version') or 0) + 1)
+-- A version is a time (in us), so that a queue that was dropped and made again does not repeat one.
+local version = math.max(clock[1] * 1000000 + clock[2], tonumber(call('HGET', POLICY, 'version') or 0) + 1)
 call('HSET', POLICY, 'json', ARGV[1], 'version', string.format('%d', version), unpack(ARGV, 2))
 call('PUBLISH', WAKE, '')
 return 1

@@ -15,7 +15,7 @@ if stage ~= '' then
     reserved, staged = tonumber(s[2]), tonumber(s[3])
 end
 local wanted = math.max(reserved, expected, staged + #new.ids)
-no = full(policy, wanted - reserved) or duplicate(new)
+no = full(policy, wanted - reserved) or duplicate(new, tonumber(stage))
 if no then return no end
 
 if stage == '' then

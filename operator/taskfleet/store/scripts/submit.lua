@@ -6,7 +6,7 @@ local policy = read_policy()
 local no = refusal(policy, biggest, biggest_bytes)
 if no then return no end
 local new = read_new(blob)
-no = full(policy, #new.ids) or duplicate(new)
+no = full(policy, #new.ids) or duplicate(new, 0)
 if no then return no end
 
 for lane, ids in pairs(write_new(new, 0)) do

@@ -1,0 +1,133 @@
+"""The store seen from inside: time moved by hand, and a census that compares every counter with the sets it counts."""
+
+import struct
+from collections import Counter
+from typing import Any
+
+from taskfleet.core.task import QueueKey
+from taskfleet.store import Store, keys
+
+ENQUEUED_AT_BYTE = 8
+
+
+async def call(store: Store, *command: Any) -> Any:
+    return await store._connection.call(*command)
+
+
+async def end_leases(store: Store, queue: QueueKey, *ids: str) -> None:
+    """As if the workers of these tasks (of all running ones) had been silent for longer than a lease."""
+    leases = keys.key(queue, "leases")
+    for member in ids or [name.decode() for name in await call(store, "ZRANGE", leases, 0, -1)]:
+        await call(store, "ZADD", leases, "XX", 1, member)
+
+
+async def make_retries_due(store: Store, queue: QueueKey, *ids: str) -> None:
+    scheduled = keys.key(queue, "scheduled")
+    for member in ids or [name.decode() for name in await call(store, "ZRANGE", scheduled, 0, -1)]:
+        await call(store, "ZADD", scheduled, "XX", 1, member)
+
+
+async def make_older(store: Store, queue: QueueKey, task_id: str, seconds: float) -> None:
+    """As if the task had been submitted that much earlier."""
+    name = keys.task(queue, task_id)
+    stored = await call(store, "GETRANGE", name, ENQUEUED_AT_BYTE, ENQUEUED_AT_BYTE + 5)
+    moved = int.from_bytes(stored, "big") - round(seconds * 1000)
+    await call(store, "SETRANGE", name, ENQUEUED_AT_BYTE, moved.to_bytes(6, "big"))
+
+
+async def make_stages_old(store: Store, queue: QueueKey) -> None:
+    stages = keys.key(queue, "stages")
+    for member in await call(store, "ZRANGE", stages, 0, -1):
+        await call(store, "ZADD", stages, "XX", 1, member)
+
+
+async def key_names(store: Store, queue: QueueKey) -> set[str]:
+    """Keys of the queue without their common beginning."""
+    found = await call(store, "KEYS", keys.pattern(queue))
+    return {name.decode().removeprefix(keys.prefix(queue)) for name in found}
+
+
+class Census:
+    """What the sets say of a queue, task by task."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, str] = {}
+        self.lane: dict[str, str] = {}
+        self.batch: dict[str, str] = {}
+        self.staged: set[str] = set()
+        self.lanes: dict[str, list[str]] = {}
+        self.sets: dict[str, set[str]] = {}
+        self.lane_counts: dict[str, int] = {}
+        self.stats: dict[str, int] = {}
+
+    def in_state(self, letter: str) -> set[str]:
+        return {name for name, state in self.state.items() if state == letter and name not in self.staged}
+
+
+async def take_census(store: Store, queue: QueueKey) -> Census:
+    census = Census()
+    start = keys.prefix(queue)
+    names = await key_names(store, queue)
+    open_stages = {int(stage) for stage in await call(store, "ZRANGE", start + "stages", 0, -1)}
+    for name in names:
+        if name.startswith("t:"):
+            record = await call(store, "GET", start + name)
+            state, *_, stage, priority, model, batch = struct.unpack(">cB4x2x6x6x4xIBBB", record[:31])
+            task_id = name[2:]
+            census.state[task_id] = state.decode()
+            census.lane[task_id] = f"{record[34 : 34 + model].decode()}:{priority}"
+            census.batch[task_id] = record[34 + model : 34 + model + batch].decode()
+            if stage in open_stages:
+                census.staged.add(task_id)
+        elif name.startswith("lane:"):
+            waiting = await call(store, "LRANGE", start + name, 0, -1)
+            census.lanes[name[5:]] = [task_id.decode() for task_id in waiting]
+    for name in ("leases", "scheduled", "failed"):
+        census.sets[name] = {member.decode() for member in await call(store, "ZRANGE", start + name, 0, -1)}
+    for name in ("holders", "errors"):
+        census.sets[name] = {member.decode() for member in await call(store, "HKEYS", start + name)}
+    census.lane_counts = await _numbers(store, start + "lanes")
+    census.stats = await _numbers(store, start + "stats")
+    return census
+
+
+async def _numbers(store: Store, name: str) -> dict[str, int]:
+    found = await call(store, "HGETALL", name)
+    pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+    return {field.decode(): int(value) for field, value in pairs}
+
+
+async def assert_consistent(store: Store, queue: QueueKey) -> Census:
+    """Every task in exactly one state, every counter equal to its set. (Before retention takes final tasks away.)"""
+    census = await take_census(store, queue)
+    pending = census.in_state("p")
+    standing = Counter(
+        task_id
+        for lane, ids in census.lanes.items()
+        for task_id in ids
+        if task_id in pending and census.lane[task_id] == lane
+    )
+    assert standing == Counter(pending), "a pending task stands in its lane, once"
+    assert census.sets["scheduled"] == census.in_state("s")
+    assert census.sets["leases"] == census.in_state("r")
+    assert census.sets["holders"] == census.in_state("r")
+    assert census.sets["failed"] == census.in_state("f")
+    assert census.sets["errors"] <= pending | census.in_state("s") | census.in_state("r")
+
+    counted = Counter(census.lane[task_id] for task_id in pending)
+    stored = {lane: number for lane, number in census.lane_counts.items() if lane not in "*+" and number}
+    assert stored == dict(counted), "counts of lanes"
+    assert census.lane_counts.get("*", 0) == len(pending), "count of all that wait"
+    for letter, counter in {"c": "completed", "f": "failed_total", "x": "cancelled", "e": "expired"}.items():
+        assert census.stats.get(counter, 0) == len(census.in_state(letter)), counter
+    assert census.stats.get("enqueued", 0) == len(census.state) - len(census.staged)
+    for name in set(census.batch.values()) - {""}:
+        await _assert_batch_counts(store, queue, census, name)
+    return census
+
+
+async def _assert_batch_counts(store: Store, queue: QueueKey, census: Census, name: str) -> None:
+    members = {task_id for task_id, batch in census.batch.items() if batch == name and task_id not in census.staged}
+    counts = await store.batch(queue, name)
+    found = (counts.total, counts.completed, counts.failed, counts.cancelled, counts.expired) if counts else (0,) * 5
+    assert found == (len(members), *(len(members & census.in_state(letter)) for letter in "cfxe")), f"batch {name}"
