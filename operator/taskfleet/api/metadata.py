@@ -56,6 +56,15 @@ def _cannot(value: Any, key: str, wanted: str) -> str:
     return f"json: cannot unmarshal {found} into Go struct field ObjectMeta.metadata.{key} of type {wanted}"
 
 
+def without_nulls(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata as Go reads it: null is nothing, and an empty text as the value of a label or an annotation."""
+    result = {key: value for key, value in metadata.items() if value is not None}
+    for kind in _MAPS:
+        if kind in result:
+            result[kind] = {key: value or "" for key, value in result[kind].items()}
+    return result
+
+
 def unnamed(metadata: Mapping[str, Any]) -> str:
     """Why an object cannot be applied under its name; empty when it can."""
     if metadata.get("name"):
@@ -75,10 +84,10 @@ def metadata_errors(metadata: Mapping[str, Any]) -> Iterator[FieldError]:
     if not re.fullmatch(_SUBDOMAIN, name):
         yield invalid(("metadata", "name"), name, _SUBDOMAIN_TEXT)
     for kind in _MAPS:
-        for key, value in (metadata.get(kind) or {}).items():
+        for key, value in metadata.get(kind, {}).items():
             yield from _key_errors(kind, key)
             if kind == "labels":
-                yield from _label_errors(key, value or "")
+                yield from _label_errors(key, value)
 
 
 def _key_errors(kind: str, key: str) -> Iterator[FieldError]:

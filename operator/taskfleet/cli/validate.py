@@ -1,0 +1,71 @@
+"""``taskfleet validate``: what the API server would say of manifests, without one."""
+
+from pathlib import Path
+
+import click
+
+from taskfleet.api.manifests import Manifests, load
+from taskfleet.api.taskqueue import TaskQueue
+from taskfleet.api.workerpool import WorkerPool
+from taskfleet.cli import exits
+from taskfleet.cli.options import output_option
+from taskfleet.cli.output import Output
+from taskfleet.core.errors import InvalidManifest
+
+EPILOG = """
+Prints one line for each problem, FILE:LINE: MESSAGE, with the message of the API server. Exit code 0 when all is
+valid, 2 when not. Objects of other kinds than TaskQueue and WorkerPool are left to others.
+
+\b
+Examples:
+  taskfleet validate -f manifests/
+  taskfleet validate -f queue.yaml -f pool.yaml -o json
+  kustomize build . | taskfleet validate -f -
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "-f",
+    "--file",
+    "paths",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    metavar="FILE|DIR",
+    help="File or folder of manifests, or - for stdin; may be given more than once.",
+)
+@output_option
+def validate(paths: tuple[Path, ...], output: Output) -> int:
+    """Check manifests against the rules of the custom resources, without a cluster."""
+    try:
+        found = load(paths)
+    except InvalidManifest as error:
+        if not output.as_json:
+            raise
+        output.json_line({"valid": False, "problems": str(error).splitlines()})
+        return exits.BAD_INPUT
+    for text in (*found.notes, *(f"{warning} (warning)" for warning in found.warnings)):
+        output.remark(text)
+    output.result(
+        {
+            "valid": True,
+            "objects": [*map(_identity, found.queues), *map(_identity, found.pools)],
+            "warnings": found.warnings,
+            "notes": found.notes,
+        },
+        _summary(found),
+    )
+    return exits.OK
+
+
+def _identity(resource: TaskQueue | WorkerPool) -> dict[str, str]:
+    return {"kind": resource.kind, "namespace": resource.metadata.namespace, "name": resource.metadata.name}
+
+
+def _summary(found: Manifests) -> str:
+    return f"valid: {_count(len(found.queues), 'TaskQueue')}, {_count(len(found.pools), 'WorkerPool')}"
+
+
+def _count(number: int, kind: str) -> str:
+    return f"{number} {kind}{'' if number == 1 else 's'}"
