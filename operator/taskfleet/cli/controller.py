@@ -72,6 +72,7 @@ def controller(
 ) -> None:
     """Turn TaskQueues and WorkerPools of a cluster into workers."""
     configure_logs()
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every probe of every endpoint
     options = ControllerOptions(
         kubeconfig=kubeconfig,
         namespaces=tuple(name.strip() for name in namespaces.split(",") if name.strip()),

@@ -55,11 +55,15 @@ class Feed:
     def event(self, kind: str, event_type: str | None, obj: Object) -> None:
         """One watch event."""
         obj["metadata"].pop("managedFields", None)  # most of an object's bytes, and nobody here reads them
+        cache = self._caches[kind]
+        before = cache.get(*name_of(obj))
         if event_type == DELETED:
-            if self._caches[kind].saw_gone(obj):
+            if cache.saw_gone(obj):
                 self._gone(kind, obj)
-        elif self._caches[kind].saw(obj):
+        elif cache.saw(obj):
             self._there(kind, obj)
+            if kind == DEPLOYMENT and before is not None:
+                self._touch_owner(before)  # it may just have lost its owner
 
     def known(self, kind: str) -> list[Object]:
         return list(self._caches[kind])

@@ -37,6 +37,13 @@ class _ForEver(Iterable[float]):
         return itertools.chain((0.1, 0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0))
 
 
+def quieten_kopf() -> None:
+    """Of kopf's log lines only those that tell of trouble: it has one for every event of every object."""
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    # It warns that it takes no signals on this thread, where it is meant not to.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+
+
 def settings() -> kopf.OperatorSettings:
     """kopf's knobs, each with the reason for it."""
     chosen = kopf.OperatorSettings()
@@ -103,6 +110,7 @@ class Watch:
 
     def start(self) -> None:
         """Start watching; ``on_event`` is called on the calling task's event loop."""
+        quieten_kopf()
         self._home = asyncio.get_running_loop()
         self._thread.start()
 
