@@ -30,14 +30,14 @@ def merge_conditions(
     merged = []
     for condition in decided:
         old = before.get(condition.type, {})
-        flipped = old.get("status") != condition.status.value
+        since = old.get("lastTransitionTime") if old.get("status") == condition.status.value else None
         merged.append(
             {
                 "type": condition.type,
                 "status": condition.status.value,
                 "reason": condition.reason,
                 "message": condition.message,
-                "lastTransitionTime": now if flipped else old["lastTransitionTime"],
+                "lastTransitionTime": since or now,
                 "observedGeneration": generation,
             }
         )

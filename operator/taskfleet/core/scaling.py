@@ -83,7 +83,8 @@ def stabilise(*, current: int, wanted: int, patience: Patience, memory: ScaleMem
     if zero_due is not None and now >= zero_due:
         return Stabilised(0, ScaleMemory(idle_since=idle_since), None)
 
-    lower_since, peak = _first(memory.lower_since, now), max(memory.lower_peak, wanted)
+    lower_since = _first(memory.lower_since, now)
+    peak = max(memory.lower_peak, wanted) if patience.scale_down else wanted  # no delay: no past that could hold
     workers = current
     if now >= lower_since + patience.scale_down:
         workers = min(current, max(peak, 1))
