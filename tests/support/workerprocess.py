@@ -64,6 +64,10 @@ class WorkerProcess:
         self._popen.send_signal(number)
 
     @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
     def running(self) -> bool:
         return self._popen.poll() is None
 

@@ -14,7 +14,7 @@ from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited
 from taskfleet.core.settlement import QueueStats, Verdict
 from taskfleet.core.task import LeasedTask, Priority, QueueKey, TaskState
 
-disable_created_metrics()  # a second series for each counter, with a meaning that nobody asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # has no types; without it each counter is two series
 
 QUEUE = ("namespace", "queue")
 POOL = ("namespace", "queue", "pool")
@@ -50,36 +50,35 @@ class WorkerMetrics:
         queue: str,
         pool: str,
         endpoint: str,
-        models: Collection[str] = (),
+        models: Collection[str],
     ) -> None:
         fixed = (namespace, queue, pool, endpoint)
-        self.registry = registry
-        self.attempts = Counter(
+        attempts = Counter(
             "taskfleet_task_attempts", "Attempts that ended, by outcome.", (*ENDPOINT, "outcome"), registry=registry
         )
-        self.finished = Counter(
+        finished = Counter(
             "taskfleet_tasks_finished",
             "Tasks that this worker ended for good.",
             (*ENDPOINT, "outcome"),
             registry=registry,
         )
-        self.retries = Counter(
+        retries = Counter(
             "taskfleet_task_retries",
             "Tasks sent back to the queue, by reason.",
             (*ENDPOINT, "reason"),
             registry=registry,
         )
-        self.tokens = Counter(
+        tokens = Counter(
             "taskfleet_tokens", "Tokens counted by the model server.", (*ENDPOINT, "direction"), registry=registry
         )
-        self.queue_seconds = Histogram(
+        queue_seconds = Histogram(
             "taskfleet_task_queue_seconds",
             "Time from enqueue to claim.",
             (*ENDPOINT, "model", "priority"),
             buckets=QUEUE_SECONDS_BUCKETS,
             registry=registry,
         )
-        self.run_seconds = Histogram(
+        run_seconds = Histogram(
             "taskfleet_task_run_seconds",
             "Time of one attempt.",
             (*ENDPOINT, "model"),
@@ -89,45 +88,44 @@ class WorkerMetrics:
         inflight = Gauge("taskfleet_worker_inflight", "Tasks running in this worker.", ENDPOINT, registry=registry)
         slots = Gauge("taskfleet_worker_slots", "Tasks that this worker can run at once.", ENDPOINT, registry=registry)
         store_up = Gauge("taskfleet_store_up", "1 when the last call to the store worked, else 0.", registry=registry)
-        self.labels = fixed
         self.inflight = inflight.labels(*fixed)
         self.slots = slots.labels(*fixed)
         self.store_up = store_up
-        for outcome in OUTCOMES.values():
-            self.attempts.labels(*fixed, outcome)
-        for outcome in FINISHED.values():
-            self.finished.labels(*fixed, outcome)
-        for reason in (*RETRY_REASONS.values(), "drained"):
-            self.retries.labels(*fixed, reason)
-        for direction in ("input", "output"):
-            self.tokens.labels(*fixed, direction)
-        for model in models:
-            self.run_seconds.labels(*fixed, model)
-            for priority in Priority:
-                self.queue_seconds.labels(*fixed, model, priority.label)
+        # Looked up once: finding a series by its labels costs more than counting in it.
+        self._attempts = {kind: attempts.labels(*fixed, word) for kind, word in OUTCOMES.items()}
+        self._finished = {verdict: finished.labels(*fixed, word) for verdict, word in FINISHED.items()}
+        self._retries = {kind: retries.labels(*fixed, word) for kind, word in RETRY_REASONS.items()}
+        self._drained = retries.labels(*fixed, "drained")
+        self._tokens_input = tokens.labels(*fixed, "input")
+        self._tokens_output = tokens.labels(*fixed, "output")
+        self._run_seconds = {model: run_seconds.labels(*fixed, model) for model in models}
+        self._queue_seconds = {
+            (model, priority): queue_seconds.labels(*fixed, model, priority.label)
+            for model in models
+            for priority in Priority
+        }
 
     def claimed(self, task: LeasedTask) -> None:
-        waited = max(task.claimed_at - task.enqueued_at, 0.0)
-        self.queue_seconds.labels(*self.labels, task.model, task.priority.label).observe(waited)
+        self._queue_seconds[task.model, task.priority].observe(max(task.claimed_at - task.enqueued_at, 0.0))
 
     def attempted(self, model: str, outcome: Outcome, verdict: Verdict, seconds: float) -> None:
         """An attempt ended by itself, and what follows for its task."""
-        self.attempts.labels(*self.labels, OUTCOMES[type(outcome)]).inc()
-        self.run_seconds.labels(*self.labels, model).observe(seconds)
+        self._attempts[type(outcome)].inc()
+        self._run_seconds[model].observe(seconds)
         if verdict in (Verdict.RETRY, Verdict.RELEASE):
-            self.retries.labels(*self.labels, RETRY_REASONS[type(outcome)]).inc()
+            self._retries[type(outcome)].inc()
         if isinstance(outcome, Ok):
-            self.tokens.labels(*self.labels, "input").inc(outcome.usage.input_tokens)
-            self.tokens.labels(*self.labels, "output").inc(outcome.usage.output_tokens)
+            self._tokens_input.inc(outcome.usage.input_tokens)
+            self._tokens_output.inc(outcome.usage.output_tokens)
 
     def drained(self) -> None:
         """A running task was handed back because the worker goes away."""
-        self.retries.labels(*self.labels, "drained").inc()
+        self._drained.inc()
 
     def settled(self, verdict: Verdict) -> None:
         """The store has taken a verdict; only final ones are counted here."""
         if verdict in FINISHED:
-            self.finished.labels(*self.labels, FINISHED[verdict]).inc()
+            self._finished[verdict].inc()
 
 
 class ControllerMetrics:

@@ -1,0 +1,101 @@
+"""One worker against a bare aiohttp loop: the same calls to the same stub, 20 ms each, 100 in flight.
+
+``python -m benchmarks.worker_throughput [--tasks 4000]``. Both sides run in a process of their own on uvloop, the stub
+in a third, Valkey in a fourth; compare them within one run, the machine is what it is.
+"""
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiohttp
+import orjson
+import uvloop
+from tests.support.valkeyserver import running_valkey
+from tests.support.workerprocess import prompts, quick_policy, worker_process
+
+from taskfleet.core.task import QueueKey
+from taskfleet.store import Store
+
+LATENCY = 0.02
+IN_FLIGHT = 100
+QUEUE = QueueKey("bench", "worker")
+
+
+@contextmanager
+def stub_process() -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.support.modelstub", "--latency", str(LATENCY)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def bare_loop(url: str, count: int) -> tuple[float, float]:
+    """Wall and CPU seconds of ``count`` calls by plain aiohttp: what no worker can beat."""
+    left = iter(range(count))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def caller() -> None:
+            for number in left:
+                body = orjson.dumps({"model": "stub", "messages": [{"role": "user", "content": f"task {number}"}]})
+                async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as answer:
+                    orjson.loads(await answer.read())
+
+        began, cpu = time.perf_counter(), time.process_time()
+        await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
+        return time.perf_counter() - began, time.process_time() - cpu
+
+
+async def worker(url: str, store_url: str, count: int) -> tuple[float, float]:
+    """Wall and CPU seconds of one worker process for ``count`` waiting tasks, from the queue's opening to the last."""
+    store = await Store.connect(store_url)
+    await store.put_policy(QUEUE, quick_policy(stopPolicy="Hold", leaseDuration="15s"))
+    await store.submit(QUEUE, prompts(*(f"task-{number}" for number in range(count))))
+    with worker_process(store_url, QUEUE, url, concurrency=IN_FLIGHT) as process:
+        await process.says("working")
+        began, cpu = time.perf_counter(), cpu_seconds(process.pid)
+        await store.put_policy(QUEUE, quick_policy(leaseDuration="15s"))
+        while True:
+            stats = await store.stats(QUEUE)
+            if stats is not None and stats.completed == count:
+                break
+            await asyncio.sleep(0.02)
+        measured = time.perf_counter() - began, cpu_seconds(process.pid) - cpu
+    await store.drop_queue(QUEUE)
+    await store.close()
+    return measured
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=4000)
+    parser.add_argument("--bare", metavar="URL", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    count = arguments.tasks
+    if arguments.bare:
+        print(*uvloop.run(bare_loop(f"{arguments.bare}/chat/completions", count)))
+        return
+    with stub_process() as url, tempfile.TemporaryDirectory() as folder, running_valkey(Path(folder)) as server:
+        command = [sys.executable, "-m", "benchmarks.worker_throughput", "--tasks", str(count), "--bare", url]
+        bare = [float(figure) for figure in subprocess.check_output(command, text=True).split()]
+        ours = asyncio.run(worker(url, f"valkey://127.0.0.1:{server.port}", count))
+    for side, (wall, cpu) in (("bare aiohttp loop", bare), ("one worker", ours)):
+        print(f"{side:18} {count / wall:7.0f} calls/s  {1000 * cpu / count:6.3f} ms CPU a call")
+    print(f"{'the worker has':18} {bare[0] / ours[0]:7.2f} x the rate at {ours[1] / bare[1]:.2f} x the CPU")
+
+
+if __name__ == "__main__":
+    main()
