@@ -30,8 +30,8 @@ QUEUE = QueueKey("bench", "worker")
 
 
 @contextmanager
-def stub_process() -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.support.modelstub", "--latency", str(LATENCY)]
+def stub_process(latency: float = LATENCY) -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.support.modelstub", "--latency", str(latency)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()

@@ -1,0 +1,71 @@
+"""CPU of one model call by client: aiohttp as the worker uses it, and httpx; 16 at a time, to a stub without latency.
+
+``python -m benchmarks.http_clients [--calls 2000]``; see docs/adr/0003-http-client.md.
+"""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import httpx
+import orjson
+import uvloop
+from benchmarks.worker_throughput import stub_process
+
+from taskfleet.core.outcome import Ok
+from taskfleet.providers import Call, open_provider
+
+AT_ONCE = 16
+MESSAGES = [{"role": "user", "content": "x" * 1000}]
+
+
+async def cpu_milliseconds(call: Callable[[], Awaitable[bool]], count: int) -> float:
+    left = iter(range(count))
+
+    async def caller() -> None:
+        for _ in left:
+            assert await call()
+
+    began = time.process_time()
+    await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
+    return 1000 * (time.process_time() - began) / count
+
+
+async def with_our_provider(url: str, count: int) -> float:
+    provider = open_provider("openai", url)
+
+    async def call() -> bool:
+        return isinstance(await provider.complete(Call("stub", MESSAGES, 30.0)), Ok)
+
+    try:
+        return await cpu_milliseconds(call, count)
+    finally:
+        await provider.close()
+
+
+async def with_httpx(url: str, count: int) -> float:
+    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=AT_ONCE)) as client:
+
+        async def call() -> bool:
+            body = orjson.dumps({"model": "stub", "messages": MESSAGES})
+            headers = {"Content-Type": "application/json"}
+            answer = await client.post(f"{url}/chat/completions", content=body, headers=headers)
+            return "choices" in orjson.loads(answer.content)
+
+        return await cpu_milliseconds(call, count)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=2000)
+    count = parser.parse_args().calls
+    with stub_process(latency=0.0) as url:
+        ours = uvloop.run(with_our_provider(url, count))
+        theirs = uvloop.run(with_httpx(url, count))
+    print(f"aiohttp, our provider  {ours:6.3f} ms CPU a call")
+    print(f"httpx                  {theirs:6.3f} ms CPU a call, {theirs / ours:.1f} x")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""Leases and fences inside one worker: its parts run here in the test's own process, on a real store."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from tests.support.modelstub import ModelStub
+from tests.support.waiting import eventually
+from tests.support.work import Work
+from tests.support.workerprocess import MODEL, stub_endpoint
+
+from taskfleet.core.outcome import Outcome
+from taskfleet.core.settlement import Claim, Settlement, Verdict
+from taskfleet.core.task import LeasedTask, Priority, QueueKey, TaskState
+from taskfleet.providers import Call, Provider, open_provider
+from taskfleet.store import Store
+from taskfleet.telemetry.metrics import WorkerMetrics
+from taskfleet.worker.breaker import Breaker
+from taskfleet.worker.calls import Calls, Interruption
+from taskfleet.worker.heartbeat import Heartbeats
+from taskfleet.worker.loop import ClaimLoop
+from taskfleet.worker.outbox import Outbox
+from taskfleet.worker.pace import Pace
+from taskfleet.worker.policy import read_policy
+from taskfleet.worker.settings import WorkerSettings
+from taskfleet.worker.storehealth import StoreHealth
+
+
+@dataclass
+class Parts:
+    """A worker that does nothing by itself except settling."""
+
+    calls: Calls
+    outbox: Outbox
+    beats: Heartbeats
+    claims: ClaimLoop
+
+
+@asynccontextmanager
+async def parts(work: Work, url: str, store: Any = None, provider: Provider | None = None) -> AsyncIterator[Parts]:
+    settings = WorkerSettings("", work.queue, "pool", stub_endpoint(url), "me", None, 60.0)
+    names = {"namespace": "test", "queue": "q", "pool": "pool", "endpoint": "stub", "models": [MODEL]}
+    metrics = WorkerMetrics(CollectorRegistry(), **names)  # type: ignore[arg-type]  # mixed values by design
+    look, breaker, pace = asyncio.Event(), Breaker(), Pace(0.0)
+    health = StoreHealth(metrics, look.set)
+    store = store or work.store
+    outbox = Outbox(store, work.queue, health, metrics)
+    opened = provider or open_provider("openai", url)
+    calls = Calls(
+        provider=opened,
+        endpoint=settings.endpoint,
+        policy=await read_policy(work.store, work.queue),
+        outbox=outbox,
+        breaker=breaker,
+        pace=pace,
+        metrics=metrics,
+        on_freed=look.set,
+    )
+    shared = {"store": store, "settings": settings, "calls": calls, "outbox": outbox, "breaker": breaker}
+    beats = Heartbeats(**shared, pace=pace, health=health)
+    claims = ClaimLoop(**shared, health=health, look=look)
+    settling = asyncio.create_task(outbox.run())
+    try:
+        yield Parts(calls, outbox, beats, claims)
+    finally:
+        settling.cancel()
+        await asyncio.wait([settling])
+        calls.interrupt_all(Interruption.LOST)
+        await calls.until_idle()
+        await opened.close()
+
+
+async def claimed(work: Work, worker: str = "me") -> LeasedTask:
+    """The next task, once there is one to claim."""
+
+    async def claim() -> Sequence[LeasedTask]:
+        return (await work.store.claim(work.queue, worker, [MODEL], 1)).tasks
+
+    (task,) = await eventually(claim, "a task to claim")
+    return task
+
+
+async def test_what_is_claimed_again_while_it_still_runs_goes_on_under_the_new_fence(
+    work: Work, model: ModelStub
+) -> None:
+    await work.open(leaseDuration="200ms")
+    await work.submit("task")
+    model.hold()
+    async with parts(work, model.url) as worker:
+        first = await claimed(work)
+        worker.calls.start(first)
+        await eventually(lambda: model.inflight == 1, "the call to run")
+        again = await claimed(work)  # its lease has expired
+        assert (again.id, again.attempt, again.fence > first.fence) == ("task", 2, True)
+        worker.calls.start(again)
+        model.let_go()
+        (view,) = await work.finished(["task"])
+    assert (view.state, view.attempts, view.output) == (TaskState.COMPLETED, 2, "echo: task")
+    assert model.calls == {"task": 1}
+
+
+async def test_a_heartbeat_that_learns_of_a_lost_lease_closes_the_call(work: Work, model: ModelStub) -> None:
+    await work.open(leaseDuration="200ms")
+    await work.submit("task")
+    model.hold()
+    async with parts(work, model.url) as worker:
+        worker.calls.start(await claimed(work))
+        await eventually(lambda: model.inflight == 1, "the call to run")
+        taken = await claimed(work, worker="other")
+        await worker.beats.beat()
+        await eventually(lambda: model.hung_up == 1, "the call to be closed")
+        assert len(worker.outbox) == 0
+        model.let_go()
+        done = Settlement(taken.id, taken.fence, Verdict.COMPLETE, output="by other")
+        assert await work.store.settle(work.queue, [done]) == [True]
+    (view,) = await work.views(["task"])
+    assert view.output == "by other"
+
+
+async def test_word_of_an_older_lease_does_not_stop_the_newer_call(work: Work, model: ModelStub) -> None:
+    await work.open()
+    await work.submit("task")
+    model.hold()
+    async with parts(work, model.url) as worker:
+        task = await claimed(work)
+        worker.calls.start(task)
+        await eventually(lambda: model.inflight == 1, "the call to run")
+        for why in Interruption:
+            worker.calls.interrupt(task.id, task.fence - 1, why)
+        model.let_go()
+        (view,) = await work.finished(["task"])
+    assert view.state is TaskState.COMPLETED
+    assert model.hung_up == 0
+
+
+async def test_a_waiting_result_is_dropped_only_for_its_own_lease(work: Work, model: ModelStub) -> None:
+    await work.open()
+    async with parts(work, model.url) as worker:
+        worker.outbox.put(Settlement("task", 5, Verdict.RELEASE))
+        worker.outbox.drop("task", 4)
+        assert worker.outbox.leases == {"task": 5}
+        worker.outbox.drop("task", 5)
+        assert worker.outbox.leases == {}
+        await worker.outbox.until_empty()
+
+
+async def test_a_result_of_an_older_lease_is_refused_and_forgotten(work: Work, model: ModelStub) -> None:
+    await work.open()
+    await work.submit("task")
+    async with parts(work, model.url) as worker:
+        task = await claimed(work)
+        worker.outbox.put(Settlement(task.id, task.fence - 1, Verdict.COMPLETE, output="rubbish"))
+        await worker.outbox.until_empty()
+    (view,) = await work.views(["task"])
+    assert (view.state, view.output) == (TaskState.RUNNING, None)
+
+
+class LateStore:
+    """A store whose claims arrive only when ``arrive`` is set, as over a slow network."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.asked = asyncio.Event()
+        self.arrive = asyncio.Event()
+
+    async def claim(self, queue: QueueKey, worker: str, models: Sequence[str], count: int) -> Claim:
+        claim = await self._store.claim(queue, worker, models, count)
+        self.asked.set()
+        await self.arrive.wait()
+        return claim
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def test_a_claim_that_arrives_after_the_stop_is_handed_back_unburnt(work: Work, model: ModelStub) -> None:
+    await work.open()
+    await work.submit("task")
+    late = LateStore(work.store)
+    async with parts(work, model.url, store=late) as worker:
+        loop = asyncio.create_task(worker.claims.run())
+        await late.asked.wait()
+        worker.claims.stop()
+        late.arrive.set()
+        await loop
+        await worker.outbox.until_empty()
+    assert model.calls.total() == 0
+    assert (await claimed(work)).attempt == 1
+
+
+class Broken:
+    """A provider with a bug."""
+
+    async def complete(self, call: Call) -> Outcome:
+        raise KeyError(call.model)
+
+    async def close(self) -> None: ...
+
+
+async def test_a_bug_of_ours_burns_attempts_and_ends_in_a_failed_task(work: Work) -> None:
+    await work.open(retry={"maxAttempts": 2, "initialDelay": "1ms"})
+    await work.submit("task")
+    async with parts(work, "http://127.0.0.1:1", provider=Broken()) as worker:
+        for _ in range(2):
+            worker.calls.start(await claimed(work))
+            await worker.calls.until_idle()
+            await worker.outbox.until_empty()
+        (view,) = await work.views(["task"])
+    assert view.error is not None
+    assert (view.state, view.error.code) == (TaskState.FAILED, "worker_error")
+
+
+async def test_a_body_that_is_not_ours_fails_the_task(work: Work, model: ModelStub) -> None:
+    await work.open()
+    await work.submit("task")
+    async with parts(work, model.url) as worker:
+        task = await claimed(work)
+        worker.calls.start(replace(task, body=b"[]", priority=Priority.NORMAL))
+        (view,) = await work.finished(["task"])
+    assert view.error is not None
+    assert (view.state, view.error.code) == (TaskState.FAILED, "invalid_task")
+    assert model.calls.total() == 0
