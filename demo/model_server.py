@@ -5,7 +5,9 @@ the other end of that input, so that the server goes with the demo, whatever end
 """
 
 import argparse
+import errno
 import os
+import socket
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +21,9 @@ MODEL = "smollm2"
 MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SLOTS = 8  # calls that one replica decodes together: all that the quickstart's workers can have in flight
 TOKENS_PER_SLOT = 512
+
+
+PORT_TAKEN = 3  # exit code
 
 
 class ModelMissing(Exception):
@@ -37,9 +42,9 @@ class Layout:
     threads: int
 
 
-def layout(cores: int) -> Layout:
-    """Two replicas where there are cores for them: they share no work, and so wait for nothing but the cores."""
-    replicas = 2 if cores > 1 else 1
+def layout(cores: int, platform: str = sys.platform) -> Layout:
+    """Two replicas where there are cores for them and a kernel that spreads connections over them."""
+    replicas = 2 if cores > 1 and platform == "linux" else 1
     return Layout(replicas, min(4, max(1, cores // replicas)))  # more threads gain nothing on so small a model
 
 
@@ -56,6 +61,19 @@ def model_path() -> Path:
     return Path(spec.submodule_search_locations[0]) / MODEL_FILE
 
 
+def reserve(port: int) -> socket.socket:
+    """A socket that owns ``port`` (0: any free one) against everybody else. OSError when another has it.
+
+    The replicas share their port, and so could any other program that asks to share: without this, two model servers
+    on one port would go unnoticed. Bound first and made shareable afterwards, only what comes later can join.
+    """
+    own = socket.socket()
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a server before us may still fade away
+    own.bind((HOST, port))
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return own
+
+
 def start(port: int, shared: Layout) -> list[Any]:
     """Load the replicas and serve all of them on one port. They serve for as long as the result is kept."""
     import xllamacpp  # here, so that --help and a missing model answer at once
@@ -65,7 +83,7 @@ def start(port: int, shared: Layout) -> list[Any]:
     params.model_alias = {MODEL}
     params.hostnames = [HOST]
     params.port = port
-    params.reuse_port = True  # the kernel gives each new connection to one of the replicas
+    params.reuse_port = shared.replicas > 1  # the kernel gives each new connection to one of the replicas
     params.n_parallel = SLOTS
     params.n_ctx = SLOTS * TOKENS_PER_SLOT
     params.cache_ram_mib = 0  # no answer may come cheaper because its very prompt was seen before
@@ -78,14 +96,23 @@ def start(port: int, shared: Layout) -> list[Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m demo.model_server", description="Serve SmolLM2-135M on loopback.")
-    parser.add_argument("--port", type=int, default=PORT, help="default: %(default)s")
-    port: int = parser.parse_args().port
+    parser.add_argument("--port", type=int, default=PORT, help="0 for any free one; default: %(default)s")
+    wanted: int = parser.parse_args().port
     shared = layout(usable_cores())
     try:
+        reserved = reserve(wanted)
+        port: int = reserved.getsockname()[1]
+        if shared.replicas == 1:
+            reserved.close()  # one that shares nothing would refuse to start beside it
         servers = start(port, shared)
     except ModelMissing as error:
         sys.exit(str(error))
-    print(f"{len(servers)} x {MODEL} at http://{HOST}:{port}/v1, {shared.threads} threads each", flush=True)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        print(f"port {wanted} is taken; choose another with --port")
+        sys.exit(PORT_TAKEN)
+    print(f"serving {len(servers)} x {MODEL}, {shared.threads} threads each, at http://{HOST}:{port}/v1", flush=True)
     with suppress(KeyboardInterrupt):
         sys.stdin.read()
     os._exit(0)  # the library's threads have nothing to save, and waiting for them takes seconds
