@@ -34,15 +34,17 @@ def observe_endpoints(
 ) -> dict[str, EndpointObserved]:
     """What we asked for counts as what is there: a fleet that differs is repaired, not followed.
 
-    Tasks that run but are in no report (a worker died, or has just claimed them) count for every endpoint with
-    workers: in doubt a worker is busy.
+    The store knows exactly how many tasks run; where, the workers say, some seconds late. Tasks in no report (just
+    claimed, or of a worker that died) count for every endpoint with workers: in doubt a worker is busy. But no
+    endpoint runs more than run in all.
     """
     reports = _by_endpoint(pool, sight.reports)
+    running = sight.stats.running if sight.stats else 0
     workers = {
         endpoint.name: state.asked.get(endpoint.name, _of(state, endpoint.name).workers)
         for endpoint in pool.spec.endpoints
     }
-    unreported = max(0, _running(sight) - sum(report.inflight for report in sight.reports))
+    unreported = max(0, running - sum(report.inflight for report in sight.reports))
     extra = math.ceil(unreported / max(1, sum(1 for number in workers.values() if number)))
     observed = {}
     for name, number in workers.items():
@@ -50,7 +52,7 @@ def observe_endpoints(
         observed[name] = EndpointObserved(
             workers=number,
             ready=fleet.ready,
-            inflight=sum(report.inflight for report in reports[name]) + (extra if number else 0),
+            inflight=min(running, sum(report.inflight for report in reports[name]) + (extra if number else 0)),
             healthy=probed.healthy,
             trouble=probed.trouble,
             stuck=fleet.trouble,
@@ -86,10 +88,6 @@ def _by_endpoint(pool: WorkerPool, reports: Sequence[WorkerReport]) -> defaultdi
         if report.pool == pool.metadata.name:
             mine[report.endpoint].append(report)
     return mine
-
-
-def _running(sight: Sight) -> int:
-    return sight.stats.running if sight.stats else 0
 
 
 def _of(state: PoolState, endpoint: str) -> FleetState:
