@@ -10,7 +10,7 @@ import pytest
 from tests.cli.conftest import Taskfleet
 
 from taskfleet.cli import exits
-from taskfleet.cli.main import SUBCOMMANDS, run, taskfleet
+from taskfleet.cli.main import SUBCOMMANDS, taskfleet
 from taskfleet.core.errors import TaskfleetError
 
 OURS = ("up", "submit", "status", "result", "cancel", "stats")
@@ -97,7 +97,7 @@ def test_a_bare_install_says_which_extra_a_command_needs() -> None:
         ("up", "prometheus_client", "local"),
     ):
         done = python(
-            f"import sys; sys.modules[{missing!r}] = None; from taskfleet.cli.main import run; sys.exit(run([{name!r}]))"
+            f"import sys; sys.modules[{missing!r}] = None;from taskfleet.cli.main import run; sys.exit(run([{name!r}]))"
         )
         assert done.returncode == 2, done.stderr
         assert done.stderr == (
@@ -130,5 +130,7 @@ def test_with_o_json_even_a_wrong_option_is_an_object(taskfleet: Taskfleet) -> N
     assert '"code": "usage"' in done.err
 
 
-def test_no_command_at_all_shows_the_help_and_is_an_error() -> None:
-    assert run([]) == 2
+def test_no_command_at_all_shows_the_help_and_is_an_error(taskfleet: Taskfleet) -> None:
+    done = taskfleet()
+    assert done.code == 2
+    assert done.err.startswith("Usage: taskfleet")

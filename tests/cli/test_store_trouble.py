@@ -44,7 +44,8 @@ def test_a_store_that_is_down(taskfleet: Taskfleet, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_wrong_password(taskfleet: Taskfleet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with running_valkey(tmp_path, requirepass="another") as server:
+    with running_valkey(tmp_path) as server:
+        server.client().config_set("requirepass", "another")
         monkeypatch.setenv("TASKFLEET_STORE_URL", f"valkey://:pass-w0rd@127.0.0.1:{server.port}")
         assert "password" in refuses(taskfleet, 12, "store_auth_failed")
 

@@ -49,7 +49,7 @@ def test_a_note_that_a_killed_owner_left_is_recognised(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=30)
     assert (tmp_path / "up.json").exists()
-    with pytest.raises(NotRunning, match="has ended.*its tasks are kept"):
+    with pytest.raises(NotRunning, match=r"has ended.*its tasks are kept"):
         read_up_file(tmp_path)
     with locked(tmp_path) as data:
         data.announce(store_url=URL, namespace="default", queues=QUEUES)

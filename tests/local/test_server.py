@@ -26,6 +26,10 @@ def client(url: str) -> valkey.Valkey:
     return valkey.Valkey.from_url(url)
 
 
+def open_files(pid: int) -> list[Path]:
+    return [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()]
+
+
 async def test_data_survives_a_kill_and_a_clean_stop_in_any_folder(data: DataDir) -> None:
     told: list[str] = []
     server = EmbeddedStore(data, tell=told.append)
@@ -76,13 +80,12 @@ async def test_two_stores_have_different_ports_and_passwords(tmp_path: Path) -> 
                 await server.stop()
 
 
-async def test_the_lock_is_held_while_the_server_lives(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_lock_is_held_while_the_server_lives(data: DataDir) -> None:
     server = EmbeddedStore(data, tell=lambda _text: None)
     await server.start()
     try:
         with client(server.url) as own:
             pid = own.info("server")["process_id"]
-        files = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
-        assert str((data.path / "lock").resolve()) in files
+        assert (data.path / "lock").resolve() in open_files(pid)
     finally:
         await server.stop()

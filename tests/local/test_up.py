@@ -15,14 +15,16 @@ from tests.support.modelstub import ModelStub
 from tests.support.waiting import wait_until
 
 from taskfleet.core.settlement import BatchCounts
+from taskfleet.core.task import NewTask, TaskView
+from taskfleet.store import Store
 
 LEASE_SECONDS = 2.0
 
 
 def submit(machine: Laptop, count: int, *, batch: str = "b") -> None:
-    lines = "".join(f'{{"id": "{batch}-{n}", "prompt": "{batch} p{n}"}}\n' for n in range(count))
-    done = machine.run("submit", "demo", "-f", "-", "--batch", batch, stdin=lines.encode())
-    assert done.returncode == 0, done.stderr.decode()
+    body = '{"messages": [{"role": "user", "content": "%s p%d"}], "parameters": {}, "metadata": {}}'
+    tasks = [NewTask(f"{batch}-{n}", "small", (body % (batch, n)).encode()) for n in range(count)]
+    assert machine.ask(lambda store: store.submit(QUEUE, tasks, batch=batch)) == count
 
 
 def counts(machine: Laptop, batch: str = "b") -> BatchCounts:
@@ -40,11 +42,15 @@ def wait_until_done(machine: Laptop, batch: str = "b", *, timeout: float = 25.0)
 
 
 def assert_completed_exactly_once(machine: Laptop, count: int, batch: str = "b") -> None:
-    done = machine.run("result", "--batch", batch, "-o", "json")
-    results = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["id"] for line in results] == [f"{batch}-{n}" for n in range(count)]
-    assert [line["output"] for line in results] == [f"echo: {batch} p{n}" for n in range(count)]
-    assert counts(machine, batch).completed == count
+    async def results(store: Store) -> list[TaskView]:
+        return [view async for view in store.batch_tasks(QUEUE, batch)]
+
+    views = machine.ask(results)
+    assert [view.id for view in views] == [f"{batch}-{n}" for n in range(count)]
+    assert [view.output for view in views] == [f"echo: {batch} p{n}" for n in range(count)]
+    stats = machine.ask(lambda store: store.stats(QUEUE))
+    assert stats is not None
+    assert (stats.completed, stats.pending, stats.running) == (count, 0, 0)
 
 
 def test_workers_come_with_the_tasks_and_go_after_them(ready: Laptop, stub_model: ModelStub) -> None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.support.waiting import wait_until
+
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
-from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ spec:
     targetBacklogPerWorker: 1
     scaleDownDelay: {down}
     scaleToZeroDelay: {down}
-  healthCheck: {{interval: 1s}}
+  healthCheck: {{interval: 1s, timeout: 1s}}
 """
 
 

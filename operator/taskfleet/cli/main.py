@@ -81,11 +81,11 @@ def _load(name: str) -> click.Command:
     try:
         command: Any = getattr(importlib.import_module(f"taskfleet.cli.{name}"), name)
     except ModuleNotFoundError as error:
-        extra = SUBCOMMANDS[name].extra
-        if not extra or (error.name or "").startswith("taskfleet"):
+        extra, missing = SUBCOMMANDS[name].extra, (error.name or "").partition(".")[0]
+        if not extra or missing == "taskfleet":
             raise
         raise click.ClickException(
-            f"taskfleet {name} needs: pip install 'taskfleet[{extra}]' ({error.name} is not installed)"
+            f"taskfleet {name} needs: pip install 'taskfleet[{extra}]' ({missing} is not installed)"
         ) from error
     assert isinstance(command, click.Command)
     return command
@@ -109,8 +109,15 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Whatever goes wrong is printed as one sentence."""
     as_json = _wants_json(arguments)
     try:
-        code = taskfleet.main(list(arguments), prog_name="taskfleet", standalone_mode=False)
+        # Not click's own main(): it would end the process when the reader of the output has gone.
+        with taskfleet.make_context("taskfleet", list(arguments)) as context:
+            code = taskfleet.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as asked:
+        return asked.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return exits.BAD_INPUT
     except InvalidManifest as error:  # its lines begin with file:line, which editors and terminals know to open
         return _complain(as_json, error.code, str(error), error.exit_code, prefix="")
     except TaskfleetError as error:

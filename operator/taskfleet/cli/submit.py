@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 import orjson
-from taskfleet.api.tasklines import read_task_lines, result_line, task_from_prompt
 
+from taskfleet.api.tasklines import read_task_lines, result_line, task_from_prompt
 from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.cli import exits
 from taskfleet.cli.options import output_option, target_options
@@ -19,7 +19,7 @@ from taskfleet.cli.resultfile import Tally, check_out, summary_numbers, tasks, w
 from taskfleet.cli.source import open_source
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.cli.waiting import wait_for_batch
-from taskfleet.core.errors import InputError, NotFound
+from taskfleet.core.errors import NotFound
 from taskfleet.core.models import resolve_model
 from taskfleet.core.task import Priority, QueueKey
 from taskfleet.store import Store
@@ -128,9 +128,8 @@ async def _enqueue(request: _Request, store: Store, queue: QueueKey, spec: TaskQ
     if request.model is not None:
         spec = spec.model_copy(update={"default_model": resolve_model(request.model, spec.offered, spec.default_lane)})
     with open_source(request.file or "-", spec) as source:
-        count = sum(1 for _ in read_task_lines(source.lines(), spec=spec))
-        if not count:
-            raise InputError(f"-f {request.file}: there are no tasks in it")
+        for _ in read_task_lines(source.lines(), spec=spec):
+            pass  # a first pass that only checks: most bad files never reach the store
         return await store.submit(queue, read_task_lines(source.lines(), spec=spec), batch=request.batch)
 
 

@@ -93,8 +93,8 @@ class _Laptop:
         self._exit_code = 0
 
     async def run(self, manifests: Manifests) -> int:
-        await self._take(manifests)
         with _signals(self._told_to_stop):
+            await self._take(manifests)
             try:
                 async with asyncio.TaskGroup() as group:
                     background = [

@@ -28,6 +28,7 @@ def logs_in(file: Path, tell: Callable[[str], None]) -> Iterator[None]:
     with file.open("a") as stream:
         configure_logs({FORMAT_VARIABLE: "text", LEVEL_VARIABLE: "info"}, stream)
         logging.getLogger().addHandler(_Teller(tell))
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # or every probe is a line
         try:
             yield
         finally:

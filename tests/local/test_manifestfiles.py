@@ -1,0 +1,76 @@
+"""Manifests as `up` reads them: the namespace of objects without one, changes, API keys from the environment."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from taskfleet.core.errors import InputError, InvalidManifest
+from taskfleet.local.manifestfiles import ManifestFiles
+
+QUEUE = """\
+apiVersion: taskfleet.dev/v1alpha1
+kind: TaskQueue
+metadata: {{name: demo{namespace}}}
+spec: {{models: [{{name: small}}]}}
+"""
+POOL = """\
+apiVersion: taskfleet.dev/v1alpha1
+kind: WorkerPool
+metadata: {name: pool}
+spec:
+  queueRef: {name: demo}
+  endpoints:
+  - {name: a, url: "http://a/v1", models: [small], apiKeySecretRef: {name: llm.key, key: api-token}}
+  - {name: b, url: "http://b/v1", models: [small], apiKeySecretRef: {name: other, key: token}}
+"""
+
+
+def files(*paths: Path, namespace: str = "team", **environment: str) -> ManifestFiles:
+    return ManifestFiles(paths, namespace=namespace, environment=environment)
+
+
+def test_objects_without_a_namespace_get_the_one_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(QUEUE.format(namespace=""))
+    (tmp_path / "b.yaml").write_text(QUEUE.format(namespace=", namespace: own"))
+    keys = {str(queue.key) for queue in files(tmp_path).load().queues}
+    assert keys == {"team/demo", "own/demo"}
+
+
+def test_two_objects_that_become_one_by_their_namespace_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(QUEUE.format(namespace=""))
+    (tmp_path / "b.yaml").write_text(QUEUE.format(namespace=", namespace: team"))
+    with pytest.raises(InvalidManifest, match='2 objects TaskQueue "demo" in the namespace "team"'):
+        files(tmp_path).load()
+
+
+def test_a_change_is_seen_once(tmp_path: Path) -> None:
+    queue = tmp_path / "a.yaml"
+    queue.write_text(QUEUE.format(namespace=""))
+    watched = files(tmp_path)
+    watched.load()
+    assert not watched.changed()
+    (tmp_path / "notes.txt").write_text("not a manifest")
+    assert not watched.changed()
+    status = queue.stat()
+    os.utime(queue, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert watched.changed()
+    watched.load()
+    assert not watched.changed()
+    queue.write_text("nonsense: [")
+    assert watched.changed()
+    with pytest.raises(InvalidManifest):
+        watched.load()
+    assert not watched.changed(), "a wrong edit is reported once, not every second"
+    queue.unlink()
+    assert watched.changed()
+
+
+def test_every_missing_api_key_is_named_with_its_variable(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(QUEUE.format(namespace="") + "---\n" + POOL)
+    with pytest.raises(InputError) as refused:
+        files(tmp_path, TASKFLEET_SECRET_OTHER_TOKEN="").load()
+    assert "TASKFLEET_SECRET_LLM_KEY_API_TOKEN" in str(refused.value)
+    assert "TASKFLEET_SECRET_OTHER_TOKEN" in str(refused.value)
+    loaded = files(tmp_path, TASKFLEET_SECRET_OTHER_TOKEN="x", TASKFLEET_SECRET_LLM_KEY_API_TOKEN="y").load()
+    assert len(loaded.pools) == 1
