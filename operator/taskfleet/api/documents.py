@@ -137,7 +137,7 @@ def _key(node: yaml.Node) -> str:
 def _scalar(node: yaml.Node) -> Any:
     text: str = node.value
     if node.tag != _PLAIN:
-        return text
+        return _whole_characters(text, node)
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
     if text in _NULL:
@@ -153,6 +153,14 @@ def _scalar(node: yaml.Node) -> Any:
             raise Unreadable(_line(node), f"{text} is too large a number")
         return _fitting(int(value)) if value == int(value) and abs(value) < 1e21 else value
     return text
+
+
+def _whole_characters(text: str, node: yaml.Node) -> str:
+    """JSON writes characters beyond 16 bits as two escapes, which PyYAML leaves apart."""
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise Unreadable(_line(node), "half a character: an escape such as \\ud83d needs its second half") from None
 
 
 def _integer(text: str) -> int:

@@ -3,11 +3,17 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 Path = tuple[str | int, ...]
 
 NO_FIELD = "<nil>"
+_FIRST_EXPONENT = 6
+_HTML = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"}
+_ESCAPES = {'"': '\\"', "\\": "\\\\"} | dict(
+    zip("\a\b\f\n\r\t\v", ("\\a", "\\b", "\\f", "\\n", "\\r", "\\t", "\\v"), strict=True)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +72,38 @@ def duplicate(path: Path, value: Any) -> FieldError:
 
 
 def go_value(value: Any) -> str:
-    """A value as Go prints it: quoted strings, JSON for lists and maps, floats with an exponent from 1e21 on."""
+    """A value as Go prints it in an error: quoted strings, JSON for lists and maps."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return go_float(value)
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return f'"{"".join(map(_go_character, value))}"'
     if isinstance(value, dict | list):
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+        return text.translate(_HTML)
     return str(value)
 
 
 def go_float(value: float) -> str:
-    """Go's ``%v``: the shortest digits, with an exponent from 1e21 up and below 1e-4."""
-    if value == int(value) and abs(value) < 1e21:
-        return str(int(value))
-    mantissa, _, exponent = repr(value).partition("e")
-    if exponent:
-        return f"{mantissa}e{int(exponent):+03d}"
-    return mantissa
+    """Go's ``%v``: the shortest digits, with an exponent from 1e+06 up and below 1e-04."""
+    digits = Decimal(repr(value))
+    exponent = digits.adjusted() if value else 0
+    if -4 <= exponent < _FIRST_EXPONENT:
+        return str(int(value)) if value == int(value) else f"{digits:f}"
+    mantissa = digits.scaleb(-exponent).normalize()
+    return f"{mantissa:f}e{exponent:+03d}"
+
+
+def _go_character(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def go_plain(value: Any) -> str:
@@ -94,6 +112,8 @@ def go_plain(value: Any) -> str:
         return f"[{' '.join(map(go_plain, value))}]"
     if isinstance(value, dict):
         return f"map[{' '.join(f'{key}:{go_plain(value[key])}' for key in sorted(value))}]"
+    if value is None:
+        return NO_FIELD
     return value if isinstance(value, str) else go_value(value)
 
 

@@ -14,7 +14,6 @@ from taskfleet.api.fielderrors import (
     Path,
     duplicate,
     field_name,
-    go_float,
     go_value,
     invalid,
     required,
@@ -73,21 +72,28 @@ def _fits(value: Any, kind: str, wanted: tuple[str, ...]) -> bool:
 
 
 def _check_string(value: str, schema: Schema, path: Path) -> Iterator[FieldError]:
+    """Only the first problem, as the API server does."""
     name = field_name(path)
     if "maxLength" in schema and len(value) > schema["maxLength"]:
         yield too_long(path, schema["maxLength"])
-    if "minLength" in schema and len(value) < schema["minLength"]:
+    elif "minLength" in schema and len(value) < schema["minLength"]:
         yield invalid(path, value, f"{name} in body should be at least {schema['minLength']} chars long")
-    if "pattern" in schema and not _compiled(schema["pattern"].replace("$", r"\Z")).search(value):
+    elif "pattern" in schema and not _compiled(schema["pattern"].replace("$", r"\Z")).search(value):
         yield invalid(path, value, f"{name} in body should match '{schema['pattern']}'")
 
 
 def _check_number(value: float, schema: Schema, path: Path) -> Iterator[FieldError]:
     name = field_name(path)
     if "maximum" in schema and value > schema["maximum"]:
-        yield invalid(path, value, f"{name} in body should be less than or equal to {go_float(schema['maximum'])}")
+        yield invalid(path, value, f"{name} in body should be less than or equal to {_bound(schema['maximum'], value)}")
     if "minimum" in schema and value < schema["minimum"]:
-        yield invalid(path, value, f"{name} in body should be greater than or equal to {go_float(schema['minimum'])}")
+        yield invalid(
+            path, value, f"{name} in body should be greater than or equal to {_bound(schema['minimum'], value)}"
+        )
+
+
+def _bound(bound: float, value: float) -> str:
+    return str(int(bound)) if isinstance(value, int) else go_value(float(bound))
 
 
 def _check_array(value: list[Any], schema: Schema, path: Path) -> Iterator[FieldError]:

@@ -18,6 +18,7 @@ from taskfleet.api.shape import shape_errors
 from taskfleet.api.unknown import unknown_fields
 from taskfleet.core.names import API_VERSION, GROUP, VERSION
 
+_MAX_INT32 = 2**31 - 1
 _UNCHECKED = (
     "Invalid value: null: some validation rules were not checked because the object was invalid; "
     "correct the existing errors to complete validation"
@@ -111,3 +112,5 @@ def _scale_errors(manifest: Mapping[str, Any]) -> Iterator[FieldError]:
         yield invalid(path, 0, f"{field} accessor error: {text}", field=field)
     elif replicas < 0:
         yield invalid(path, replicas, "should be a non-negative integer", field=field)
+    elif replicas > _MAX_INT32:
+        yield invalid(path, replicas, f"should be less than or equal to {_MAX_INT32}", field=field)

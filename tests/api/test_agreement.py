@@ -1,0 +1,37 @@
+"""What the offline validation accepts, the models parse; and nothing makes it fall over."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.mutations import mutated
+
+from taskfleet.api.taskqueue import TaskQueue
+from taskfleet.api.validate import validate
+from taskfleet.api.workerpool import WorkerPool
+from taskfleet.core.models import resolve_model
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(0, 2**32))
+def test_what_validate_accepts_the_models_parse(seed: int) -> None:
+    manifest = mutated(seed)
+    validated = validate(manifest)
+    if validated.problems:
+        assert all(problem.text for problem in validated.problems)
+        return
+    if manifest["kind"] == "TaskQueue":
+        spec = TaskQueue.model_validate(validated.manifest).spec
+        assert resolve_model(None, spec.offered, spec.default_lane) == spec.default_lane
+        assert spec.retry_policy.initial_delay <= spec.retry_policy.max_delay
+    else:
+        policy = WorkerPool.model_validate(validated.manifest).spec.policy
+        assert policy.min_workers <= policy.max_workers
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32))
+def test_validating_what_was_completed_changes_nothing_more(seed: int) -> None:
+    once = validate(mutated(seed))
+    if not once.problems:
+        again = validate(once.manifest)
+        assert again.manifest == once.manifest
+        assert not again.problems
