@@ -76,10 +76,11 @@ def reserve(port: int) -> socket.socket:
 
 def start(port: int, shared: Layout) -> list[Any]:
     """Load the replicas and serve all of them on one port. They serve for as long as the result is kept."""
-    import xllamacpp  # here, so that --help and a missing model answer at once
+    path = model_path()
+    import xllamacpp  # type: ignore[import-untyped]  # ships none; late, so that --help answers at once
 
     params = xllamacpp.CommonParams()
-    params.model.path = str(model_path())
+    params.model.path = str(path)
     params.model_alias = {MODEL}
     params.hostnames = [HOST]
     params.port = port

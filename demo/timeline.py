@@ -62,6 +62,6 @@ def rate_over_time(
     points = []
     for number in range(int(end / step) + 1):
         at = number * step
-        low, high = max(0.0, at - width / 2), at + width / 2
+        low, high = max(0.0, at - width / 2), min(end, at + width / 2)
         points.append((at, sum(low < time <= high for time in finished) / (high - low)))
     return points
