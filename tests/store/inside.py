@@ -131,3 +131,8 @@ async def _assert_batch_counts(store: Store, queue: QueueKey, census: Census, na
     counts = await store.batch(queue, name)
     found = (counts.total, counts.completed, counts.failed, counts.cancelled, counts.expired) if counts else (0,) * 5
     assert found == (len(members), *(len(members & census.in_state(letter)) for letter in "cfxe")), f"batch {name}"
+
+
+async def forget(store: Store, queue: QueueKey, task_id: str) -> None:
+    """As if the retention of a final task had ended."""
+    await call(store, "DEL", keys.task(queue, task_id))

@@ -109,6 +109,7 @@ class Connection:
     def __init__(self, url: str, timeout: float) -> None:
         self.where = address(url)
         self.timeout = timeout
+        only_tcp: dict[str, Any] = {} if url.startswith("unix:") else {"socket_keepalive": True}
         pool = valkey.BlockingConnectionPool.from_url(
             url,
             max_connections=_MAX_CONNECTIONS,
@@ -117,7 +118,7 @@ class Connection:
             # that comes as a write ends; ``bounded`` does its work.
             socket_timeout=None,
             socket_connect_timeout=timeout,
-            socket_keepalive=True,
+            **only_tcp,
         )
         self.client = valkey.Valkey(connection_pool=pool)
         self._execute: Callable[..., Awaitable[Any]] = self.client.execute_command

@@ -95,6 +95,8 @@ class WakeListener:
                 self._pubsub = None
             self._lost = True
             self._ready.set()
+            for event in self._confirmed.values():
+                event.set()  # nothing will be confirmed any more, and once reconnected every queue wakes
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 2)
 

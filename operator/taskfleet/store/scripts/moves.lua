@@ -42,9 +42,24 @@ local function later_first(a, b)
     return a.sequence > b.sequence
 end
 
--- Tasks that come back keep the order in which they were submitted.
+-- Takes off the head of a lane what was submitted before `newest`, which can only be what came back earlier.
+local MERGED = 200
+local function take_earlier(lane, newest, tasks)
+    for _ = 1, MERGED do
+        local id = call('LINDEX', LANE_ .. lane, 0)
+        local t = id and load_task(id)
+        local waits = t and t.state == PENDING and t.lane == lane
+        if not id or (waits and not later_first(newest, t)) then return end
+        call('LPOP', LANE_ .. lane)
+        if waits then tasks[#tasks + 1] = t end
+    end
+end
+
+-- Tasks come back to the front, in the order in which they were submitted.
 local function write_returning()
     for lane, tasks in pairs(returning) do
+        table.sort(tasks, later_first)
+        take_earlier(lane, tasks[1], tasks)
         table.sort(tasks, later_first)
         local ids = {}
         for i = 1, #tasks do ids[i] = tasks[i].id end

@@ -1,0 +1,57 @@
+"""A wire to a real server that a test can freeze, or on which it can change words."""
+
+import asyncio
+from typing import Self
+
+
+class Wire:
+    """A TCP relay on loopback. ``replace``: words of the server to change (of equal length, lest a reply break)."""
+
+    def __init__(self, server_port: int, *, replace: tuple[bytes, bytes] = (b"", b"")) -> None:
+        self._server_port = server_port
+        self._old, self._new = replace
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+        self.connections = 0
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._listening = await asyncio.start_server(self._join, "127.0.0.1", 0)
+        self.port = self._listening.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._listening.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+
+    def freeze(self) -> None:
+        """Connections stay open, and nothing that is said arrives."""
+        self._flowing.clear()
+
+    def thaw(self) -> None:
+        self._flowing.set()
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
+        for source, sink in ((reader, up_writer), (up_reader, writer)):
+            self._writers.append(sink)
+            task = asyncio.create_task(self._carry(source, sink))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                await self._flowing.wait()
+                sink.write(data.replace(self._old, self._new) if self._old else data)
+                await sink.drain()
+        except OSError:
+            return  # one side is gone, and closing tells the other
+        finally:
+            sink.close()
