@@ -83,14 +83,13 @@ def site(
     made = Site(installed, namespace, login, store_url, stub_model.url, runner)
     yield made
     stop_all(made)
+    refused = [line for controller in made.controllers for line in controller.lines if "forbidden" in str(line)]
+    assert not refused, refused
 
 
 def stop_all(site: Site) -> None:
-    """End the site's controllers and hold them to having had every right they asked for."""
     for controller in site.controllers:
         controller.stop()
-    refused = [line for controller in site.controllers for line in controller.lines if "forbidden" in str(line)]
-    assert not refused, refused
 
 
 def install_role(server: ApiServer) -> ApiServer:

@@ -124,7 +124,9 @@ class Site:
         tasks = [
             NewTask(new_task_id(), model, b'{"messages": [], "parameters": {}, "metadata": {}}') for _ in range(count)
         ]
-        self.in_store(lambda store: store.submit(QueueKey(self.namespace, queue), tasks))
+        key = QueueKey(self.namespace, queue)
+        self.until(lambda: self.in_store(lambda store: store.policy(key)), "the queue to be in the store")
+        self.in_store(lambda store: store.submit(key, tasks))
 
     def finish_all(self, queue: str = "demo") -> int:
         """Claim and complete everything that waits, as a worker would. Gives the number of tasks."""

@@ -14,7 +14,6 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
@@ -192,22 +191,23 @@ class Servers:
         )
         _until(self._ready, "the API server to be ready", self._log)
 
-    def stop_apiserver(self, sig: int = signal.SIGTERM) -> None:
-        self._end("kube-apiserver", sig)
+    def kill_apiserver(self) -> None:
+        """At once: asked to stop, it would wait a minute for the watches of its clients."""
+        self._kill("kube-apiserver")
 
     def stop(self) -> None:
         for name in ("kube-controller-manager", "kube-apiserver", "etcd"):
             if name in self._processes:
-                self._end(name, signal.SIGKILL)
+                self._kill(name)
 
     def _run(self, name: str, *args: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             command = [str(self._binaries / name), *args]
             self._processes[name] = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
 
-    def _end(self, name: str, sig: int) -> None:
+    def _kill(self, name: str) -> None:
         process = self._processes.pop(name)
-        process.send_signal(sig)
+        process.kill()
         process.wait(timeout=60)
 
     def _ready(self) -> bool:

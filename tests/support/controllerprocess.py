@@ -67,6 +67,7 @@ class ControllerProcess:
     def stop(self, number: int = signal.SIGTERM, *, timeout: float = 20.0) -> int:
         """End it; gives the exit code."""
         if self.running:
+            self.send(signal.SIGCONT)
             self.send(number)
         try:
             code = self._popen.wait(timeout)

@@ -1,0 +1,96 @@
+"""A cluster as a person with kubectl has it, and two things that kubectl can hold open for a test."""
+
+import contextlib
+import json
+import queue
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from tests.support.apiserver import kubectl_path
+
+SYSTEM = "taskfleet-system"
+
+
+class Cluster:
+    """The cluster of KUBECONFIG."""
+
+    def kubectl(self, *args: str, stdin: str | None = None, seconds: float = 60) -> str:
+        """What kubectl prints; fails the test in kubectl's words."""
+        done = subprocess.run(
+            [kubectl_path(), *args], input=stdin, capture_output=True, text=True, timeout=seconds, check=False
+        )
+        assert done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr or done.stdout}"
+        return done.stdout
+
+    def get(self, *args: str) -> Any:
+        """Objects as JSON; None when the one that is named is not there."""
+        printed = self.kubectl("get", *args, "-o", "json", "--ignore-not-found")
+        return json.loads(printed) if printed.strip() else None
+
+    def apply(self, *objects: Any) -> None:
+        self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
+
+    def taskfleet(self, *args: str, stdin: str | None = None, seconds: float = 120) -> str:
+        """The command line inside the controller's pod, where the store's URL is known."""
+        where = ("exec", "-i", "-n", SYSTEM, "deployment/taskfleet-controller", "--", "taskfleet")
+        return self.kubectl(*where, *args, stdin=stdin, seconds=seconds)
+
+    @contextlib.contextmanager
+    def port_forward(self, target: str, port: int) -> Iterator[int]:
+        """A local port that leads to a port of ``target`` in the system's namespace."""
+        command = [kubectl_path(), "port-forward", "-n", SYSTEM, target, f":{port}"]
+        with running(command) as process:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            found = re.search(r"127\.0\.0\.1:(\d+)", first)
+            assert found, f"kubectl port-forward: {first}"
+            yield int(found.group(1))
+
+    @contextlib.contextmanager
+    def replicas_of(self, deployment: str, namespace: str) -> "Iterator[Replicas]":
+        """Watch ``spec.replicas`` of a Deployment."""
+        path = "jsonpath={.spec.replicas}{'\\n'}"
+        with running([kubectl_path(), "get", "deployment", deployment, "-n", namespace, "-w", "-o", path]) as process:
+            yield Replicas(process)
+
+
+class Replicas:
+    """Every value that was seen, with the time at which it was."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._seen: queue.Queue[tuple[float, int]] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._seen.put((time.monotonic(), int(line or 0)))
+
+    def wait_for(self, wanted: range, *, timeout: float) -> float:
+        """When a number in ``wanted`` was first seen, as ``time.monotonic()``; values before it are passed over."""
+        deadline = time.monotonic() + timeout
+        last = None
+        while True:
+            try:
+                seen_at, last = self._seen.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"waited {timeout:g} s for replicas in {wanted}; the last was {last}") from None
+            if last in wanted:
+                return seen_at
+
+
+@contextlib.contextmanager
+def running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+        if process.stdout is not None:
+            process.stdout.close()

@@ -1,0 +1,151 @@
+"""The main job on a real cluster, with what an outsider sees of it. Figures are printed (``make e2e``)."""
+
+import asyncio
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tests.e2e.cluster import Cluster
+from tests.support.waiting import wait_until
+
+from taskfleet.core.names import deployment_name
+from taskfleet.core.task import NewTask, QueueKey, new_task_id
+from taskfleet.store import Store
+
+QUICKSTART = Path(__file__).parents[2] / "manifests" / "quickstart"
+POOL, ENDPOINT, MODEL = "demo", "local-llm", "smollm2"
+DEPLOYMENT = deployment_name(POOL, ENDPOINT)
+TRIES = 20
+
+
+def task_lines(count: int) -> str:
+    return "".join(f'{{"id": "t{number:04}", "prompt": "question {number}"}}\n' for number in range(count))
+
+
+def quickstart(namespace: str, **scaling: str) -> list[dict[str, Any]]:
+    """The manifests of the quickstart in a namespace, with other delays."""
+    objects = [yaml.safe_load(path.read_text()) for path in sorted(QUICKSTART.glob("*.yaml"))]
+    for obj in objects:
+        obj["metadata"]["namespace"] = namespace
+        if obj["kind"] == "WorkerPool":
+            obj["spec"]["autoscaling"].update(scaling)
+    return objects
+
+
+def replicas(cluster: Cluster, namespace: str) -> int:
+    found = cluster.get("deployment", DEPLOYMENT, "-n", namespace)
+    return -1 if found is None else int(found["spec"]["replicas"])
+
+
+def test_the_quickstart_does_a_hundred_tasks_and_goes_back_to_no_workers(installed: Cluster, namespace: str) -> None:
+    installed.kubectl("apply", "-n", namespace, "-f", str(QUICKSTART))
+    installed.kubectl("wait", "--for=condition=Ready", "tq/demo", "-n", namespace, "--timeout=30s")
+    wait_until(lambda: replicas(installed, namespace) == 0, "a Deployment without workers", timeout=30)
+
+    began = time.monotonic()
+    printed = installed.taskfleet(
+        "submit", "demo", "-n", namespace, "-f", "-", "--wait", "-o", "json", stdin=task_lines(100), seconds=300
+    )
+    took = time.monotonic() - began
+
+    queue = installed.get("tq", "demo", "-n", namespace)["status"]
+    print(f"\n100 tasks from submit to last result: {took:.1f} s")
+    print(printed[-600:])
+    print(installed.kubectl("get", "tq,wp,deployments,pods", "-n", namespace))
+    wait_until(lambda: installed.get("tq", "demo", "-n", namespace)["status"]["completed"] == 100, "the queue's count")
+    assert queue["failed"] == 0
+    busy = time.monotonic()
+    wait_until(lambda: replicas(installed, namespace) == 0, "no workers after the delay", timeout=60)
+    print(f"back to zero {time.monotonic() - busy:.1f} s after the last result")
+    print(installed.kubectl("get", "tq,wp", "-n", namespace))
+    print(installed.kubectl("describe", "wp", "demo", "-n", namespace))
+    described = installed.kubectl("describe", "wp", "demo", "-n", namespace)
+    assert "ScaledUp" in described
+    assert "ScaledDown" in described
+
+
+def test_an_enqueue_has_workers_within_a_second(installed: Cluster, namespace: str) -> None:
+    installed.apply(*quickstart(namespace, scaleDownDelay="1s", scaleToZeroDelay="1s"))
+    installed.kubectl("wait", "--for=condition=Ready", "tq/demo", "-n", namespace, "--timeout=30s")
+    wait_until(lambda: replicas(installed, namespace) == 0, "a Deployment without workers", timeout=30)
+    key = QueueKey(namespace, "demo")
+    took: list[float] = []
+
+    async def submit_when_idle(url: str) -> None:
+        store = await Store.connect(url)
+        try:
+            with installed.replicas_of(DEPLOYMENT, namespace) as seen:
+                await asyncio.to_thread(seen.wait_for, range(1), timeout=60)
+                for number in range(TRIES):
+                    task = NewTask(new_task_id(), MODEL, json.dumps(body(number)).encode())
+                    began = time.monotonic()
+                    await store.submit(key, [task])
+                    at = await asyncio.to_thread(seen.wait_for, range(1, 100), timeout=30)
+                    took.append(at - began)
+                    await asyncio.to_thread(seen.wait_for, range(1), timeout=90)
+        finally:
+            await store.close()
+
+    with installed.port_forward("service/taskfleet-valkey", 6379) as port:
+        asyncio.run(submit_when_idle(f"valkey://127.0.0.1:{port}"))
+
+    p50, worst = statistics.median(took), max(took)
+    print(f"\nfrom enqueue to replicas > 0 over {TRIES} tries: p50 {p50 * 1000:.0f} ms, max {worst * 1000:.0f} ms")
+    assert worst < 1.0
+
+
+def body(number: int) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": f"try {number}"}], "parameters": {}, "metadata": {}}
+
+
+def test_a_killed_worker_loses_no_task_and_does_none_twice(installed: Cluster, namespace: str) -> None:
+    installed.kubectl("apply", "-n", namespace, "-f", str(QUICKSTART))
+    installed.kubectl("wait", "--for=condition=Ready", "tq/demo", "-n", namespace, "--timeout=30s")
+    installed.taskfleet("submit", "demo", "-n", namespace, "-f", "-", stdin=task_lines(200))
+
+    def running() -> list[str]:
+        pods = installed.get("pods", "-n", namespace, "-l", f"taskfleet.dev/pool={POOL}")["items"]
+        ready = [pod for pod in pods if pod["status"].get("containerStatuses", [{}])[0].get("ready")]
+        return [pod["metadata"]["name"] for pod in ready]
+
+    victim = wait_until(running, "a worker that works", timeout=60)[0]
+    wait_until(lambda: status(installed, namespace).get("completed", 0) > 5, "the first results", timeout=60)
+    installed.kubectl("delete", "pod", victim, "-n", namespace, "--force", "--grace-period=0")
+
+    def all_done() -> bool:
+        return status(installed, namespace).get("completed") == 200
+
+    wait_until(all_done, "every task to be completed", timeout=180)
+    assert status(installed, namespace)["failed"] == 0
+
+
+def status(cluster: Cluster, namespace: str) -> dict[str, Any]:
+    found: dict[str, Any] = cluster.get("tq", "demo", "-n", namespace).get("status", {})
+    return found
+
+
+def test_what_keeps_workers_from_coming_up_is_told_in_words_and_the_secret_may_come_last(
+    installed: Cluster, namespace: str
+) -> None:
+    queue, pool = quickstart(namespace)
+    pool["spec"]["autoscaling"]["minWorkers"] = 1
+    pool["spec"]["endpoints"][0]["apiKeySecretRef"] = {"name": "llm-key", "key": "token"}
+    installed.apply(queue, pool)
+
+    def told() -> str:
+        return json.dumps((installed.get("wp", "demo", "-n", namespace) or {}).get("status", {}))
+
+    wait_until(lambda: 'secret \\"llm-key\\" not found' in told(), "the missing Secret to be named", timeout=60)
+    print(installed.kubectl("get", "wp", "-n", namespace))
+    installed.kubectl("create", "secret", "generic", "llm-key", "--from-literal=token=x", "-n", namespace)
+    installed.kubectl(
+        "wait", "--for=jsonpath={.status.readyReplicas}=1", "wp/demo", "-n", namespace, "--timeout=120s", seconds=130
+    )
+
+    pool["spec"]["workerTemplate"] = {"image": "example.invalid/none:1"}
+    installed.apply(pool)
+    wait_until(lambda: "ImagePull" in told(), "the image that cannot be pulled", timeout=90)
+    print(installed.kubectl("get", "wp", "-n", namespace))
