@@ -1,0 +1,66 @@
+"""The models on their own: values with units, plain data out, nothing unknown in."""
+
+import pytest
+from pydantic import ValidationError
+
+from taskfleet.api.base import Duration, Quantity, Size
+from taskfleet.api.status import EndpointStatus, TaskQueueStatus, WorkerPoolStatus
+from taskfleet.api.taskqueue import Limits, Retry
+from taskfleet.api.workerpool import Endpoint, WorkerPoolSpec
+from taskfleet.api.workertemplate import Resources
+
+ENDPOINT = {"name": "local", "url": "http://llm:8080/v1", "models": ["smollm2"]}
+
+
+def pool(**fields: object) -> WorkerPoolSpec:
+    return WorkerPoolSpec.model_validate({"queueRef": {"name": "demo"}, "endpoints": [ENDPOINT], **fields})
+
+
+def test_durations_and_sizes_know_their_value_and_stay_as_written() -> None:
+    retry = Retry.model_validate({"initialDelay": "1m30s"})
+    assert retry.initial_delay.seconds == 90
+    assert retry.to_wire()["initialDelay"] == "1m30s"
+    assert Limits.model_validate({"maxTaskBytes": 4096}).max_task_bytes.bytes == 4096
+    assert Limits.model_validate({"maxTaskBytes": "4Ki"}).max_task_bytes == Size("4Ki")
+    assert Resources.model_validate({"limits": {"cpu": 1, "memory": "1Gi"}}).limits == {
+        "cpu": Quantity("1"),
+        "memory": Quantity("1Gi"),
+    }
+
+
+@pytest.mark.parametrize("value", ["soon", "5 minutes", "", 30, None])
+def test_what_is_no_duration_does_not_parse(value: object) -> None:
+    with pytest.raises(ValidationError):
+        Retry.model_validate({"initialDelay": value})
+
+
+def test_an_unknown_field_does_not_parse() -> None:
+    with pytest.raises(ValidationError, match="apiKey"):
+        Endpoint.model_validate({**ENDPOINT, "apiKey": "sk-1"})
+
+
+def test_an_endpoint_comes_back_from_its_wire_form() -> None:
+    endpoint = Endpoint.model_validate({**ENDPOINT, "remoteNames": {"smollm2": "SmolLM2"}})
+    assert Endpoint.model_validate(endpoint.to_wire()) == endpoint
+    assert "apiKeySecretRef" not in endpoint.to_wire()
+
+
+def test_a_pool_aims_at_a_minute_of_backlog_unless_told_otherwise() -> None:
+    assert pool().policy.target.drain_seconds == 60
+    assert pool(autoscaling={"targetDrainTime": "5m"}).policy.target.drain_seconds == 300
+    assert pool(autoscaling={"targetBacklogPerWorker": 7}).policy.target.backlog_per_worker == 7
+
+
+def test_replicas_count_only_in_mode_external() -> None:
+    assert pool(replicas=3).policy.fixed_workers is None
+    assert pool(replicas=3, autoscaling={"mode": "External"}).policy.fixed_workers == 3
+    assert pool(autoscaling={"mode": "External"}).policy.fixed_workers == 0
+
+
+def test_a_status_leaves_out_what_is_not_known() -> None:
+    status = WorkerPoolStatus(endpoints=[EndpointStatus(name="local")]).to_wire()
+    assert status["endpoints"] == [
+        {"name": "local", "workers": 0, "ready": 0, "inflight": 0, "tasksPerMinute": 0.0, "reason": "", "message": ""}
+    ]
+    assert "oldestPendingTime" not in TaskQueueStatus().to_wire()
+    assert Duration("1s") == "1s"

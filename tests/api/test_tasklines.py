@@ -1,0 +1,252 @@
+"""Task lines: what is accepted, and the words for what is not."""
+
+import json
+import time
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskfleet.api.tasklines import decode_body, parse_task_line, read_task_lines, result_line, task_from_prompt
+from taskfleet.api.taskqueue import TaskQueueSpec
+from taskfleet.core.errors import DuplicateTask, InvalidTask, TaskfleetError, UnknownModel
+from taskfleet.core.task import Priority, TaskError, TaskState, TaskView, Usage
+
+SPEC = TaskQueueSpec.model_validate(
+    {
+        "models": [{"name": "smollm2", "aliases": ["fast"]}, {"name": "qwen"}],
+        "defaultModel": "qwen",
+        "limits": {"maxTaskBytes": "1Ki"},
+    }
+)
+
+
+def parse(line: bytes | dict[str, Any]) -> Any:
+    return parse_task_line(line if isinstance(line, bytes) else json.dumps(line).encode(), spec=SPEC, number=7)
+
+
+def test_a_whole_line_becomes_a_task() -> None:
+    messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Hi"}]
+    task = parse(
+        {
+            "id": "t-1",
+            "model": "fast",
+            "messages": messages,
+            "priority": "high",
+            "parameters": {"temperature": 0, "max_tokens": 5},
+            "metadata": {"row": 2},
+        }
+    )
+    assert (task.id, task.model, task.priority) == ("t-1", "smollm2", Priority.HIGH)
+    body = decode_body(task.body)
+    assert body.messages == messages
+    assert body.parameters == {"temperature": 0, "max_tokens": 5}
+    assert body.metadata == {"row": 2}
+
+
+def test_a_prompt_alone_is_enough() -> None:
+    one, other = parse({"prompt": "Hi"}), parse({"prompt": "Hi", "id": None, "model": None, "metadata": None})
+    assert one.id != other.id
+    assert (one.model, one.priority) == ("qwen", Priority.NORMAL)
+    assert decode_body(one.body).messages == [{"role": "user", "content": "Hi"}]
+    assert one.body == other.body
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (b"{", "not JSON: "),
+        (b'{"prompt": "a",}', "not JSON: "),
+        (b'{"prompt": NaN}', "NaN and Infinity are not JSON, write null or a number"),
+        (b'{"prompt": "a"},', "each task must be on one line of its own, without commas between"),
+        (b'{"prompt": "\\ud800"}', "not JSON: "),
+        (b'{"prompt": "\xff"}', "not valid UTF-8"),
+        (b"[" * 5000, "not JSON: "),
+        (b"[]", "this line is an array"),
+        (b"3", "this line is a plain value"),
+        ({"prompt": "a", "tenant": "gold"}, "tenant: unknown field; a task has only id, model, prompt,"),
+        ({"prompt": "a", "unknown": None}, "unknown: unknown field"),
+        ({}, "prompt: neither prompt nor messages is given; give one of the two"),
+        ({"prompt": None}, "prompt: neither prompt nor messages is given"),
+        ({"prompt": "a", "messages": []}, "prompt: both prompt and messages are given"),
+        ({"prompt": 3}, "prompt: 3 is not a string"),
+        ({"prompt": " \n"}, "prompt: it is empty"),
+        ({"messages": []}, "messages: it is empty"),
+        ({"messages": "Hi"}, "messages: not an array of objects"),
+        ({"messages": ["Hi"]}, "messages[0]: not an object"),
+        (
+            {"messages": [{"role": "user", "content": "a"}, {"content": "b"}]},
+            "messages[1].role: it is missing; use one",
+        ),
+        ({"messages": [{"role": "robot", "content": "b"}]}, "messages[0].role: 'robot' is no role; use one of system,"),
+        ({"messages": [{"role": ["user"], "content": "b"}]}, "messages[0].role: ['user'] is no role"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content: it is missing"),
+        (
+            {"messages": [{"role": "user", "content": 3}]},
+            "messages[0].content: it must be a string or an array of parts",
+        ),
+        ({"messages": [{"role": "user", "content": []}]}, "messages[0].content: it must be a string or an array"),
+        ({"prompt": "a", "id": 5}, "id: 5 is not an id: a string of 1 to 128 letters, digits and . _ : -"),
+        ({"prompt": "a", "id": ""}, 'id: "" is not an id'),
+        ({"prompt": "a", "id": "a b"}, 'id: "a b" is not an id'),
+        ({"prompt": "a", "id": "a\n"}, "is not an id"),
+        ({"prompt": "a", "id": "x" * 129}, "is not an id"),
+        ({"prompt": "a", "model": 5}, "model: 5 is not a string"),
+        ({"prompt": "a", "priority": "urgent"}, 'priority: "urgent" is none of critical, high, normal, low'),
+        ({"prompt": "a", "priority": "HIGH"}, 'priority: "HIGH" is none of'),
+        ({"prompt": "a", "priority": 1}, "priority: 1 is none of critical, high, normal, low"),
+        ({"prompt": "a", "parameters": [1]}, "parameters: [1] is not an object"),
+        (
+            {"prompt": "a", "parameters": {"model": "x"}},
+            "parameters.model: not a parameter; give it as the field model",
+        ),
+        ({"prompt": "a", "parameters": {"messages": []}}, "parameters.messages: not a parameter"),
+        ({"prompt": "a", "parameters": {"stream": True}}, "parameters.stream: results are stored whole; remove it"),
+        ({"prompt": "a", "metadata": "x"}, 'metadata: "x" is not an object'),
+        ({"prompt": "x" * 1000}, "bytes as JSON and the queue takes at most 1024 (limits.maxTaskBytes: 1Ki)"),
+    ],
+)
+def test_a_bad_line_is_named_with_field_and_fix(line: bytes | dict[str, Any], text: str) -> None:
+    with pytest.raises(InvalidTask) as refused:
+        parse(line)
+    assert str(refused.value).startswith("line 7: ")
+    assert text in str(refused.value)
+
+
+def test_an_unknown_model_is_answered_with_what_is_offered() -> None:
+    with pytest.raises(UnknownModel) as refused:
+        parse({"prompt": "a", "model": "gpt"})
+    assert str(refused.value) == "line 7: model: 'gpt' is not offered by this queue; it offers: smollm2, fast, qwen"
+
+
+def test_an_assistant_may_say_nothing_when_it_calls_a_tool() -> None:
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", "function": {}}]}
+    answer = {"role": "tool", "tool_call_id": "c", "content": "4"}
+    picture = {"role": "user", "content": [{"type": "text", "text": "What is it?"}]}
+    assert decode_body(parse({"messages": [picture, call, answer]}).body).messages == [picture, call, answer]
+
+
+def test_a_task_of_exactly_the_limit_is_accepted() -> None:
+    room = 1024 - len(parse({"prompt": "a"}).body) + 1
+    assert len(parse({"prompt": "a" * room}).body) == 1024
+    with pytest.raises(InvalidTask, match="1025 bytes"):
+        parse({"prompt": "a" * (room + 1)})
+
+
+def test_byte_order_mark_windows_line_ends_and_blank_lines_do_no_harm() -> None:
+    lines = [b'\xef\xbb\xbf{"prompt": "a"}\r\n', b"\r\n", b"   \n", b'{"prompt": "b"}']
+    prompts = [decode_body(task.body).messages[0]["content"] for task in read_task_lines(lines, spec=SPEC)]
+    assert prompts == ["a", "b"]
+
+
+def test_blank_lines_count_as_lines() -> None:
+    with pytest.raises(InvalidTask, match=r"^line 3: not JSON"):
+        list(read_task_lines([b'{"prompt": "a"}\n', b"\n", b"oops\n"], spec=SPEC))
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        ([], "there are no tasks in this file: it is empty; write one JSON object on each line"),
+        ([b"\xef\xbb\xbf"], "there are no tasks in this file: it has only blank lines"),
+        ([b"\n", b"\r\n"], "there are no tasks in this file: it has only blank lines"),
+        (['{"prompt": "a"}\n'.encode("utf-16")], "line 1: the file is UTF-16; save it as UTF-8"),
+    ],
+)
+def test_a_file_without_tasks_says_what_it_is(lines: list[bytes], text: str) -> None:
+    with pytest.raises(InvalidTask, match=text.replace("(", r"\(")):
+        list(read_task_lines(lines, spec=SPEC))
+
+
+def test_one_id_on_two_lines_is_refused_with_both_lines() -> None:
+    lines = [b'{"id": "a", "prompt": "x"}', b'{"id": "b", "prompt": "x"}', b'{"id": "a", "prompt": "x"}']
+    with pytest.raises(DuplicateTask) as refused:
+        list(read_task_lines(lines, spec=SPEC))
+    assert str(refused.value) == "line 3: id: 'a' is already on line 1; ids must be unique"
+    assert refused.value.task_id == "a"
+
+
+def test_a_hundred_megabytes_pass_quickly_in_little_memory() -> None:
+    spec = TaskQueueSpec.model_validate({"models": [{"name": "smollm2"}]})
+    line = json.dumps({"prompt": "x" * 2000}).encode() + b"\n"
+    count = 100_000_000 // len(line)
+
+    def lines() -> Iterator[bytes]:
+        for _ in range(count):
+            yield line
+
+    started = time.process_time()
+    assert sum(1 for _ in read_task_lines(lines(), spec=spec)) == count
+    assert count / (time.process_time() - started) > 20_000
+    tracemalloc.start()
+    try:
+        for number, _ in enumerate(read_task_lines(lines(), spec=spec)):
+            if number == 2000:
+                break
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_prompt_of_the_command_line_has_the_same_rules() -> None:
+    task = task_from_prompt("Hi", spec=SPEC, model="fast", priority="low", task_id="t-9", metadata={"a": 1})
+    assert (task.id, task.model, task.priority) == ("t-9", "smollm2", Priority.LOW)
+    with pytest.raises(InvalidTask, match=r"^prompt: it is empty"):
+        task_from_prompt("", spec=SPEC)
+    with pytest.raises(UnknownModel, match=r"^model: 'gpt' is not offered"):
+        task_from_prompt("Hi", spec=SPEC, model="gpt")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"prompt": "a"}', b"\xff", b"null"])
+def test_a_stored_body_that_is_not_ours_is_an_error_and_not_a_crash(body: bytes) -> None:
+    with pytest.raises(InvalidTask, match="not one that Taskfleet wrote"):
+        decode_body(body)
+
+
+@given(
+    st.binary(max_size=60)
+    | st.recursive(st.none() | st.booleans() | st.text(), st.lists).map(json.dumps).map(str.encode)
+)
+def test_any_bytes_are_a_task_or_an_error_of_ours(line: bytes) -> None:
+    try:
+        decode_body(parse(line).body)
+    except TaskfleetError as error:
+        assert str(error).startswith("line 7: ")
+
+
+def test_a_result_line_has_every_field_also_when_nothing_happened_yet() -> None:
+    view = TaskView("t-1", TaskState.PENDING, "smollm2", Priority.NORMAL, attempts=0, enqueued_at=1.0)
+    assert result_line(view) == {
+        "id": "t-1",
+        "status": "pending",
+        "output": None,
+        "error": None,
+        "attempts": 0,
+        "model": "smollm2",
+        "endpoint": None,
+        "usage": None,
+        "queue_seconds": None,
+        "run_seconds": None,
+        "metadata": {},
+    }
+
+
+def test_a_result_line_carries_error_usage_and_metadata_as_plain_data() -> None:
+    view = TaskView(
+        "t-1",
+        TaskState.FAILED,
+        "smollm2",
+        Priority.NORMAL,
+        attempts=2,
+        enqueued_at=1.0,
+        error=TaskError("bad_request", "no", 400),
+        usage=Usage(3, 4),
+        metadata={"row": 1},
+    )
+    line = json.loads(json.dumps(result_line(view)))
+    assert line["error"] == {"code": "bad_request", "message": "no", "status": 400}
+    assert line["usage"] == {"input_tokens": 3, "output_tokens": 4}
+    assert line["metadata"] == {"row": 1}
