@@ -76,7 +76,7 @@ def _draw_backlog(axes: Axes, numbers: Figures, moments: Sequence[Moment]) -> No
     seconds = [0.0, *(moment.seconds for moment in moments)]
     left = [numbers.tasks, *(moment.waiting + moment.running for moment in moments)]
     axes.fill_between(seconds, left, color=BACKLOG, alpha=0.18, linewidth=0)
-    axes.plot(seconds, left, color=BACKLOG, linewidth=2.5, clip_on=False)
+    axes.plot(seconds, left, color=BACKLOG, linewidth=2.5, clip_on=False, zorder=3)
     axes.set_ylim(0, numbers.tasks * 1.1)
     _title(axes, "Backlog", "tasks waiting or running", BACKLOG)
 
@@ -86,7 +86,7 @@ def _draw_workers(axes: Axes, moments: Sequence[Moment], end: float) -> None:
     counts = [0, 0, *(moment.workers for moment in moments), moments[-1].workers]
     most = max(counts)
     axes.fill_between(seconds, counts, step="post", color=WORKERS, alpha=0.25, linewidth=0)
-    axes.step(seconds, counts, where="post", color=WORKERS, linewidth=2.5, clip_on=False)
+    axes.step(seconds, counts, where="post", color=WORKERS, linewidth=2.5, clip_on=False, zorder=3)
     axes.set_ylim(0, most + 0.6)
     axes.set_yticks(range(0, most + 1, max(1, most // 4)))
     _title(axes, "Workers", "started when tasks came, gone when none were left", WORKERS)
@@ -114,7 +114,7 @@ def _title(axes: Axes, word: str, remark: str, color: str) -> None:
         word, (0, 1), (0, 12), xycoords="axes fraction", textcoords="offset points", fontsize=15, fontweight="bold"
     )
     title.set_color(color)
-    axes.annotate(remark, (1, 0), (10, 2), xycoords=title, textcoords="offset points", fontsize=12, color=MUTED)
+    axes.annotate(remark, (1, 0), (10, 4.5), xycoords=title, textcoords="offset points", fontsize=12, color=MUTED)
 
 
 def _tidy(axes: Axes) -> None:

@@ -23,6 +23,7 @@ from taskfleet.local.fleet import ProcessFleet
 from taskfleet.local.logfile import logs_in
 from taskfleet.local.manifestfiles import ManifestFiles
 from taskfleet.local.server import EmbeddedStore
+from taskfleet.local.servicenames import on_this_machine
 from taskfleet.local.snapshot import Observer, Snapshot
 from taskfleet.local.surface import MemorySurface
 from taskfleet.local.view import View
@@ -118,6 +119,7 @@ class _Laptop:
 
     async def _take(self, manifests: Manifests) -> None:
         """Make these manifests what runs, and tell the other commands of the queues."""
+        manifests = await on_this_machine(manifests, self._view.tell)
         old, self._manifests = self._manifests, manifests
         for remark in (*manifests.notes, *manifests.warnings):
             self._view.tell(remark)
