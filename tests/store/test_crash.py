@@ -1,6 +1,8 @@
 """A server killed with SIGKILL and started again on its data: nothing that was accepted is lost."""
 
 import asyncio
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -10,64 +12,65 @@ from tests.support.valkeyserver import running_valkey
 from tests.support.waiting import eventually
 
 from taskfleet.core.errors import StoreUnreachable
-from taskfleet.core.settlement import Settlement
 from taskfleet.core.task import QueueKey, TaskState
 from taskfleet.store import Store
 
 QUEUE = QueueKey("test", "crash")
 
 
+class Traffic:
+    """Producers and workers that go on through every loss, and remember what the store said yes to."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.accepted: set[str] = set()
+        self.settled: dict[str, str] = {}
+        self.over = False
+
+    async def produce(self, name: str) -> None:
+        for number in count():
+            if self.over:
+                return
+            new = tasks(5, f"{name}-{number}-")
+            with suppress(StoreUnreachable):
+                await self.store.submit(QUEUE, new)
+                self.accepted.update(each.id for each in new)
+            await asyncio.sleep(0)
+
+    async def work(self, name: str) -> None:
+        while not self.over:
+            with suppress(StoreUnreachable):
+                claim = await self.store.claim(QUEUE, name, [MODEL], 3)
+                ends = [settle(leased, output=f"{name} {leased.fence}") for leased in claim.tasks]
+                for end, accepted in zip(ends, await self.store.settle(QUEUE, ends), strict=True):
+                    if accepted:
+                        assert end.task_id not in self.settled, "settled twice"
+                        self.settled[end.task_id] = str(end.output)
+            await asyncio.sleep(0)
+
+
 async def test_nothing_accepted_is_lost_when_the_server_is_killed(tmp_path: Path) -> None:
-    """Producers and workers run against a server that is killed under them, twice."""
-    accepted: set[str] = set()
-    settled: dict[str, str] = {}
-    kills = 0
-
-    async def produce(store: Store, name: str) -> None:
-        round_number = 0
-        while kills < 2:
-            round_number += 1
-            new = tasks(5, f"{name}-{round_number}-")
-            try:
-                await store.submit(QUEUE, new)
-            except StoreUnreachable:
-                await asyncio.sleep(0.01)
-                continue
-            accepted.update(each.id for each in new)
-
-    async def work(store: Store, name: str) -> None:
-        while kills < 2:
-            try:
-                claim = await store.claim(QUEUE, name, [MODEL], 3)
-                ends: list[Settlement] = [settle(leased, output=f"{name} {leased.fence}") for leased in claim.tasks]
-                for end, ok in zip(ends, await store.settle(QUEUE, ends), strict=True):
-                    if ok:
-                        assert end.task_id not in settled, "settled twice"
-                        settled[end.task_id] = str(end.output)
-                if not claim.tasks:
-                    await asyncio.sleep(0.005)
-            except StoreUnreachable:
-                await asyncio.sleep(0.01)
-
     with running_valkey(tmp_path, appendonly=True, appendfsync="always") as server:
         server._desired_port = server.port
         store = await Store.connect(f"valkey://127.0.0.1:{server.port}")
         await store.put_policy(QUEUE, POLICY)
+        traffic = Traffic(store)
         async with asyncio.TaskGroup() as group:
             for number in range(3):
-                group.create_task(produce(store, f"p{number}"))
-                group.create_task(work(store, f"w{number}"))
+                group.create_task(traffic.produce(f"p{number}"))
+                group.create_task(traffic.work(f"w{number}"))
             for goal in (150, 300):
-                await eventually(lambda goal=goal: len(settled) >= goal, f"{goal} results")
+                await eventually(lambda goal=goal: len(traffic.settled) >= goal, f"{goal} results")
                 server.terminate()
                 await asyncio.to_thread(server.start)
-                kills += 1
+            traffic.over = True
 
-        views = dict(zip(accepted, await store.get(QUEUE, list(accepted)), strict=True))
-        assert len(accepted) > 300 and None not in views.values(), "an accepted task is still there"
-        for name, output in settled.items():
-            view = views.get(name) or (await store.get(QUEUE, [name]))[0]
-            assert view is not None and (view.state, view.output) == (TaskState.COMPLETED, output)
+        accepted = sorted(traffic.accepted)
+        missing = [name for name, view in zip(accepted, await store.get(QUEUE, accepted), strict=True) if view is None]
+        assert len(accepted) > 300 and not missing, "an accepted task is still there"
+        settled = sorted(traffic.settled)
+        for name, view in zip(settled, await store.get(QUEUE, settled), strict=True):
+            assert view is not None and (view.state, view.output) == (TaskState.COMPLETED, traffic.settled[name])
         await inside.assert_consistent(store, QUEUE)
         await store.close()
 

@@ -22,7 +22,10 @@ _IDLE_CHANNEL = b"tf:idle"
 
 
 class WakeListener:
-    """What ``Store.listen`` gives. Woken queues are kept until ``wait`` hands them out; many wakes of one are one."""
+    """What ``Store.listen`` gives. Woken queues are kept until ``wait`` hands them out; many wakes of one are one.
+
+    ``lost`` is set while the connection is: who makes no calls learns from it that the store may be gone.
+    """
 
     def __init__(self, connection: Connection, queues: Collection[QueueKey]) -> None:
         self._connection = connection
@@ -33,7 +36,7 @@ class WakeListener:
         self._confirmed: dict[bytes, asyncio.Event] = {}
         self._missing: set[bytes] = set()
         self._ready = asyncio.Event()
-        self._lost = False
+        self.lost = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "WakeListener":
@@ -93,7 +96,7 @@ class WakeListener:
                 pass
             finally:
                 self._pubsub = None
-            self._lost = True
+            self.lost.set()
             self._ready.set()
             for event in self._confirmed.values():
                 event.set()  # nothing will be confirmed any more, and once reconnected every queue wakes
@@ -127,8 +130,8 @@ class WakeListener:
         self._confirmed.setdefault(channel, asyncio.Event()).set()
         self._missing.discard(channel)
         if not self._missing:
-            if self._lost:
-                self._lost = False
+            if self.lost.is_set():
+                self.lost.clear()
                 for followed in self._queues:
                     self._wake(followed)
             self._ready.set()

@@ -1,0 +1,99 @@
+"""Python and Lua read the same record, and names of keys come from one place."""
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from tests.store import inside
+from tests.store.given import POLICY, claim_one, settle, task, tasks
+from tests.support.valkeyserver import running_valkey
+from tests.support.waiting import eventually
+
+from taskfleet.core.task import Priority, QueueKey
+from taskfleet.store import Store, codec, keys, lua
+from taskfleet.store.connection import Connection
+
+
+@pytest.mark.parametrize(
+    ("body", "metadata"),
+    [
+        (b'{"messages":[],"parameters":{},"metadata":{}}', {}),
+        (b'{"messages":[],"parameters":{},"metadata":{"a":[1,{"b":null}]}}', {"a": [1, {"b": None}]}),
+        (b'{"metadata":{"a":1},"messages":[{"content":"\\"metadata\\":{}}"}]}', {"a": 1}),
+        (b'{"messages":[{"metadata":{"not":"ours"}}],"parameters":{}}', {}),
+        (b'not JSON, with "metadata" in it', {}),
+        (b'"metadata"', {}),
+        (b"", {}),
+        (b'{"metadata":' + b'{"long":"' + b"x" * 70_000 + b'"}}', {"long": "x" * 70_000}),
+    ],
+)
+async def test_metadata_is_shown_while_a_task_waits_and_the_body_is_whole(
+    store: Store, opened: QueueKey, body: bytes, metadata: dict[str, object]
+) -> None:
+    await store.submit(opened, [task("t", body=body)])
+    (view,) = await store.get(opened, ["t"])
+    assert view is not None and view.metadata == metadata
+    assert (await claim_one(store, opened)).body == body
+
+
+async def test_every_field_of_a_record_is_where_both_sides_look(store: Store, opened: QueueKey) -> None:
+    await store.submit(opened, [task("t", priority=Priority.LOW, model="m" * 128)], batch="b" * 255)
+    (view,) = await store.get(opened, ["t"])
+    assert view is not None
+    assert (view.model, view.priority, view.batch) == ("m" * 128, Priority.LOW, "b" * 255)
+    stats = await store.stats(opened)
+    assert stats is not None and view.enqueued_at == stats.oldest_pending_at
+
+
+def test_scripts_take_every_key_from_the_one_place() -> None:
+    named = set(re.findall(r"^local ([A-Z_]+) = P \.\. ", keys.lua_names(), re.MULTILINE))
+    for path in (files("taskfleet.store") / "scripts").iterdir():
+        text = path.read_text(encoding="utf-8")
+        assert "'tf:" not in text and "KEYS[" not in text, path.name
+        assert not re.search(r"P \.\. ", text), path.name
+    assert {"POLICY", "LANES", "TASK_", "BATCH_", "WAKE"} <= named
+
+
+def test_a_script_must_say_what_it_needs() -> None:
+    with pytest.raises(ValueError, match=r"lib\.lua must begin with '-- needs:"):
+        lua.load("lib")
+
+
+def test_no_key_of_one_queue_is_matched_by_the_pattern_of_another() -> None:
+    assert keys.pattern(QueueKey("a*", "b[c]?")) == "tf:{a\\*/b\\[c\\]\\?}:*"
+    with pytest.raises(KeyError):
+        keys.key(QueueKey("a", "b"), "nonsense")
+
+
+def test_the_bytes_of_a_fresh_record_are_counted() -> None:
+    """What a waiting task costs beside its body, its key and its place in a lane."""
+    new = codec.NewTasks(b"")
+    new.add(task("t", body=b"x" * 1024, model="small"))
+    blob = new.arguments()[3]
+    assert isinstance(blob, bytes)
+    assert len(blob) == 2 + 2 + 1 + 4 + 6 + len("small") + 1024
+
+
+async def test_scripts_run_on_a_cluster_where_all_keys_of_a_queue_are_in_one_slot(
+    tmp_path: Path, queue: QueueKey
+) -> None:
+    with running_valkey(tmp_path, cluster_enabled=True) as server:
+        url = f"valkey://127.0.0.1:{server.port}"
+        admin = Store(Connection(url, 5.0))
+        await inside.call(admin, "CLUSTER ADDSLOTSRANGE", 0, 16383)
+
+        async def is_up() -> bool:
+            return (await inside.call(admin, "CLUSTER INFO"))["cluster_state"] == "ok"
+
+        await eventually(is_up, "the cluster")
+        store = await Store.connect(url)
+        await store.put_policy(queue, POLICY)
+        await store.submit(queue, tasks(1500), batch="b")
+        assert await store.settle(queue, [settle(await claim_one(store, queue))]) == [True]
+        await store.cancel(queue, ["t00009"])
+        await store.tick(queue)
+        await inside.assert_consistent(store, queue)
+        await store.drop_queue(queue)
+        await store.close()
+        await admin.close()
