@@ -83,7 +83,9 @@ async def test_at_rest_the_store_is_read_slowly_and_nothing_is_written(
     async with controlling(store_url, resync_seconds=0.1) as control:
         control.reconciler.set_queue(guarded(task_queue(queue.name)))
         control.reconciler.set_pool(worker_pool(queue.name, stub_model.url))
-        await eventually(lambda: control.reason("WorkerPool", "pool") == "Idle", "the pool to be idle")
+        await eventually(
+            lambda: control.reason("WorkerPool", "pool", "EndpointsHealthy") == "AllHealthy", "the probe to be shown"
+        )
         await eventually(lambda: control.reason("TaskQueue", queue.name) == "Accepting", "the queue to accept tasks")
         looked, planned = control.looks("TaskQueue"), len(control.fleet.applied)
         writes = control.surface.writes.total()

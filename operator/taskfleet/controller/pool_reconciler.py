@@ -95,10 +95,8 @@ class PoolReconciler:
 
     async def _see(self, queue: QueueKey) -> Sight:
         """The queue in the store; a failure is what was seen, and makes the link look after the store."""
-        store = self._link.store
-        if store is None:
-            return Sight(trouble=self._link.trouble)
         try:
+            store = self._link.use()
             return Sight(await store.stats(queue), await store.workers(queue))
         except StoreError as error:
             self._link.failed(error)
@@ -136,7 +134,7 @@ class PoolReconciler:
     def _busy_until(self, state: PoolState, sight: Sight) -> float | None:
         """Look again soon while something moves that tells nobody: running tasks, starting or ending workers."""
         if sight.trouble is not None:
-            return None if self._link.store is None else self._clock() + STUCK_SECONDS
+            return self._clock() + STUCK_SECONDS if self._link.is_up else None
         asked = sum(state.asked.values())
         running = sight.stats.running if sight.stats else 0
         if running or (state.loaded and asked):

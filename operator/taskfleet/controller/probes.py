@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
@@ -54,7 +53,8 @@ class Prober:
         }
         if name not in self._pools:
             # What the controller before us wrote: to begin with it saves two writes of every pool after a restart.
-            self._health[name] = {each["name"]: Health(True) for each in _statuses(pool) if each.get("healthy")}
+            written = pool.status.get("endpoints", ())
+            self._health[name] = {each["name"]: Health(True) for each in written if each.get("healthy")}
         probes = self._pools.setdefault(name, {})
         health = self._health[name]
         for endpoint, (target, task) in list(probes.items()):
@@ -99,10 +99,6 @@ class Prober:
             # A probe that ends its own loop would leave the endpoint in its last state for good.
             _log.exception("a probe failed in an unforeseen way", extra={"url": target.url})
             return "it could not be probed; the controller's log says why"
-
-
-def _statuses(pool: WorkerPool) -> Sequence[Mapping[str, Any]]:
-    return pool.status.get("endpoints", ())
 
 
 def _judge(before: Health, trouble: str, failures: int, threshold: int) -> Health:

@@ -48,31 +48,30 @@ class QueueReconciler:
 
     async def reconcile(self, key: QueueKey) -> float | None:
         state = self._world.queues.get(key)
-        if state is None:
+        if state is None or state.released:
             return None
         state.looked_at = self._clock()
         queue = state.queue
         await self._guard(queue, state)
-        trouble, deletion = self._link.trouble, None
-        store = self._link.store
-        if store is not None:
-            try:
-                deletion = await self._tend(store, queue, state)
-            except StoreError as error:
-                self._link.failed(error)
-                trouble = error
-        if state.dropped is not None and state.dropped == _identity(queue):
+        trouble, deletion = None, None
+        try:
+            deletion = await self._tend(self._link.use(), queue, state)
+        except StoreError as error:
+            self._link.failed(error)
+            trouble = error
+        if state.dropped:
             await self._surface.release(queue)
+            state.released = True
             return None
         again_at = await self._report(queue, state, trouble, deletion)
         return min((at for at in (again_at, self._next_look(key, state, trouble)) if at is not None), default=None)
 
     async def _guard(self, queue: TaskQueue, state: QueueState) -> None:
         """The finalizer comes before the first task can: no queue goes with tasks in it unnoticed."""
-        if _is_deleted(queue) or FINALIZER in queue.metadata.finalizers or state.guarded == _identity(queue):
+        if _is_deleted(queue) or FINALIZER in queue.metadata.finalizers or state.guarded:
             return
         await self._surface.ensure_finalizer(queue)
-        state.guarded = _identity(queue)
+        state.guarded = True
 
     async def _tend(self, store: Store, queue: TaskQueue, state: QueueState) -> Deletion | None:
         if _is_deleted(queue):
@@ -101,7 +100,7 @@ class QueueReconciler:
 
     async def _drain(self, store: Store, queue: TaskQueue, state: QueueState) -> Deletion | None:
         """Close the queue, let it run empty, then drop its data. A queue that the store does not have is not made."""
-        if state.dropped == _identity(queue):
+        if state.dropped:
             return None
         state.stats = await store.stats(queue.key)
         if state.stats is not None:
@@ -117,7 +116,7 @@ class QueueReconciler:
         )
         if deletion.drop:
             await store.drop_queue(queue.key)
-            state.dropped = _identity(queue)
+            state.dropped = True
         return deletion
 
     async def _report(
@@ -144,7 +143,7 @@ class QueueReconciler:
     def _next_look(self, key: QueueKey, state: QueueState, trouble: StoreError | None) -> float | None:
         stats, now = state.stats, self._clock()
         if trouble is not None:
-            return None if self._link.store is None else now + TROUBLE_SECONDS
+            return now + TROUBLE_SECONDS if self._link.is_up else None
         if stats is None:
             return None
         due = None if stats.next_due_at is None else now + max(_OVERDUE_SECONDS, stats.next_due_at - stats.now)
@@ -156,8 +155,3 @@ class QueueReconciler:
 
 def _is_deleted(queue: TaskQueue) -> bool:
     return queue.metadata.deletion_timestamp is not None
-
-
-def _identity(queue: TaskQueue) -> str:
-    """Tells an object from a later one of the same name; without a uid (on a laptop) there is only the name."""
-    return queue.metadata.uid or queue.metadata.name

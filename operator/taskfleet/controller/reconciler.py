@@ -24,6 +24,7 @@ from taskfleet.controller.queue_reconciler import QueueReconciler
 from taskfleet.controller.reporter import Reporter
 from taskfleet.controller.storelink import StoreLink
 from taskfleet.controller.world import PoolName, QueueState, World, pool_labels, pool_name
+from taskfleet.core.names import FINALIZER
 from taskfleet.core.task import QueueKey
 from taskfleet.telemetry.metrics import ControllerMetrics
 
@@ -95,6 +96,8 @@ class Reconciler:
             self._link.follow()
         else:
             before, state.queue = state.queue, queue
+            if FINALIZER in queue.metadata.finalizers:
+                state.guarded = False  # should somebody take it away, it is asked for again
             if _same(before.metadata, queue.metadata) and before.spec == queue.spec:
                 return
         self._agenda.mark(("TaskQueue", queue.key))
@@ -212,7 +215,7 @@ class Reconciler:
         return float(min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(failures - 1, 16)))
 
     def _store_changed(self) -> None:
-        self._metrics.store_up.set(self._link.store is not None)
+        self._metrics.store_up.set(self._link.is_up)
         for key, state in self._world.queues.items():
             state.published = None  # another server, or one that lost its memory, may have come back
             self._agenda.mark(("TaskQueue", key))

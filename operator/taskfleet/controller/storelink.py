@@ -18,8 +18,11 @@ FIRST_RETRY_SECONDS = 0.2
 LAST_RETRY_SECONDS = 5.0
 
 
+_CONNECTING: StoreError = StoreUnreachable("the connection to the store is being made")
+
+
 class StoreLink:
-    """``store`` is None while the store cannot be used; ``trouble`` then says why (None: the first try still runs).
+    """``use`` gives the store, or says why there is none.
 
     ``changed`` is called when it is lost or back, ``woken`` with the queues in which something became claimable.
     """
@@ -32,8 +35,8 @@ class StoreLink:
         changed: Callable[[], None],
         woken: Callable[[Collection[QueueKey]], None],
     ) -> None:
-        self.store: Store | None = None
-        self.trouble: StoreError | None = None
+        self._store: Store | None = None
+        self._trouble = _CONNECTING
         self.tried = asyncio.Event()
         self._url = url
         self._queues = queues
@@ -42,13 +45,23 @@ class StoreLink:
         self._loss = asyncio.Event()
         self._follow = asyncio.Event()
 
+    @property
+    def is_up(self) -> bool:
+        return self._store is not None
+
+    def use(self) -> Store:
+        """The connected store; raises what is wrong with it while there is none."""
+        if self._store is None:
+            raise self._trouble
+        return self._store
+
     def follow(self) -> None:
         """The set of queues changed: listen to the new ones too."""
         self._follow.set()
 
     def failed(self, error: StoreError) -> None:
         """A call failed. When it is the store's trouble, and not that of one queue, the link is made anew."""
-        if self.store is not None and isinstance(error, StoreUnreachable | StoreAuthFailed):
+        if self._store is not None and isinstance(error, StoreUnreachable | StoreAuthFailed):
             self._lost(error)
             self._loss.set()
 
@@ -73,12 +86,17 @@ class StoreLink:
         try:
             async with store.listen(self._queues()) as listener:
                 self._loss.clear()
-                self.store, self.trouble = store, None
+                self._store, self._trouble = store, _CONNECTING
                 self.tried.set()
                 self._changed()
                 jobs = [
                     asyncio.ensure_future(job)
-                    for job in (self._loss.wait(), self._hear(listener), self._follow_changes(listener))
+                    for job in (
+                        self._loss.wait(),
+                        self._hear(listener),
+                        self._follow_changes(listener),
+                        self._check_when_lost(store, listener),
+                    )
                 ]
                 try:
                     await next(asyncio.as_completed(jobs))
@@ -87,12 +105,17 @@ class StoreLink:
                         job.cancel()
                     await asyncio.gather(*jobs, return_exceptions=True)
         finally:
-            self.store = None
+            self._store = None
             await store.close()
 
     async def _hear(self, listener: WakeListener) -> None:
         while True:
             self._woken(await listener.wait(None))
+
+    async def _check_when_lost(self, store: Store, listener: WakeListener) -> None:
+        """At rest nobody calls the store: the cut line of the listener is the only sign that it is gone."""
+        await listener.lost.wait()
+        await store.ping()
 
     async def _follow_changes(self, listener: WakeListener) -> None:
         while True:
@@ -101,10 +124,9 @@ class StoreLink:
             await listener.follow(self._queues())
 
     def _lost(self, error: StoreError) -> None:
-        self.store = None
-        news = str(error) != str(self.trouble)
-        self.trouble = error
+        self._store = None
         self.tried.set()
-        if news:
+        if str(error) != str(self._trouble):  # told once, not at every try
+            self._trouble = error
             _log.warning("store: %s", error)
             self._changed()

@@ -26,14 +26,16 @@ def pool_labels(pool: WorkerPool) -> tuple[str, str, str]:
 class QueueState:
     """One queue. ``published`` is the policy that the store has, as far as we know; ``stats`` the last it told.
 
-    ``guarded`` and ``dropped`` hold the uid of the object whose finalizer was asked for, and whose data was dropped.
+    ``guarded`` is True once the finalizer was asked for; of a deleted queue, ``dropped`` once its data is gone, and
+    ``released`` once the finalizer was taken away.
     """
 
     queue: TaskQueue
     published: QueuePolicy | None = None
     stats: QueueStats | None = None
-    guarded: str | None = None
-    dropped: str | None = None
+    guarded: bool = False
+    dropped: bool = False
+    released: bool = False
     looked_at: float = float("-inf")
 
 

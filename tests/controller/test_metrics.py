@@ -1,0 +1,102 @@
+"""What the controller exports: series at 0 from the start, true numbers, real counters, and no leftovers."""
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from tests.controller.control import NAMESPACE, Hand, controlling, submit, task_queue, worker_pool
+from tests.support.waiting import eventually
+
+from taskfleet.core.task import QueueKey
+from taskfleet.store import Store
+from taskfleet.telemetry.metrics import ControllerMetrics
+
+KEY = QueueKey("test", "demo")
+POOL = ("test", "demo", "pool")
+
+
+def exported(registry: CollectorRegistry) -> dict[str, Any]:
+    text = generate_latest(registry).decode()
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def opened() -> tuple[CollectorRegistry, ControllerMetrics]:
+    registry = CollectorRegistry()
+    metrics = ControllerMetrics(registry)
+    metrics.open_queue(KEY)
+    metrics.open_pool(POOL, ["llm"])
+    return registry, metrics
+
+
+def test_every_series_of_a_queue_and_a_pool_is_there_at_0_before_anything_happens() -> None:
+    families = exported(opened()[0])
+    for name in (
+        "taskfleet_queue_tasks",
+        "taskfleet_queue_depth",
+        "taskfleet_queue_oldest_pending_seconds",
+        "taskfleet_tasks_enqueued",
+        "taskfleet_lease_expired",
+        "taskfleet_pool_workers",
+        "taskfleet_pool_desired_workers",
+        "taskfleet_endpoint_healthy",
+        "taskfleet_scale_reaction_seconds",
+        "taskfleet_reconcile",
+        "taskfleet_reconcile_seconds",
+        "taskfleet_store_up",
+    ):
+        samples = [each for each in families[name].samples if not each.name.endswith("_created")]
+        assert samples and {each.value for each in samples} == {0.0}, name
+
+
+def test_totals_are_counters() -> None:
+    families = exported(opened()[0])
+    totals = {each.name: family.type for family in families.values() for each in family.samples}
+    assert {kind for name, kind in totals.items() if name.endswith("_total")} == {"counter"}
+    assert "taskfleet_tasks_enqueued_total" in totals
+    assert "taskfleet_lease_expired_total" in totals
+
+
+def test_the_series_of_what_was_deleted_go() -> None:
+    registry, metrics = opened()
+    metrics.scale_decisions.labels(*POOL, "up", "Backlog").inc()
+    metrics.forget_pool(POOL)
+    metrics.forget_queue(KEY)
+    left = [each for family in exported(registry).values() for each in family.samples if "queue" in each.labels]
+    assert left == []
+
+
+def test_an_endpoint_that_left_its_pool_has_no_series() -> None:
+    registry, metrics = opened()
+    metrics.open_pool(POOL, ["other"])
+    healthy = exported(registry)["taskfleet_endpoint_healthy"].samples
+    assert [each.labels["endpoint"] for each in healthy] == ["other"]
+
+
+async def test_the_numbers_of_a_working_pool_are_true(
+    store: Store, store_url: str, queue: QueueKey, stub_model: Any
+) -> None:
+    async with controlling(store_url) as control:
+
+        def value(name: str, **labels: str) -> float | None:
+            return control.registry.get_sample_value(name, {"namespace": NAMESPACE, "queue": queue.name} | labels)
+
+        control.reconciler.set_queue(task_queue(queue.name))
+        control.reconciler.set_pool(worker_pool(queue.name, stub_model.url))
+        await control.at_rest()
+        await submit(store, queue, 12)
+        await control.workers(3)
+        assert await Hand(store, queue).claim(2) == 2
+        await eventually(lambda: value("taskfleet_queue_tasks", state="running") == 2, "two running tasks")
+        assert value("taskfleet_queue_tasks", state="pending") == 10
+        assert value("taskfleet_queue_depth", priority="normal") == 10
+        assert value("taskfleet_tasks_enqueued_total") == 12
+        llm = {"pool": "pool", "endpoint": "llm"}
+        await eventually(lambda: value("taskfleet_pool_workers", state="ready", **llm) == 3, "three ready workers")
+        assert value("taskfleet_pool_desired_workers", **llm) == 3
+        assert value("taskfleet_endpoint_healthy", **llm) == 1
+        decisions = {"pool": "pool", "direction": "up", "reason": "Backlog"}
+        assert value("taskfleet_scale_decisions_total", **decisions) == 1
+        assert value("taskfleet_scale_reaction_seconds_count", pool="pool") == 1
+        reaction = value("taskfleet_scale_reaction_seconds_sum", pool="pool")
+        assert reaction is not None and reaction < 0.5, "from wake to workers asked for is a matter of milliseconds"
