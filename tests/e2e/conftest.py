@@ -33,7 +33,7 @@ def cluster() -> Cluster:
 @pytest.fixture(scope="session")
 def installed(cluster: Cluster) -> Iterator[Cluster]:
     """The installation, up and running; taken away at the end."""
-    volume = None if cluster.get("storageclass")["items"] else make_volume(cluster)
+    volume = None if cluster.get("storageclass") else make_volume(cluster)
     cluster.kubectl("apply", "--server-side", "-f", str(INSTALL))
     cluster.kubectl("rollout", "status", "statefulset/taskfleet-valkey", "-n", SYSTEM, "--timeout=180s", seconds=190)
     cluster.kubectl("rollout", "status", "deployment/taskfleet-controller", "-n", SYSTEM, "--timeout=180s", seconds=190)

@@ -23,7 +23,8 @@ from taskfleet.kube.login import bearer_token
 
 log = logging.getLogger(__name__)
 
-RESTART_SECONDS = 1.0
+FIRST_RESTART_SECONDS = 0.5
+LAST_RESTART_SECONDS = 10.0
 STOP_SECONDS = 15.0
 
 OnEvent = Callable[[str, str | None, Object], None]
@@ -107,6 +108,12 @@ class Watch:
         self._on_event = on_event
         self._thread = threading.Thread(target=self._serve, name="watch", daemon=True)
         self._stop = threading.Event()
+        self._watching = threading.Event()
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is watched, or "" when it is."""
+        return "" if self._watching.is_set() else "the watch is not open (yet); the log says why"
 
     def start(self) -> None:
         """Start watching; ``on_event`` is called on the calling task's event loop."""
@@ -119,18 +126,32 @@ class Watch:
         await asyncio.to_thread(self._thread.join, STOP_SECONDS)
 
     def _serve(self) -> None:
+        delay, said = FIRST_RESTART_SECONDS, ""
         while not self._stop.is_set():
             try:
                 asyncio.run(self._watch_once())
-            except Exception:
+            except Exception as error:
                 # Whatever ended it (a kind that is no longer served, an answer that makes no sense) may pass.
-                log.exception("the watch broke; opening it again")
-            self._stop.wait(RESTART_SECONDS)
+                if repr(error) != said:
+                    log.exception("the watch broke; it is opened again and again")
+                said = repr(error)
+            delay = FIRST_RESTART_SECONDS if self._watching.is_set() else min(2 * delay, LAST_RESTART_SECONDS)
+            self._watching.clear()
+            self._stop.wait(delay)
 
     async def _watch_once(self) -> None:
         made = registry(self._kubeconfig, self._hand_home)
-        where: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
-        await kopf.operator(registry=made, settings=settings(), standalone=True, stop_flag=self._stop, **where)
+        options: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
+        # kopf would make itself a name from that of the user, which the user of a container has not.
+        options["identity"] = "taskfleet"
+        await kopf.operator(
+            registry=made,
+            settings=settings(),
+            standalone=True,
+            stop_flag=self._stop,
+            ready_flag=self._watching,
+            **options,
+        )
 
     def _hand_home(self, kind: str, event_type: str | None, obj: Object) -> None:
         self._home.call_soon_threadsafe(self._on_event, kind, event_type, obj)

@@ -70,7 +70,7 @@ class _Controller:
 
     def trouble(self) -> str:
         """Why the controller cannot work, in words; "" when it can."""
-        return self._resync.trouble
+        return self._resync.trouble or self._watch.trouble
 
     async def run(self, stop: asyncio.Event) -> None:
         if not await _unless(stop, self._resync.until_it_works()):
