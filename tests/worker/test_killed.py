@@ -45,8 +45,8 @@ async def test_the_tasks_of_a_killed_worker_rerun_within_lease_and_two_seconds(
 
 
 async def test_a_call_longer_than_its_lease_runs_once(work: Work, model: ModelStub, store_url: str) -> None:
-    await work.open(leaseDuration="600ms")
-    model.latency = 2.5
+    await work.open(leaseDuration="1200ms")
+    model.latency = 3.0
     with (
         worker_process(store_url, work.queue, model.url) as first,
         worker_process(store_url, work.queue, model.url) as second,

@@ -147,6 +147,18 @@ async def test_a_waiting_result_is_dropped_only_for_its_own_lease(work: Work, mo
         await worker.outbox.until_empty()
 
 
+async def test_huge_results_are_settled_in_several_batches(work: Work, model: ModelStub) -> None:
+    await work.open()
+    await work.submit("a", "b", "c")
+    async with parts(work, model.url) as worker:
+        for _ in range(3):
+            task = await claimed(work)
+            worker.outbox.put(Settlement(task.id, task.fence, Verdict.COMPLETE, output=task.id * 5_000_000))
+        assert len(worker.outbox._next_batch()) == 1
+        views = await work.finished(["a", "b", "c"])
+    assert [view.output for view in views] == [task * 5_000_000 for task in "abc"]
+
+
 async def test_a_result_of_an_older_lease_is_refused_and_forgotten(work: Work, model: ModelStub) -> None:
     await work.open()
     await work.submit("task")

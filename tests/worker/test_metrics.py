@@ -48,7 +48,6 @@ async def test_every_series_is_there_at_zero_and_moves(work: Work, model: ModelS
     with worker_process(store_url, work.queue, model.url, port="0", concurrency=3) as worker:
         port = await worker.port()
         await worker.says("working")
-        await eventually(lambda: worker.running, "the worker")
         types, before, labels = await scrape(port)
         assert types == TYPES
         assert labels <= LABELS

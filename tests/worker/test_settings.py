@@ -1,6 +1,10 @@
 """The worker's environment: what a fleet writes, a worker reads; every bad value is a sentence."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -100,3 +104,25 @@ def test_a_worker_s_own_name_is_kept() -> None:
     settings: WorkerSettings = read_settings(GOOD | {"TASKFLEET_WORKER": "pod-1"})
     assert settings.worker == "pod-1"
     assert isinstance(settings.endpoint, Endpoint)
+
+
+def test_the_process_tells_bad_settings_and_ends_with_the_code_for_bad_input() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKFLEET_")}
+    command = [sys.executable, "-m", "taskfleet.worker"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == InputError.exit_code
+    assert "TASKFLEET_QUEUE: '' is not namespace/name" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_taken_port_is_a_sentence_and_the_code_for_bad_input() -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        environment = {**os.environ, **GOOD, "TASKFLEET_PORT": str(taken.getsockname()[1])}
+        command = [sys.executable, "-m", "taskfleet.worker"]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == InputError.exit_code
+    assert "TASKFLEET_PORT: " in ended.stderr
+    assert "address already in use" in ended.stderr
+    assert "Traceback" not in ended.stderr

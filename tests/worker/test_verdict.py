@@ -8,7 +8,7 @@ from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited
 from taskfleet.core.retry import RetryPolicy
 from taskfleet.core.settlement import Verdict
 from taskfleet.core.task import TaskError
-from taskfleet.core.verdict import Ending, decide
+from taskfleet.core.verdict import OTHERS_FIRST_SECONDS, Ending, decide
 
 POLICY = RetryPolicy(max_attempts=3, initial_delay=1.0, max_delay=60.0, multiplier=2.0, jitter=0.2)
 ERROR = TaskError("x", "words", 500)
@@ -29,6 +29,7 @@ TABLE = [
     (EndpointDown(ERROR), 1, False, Verdict.RELEASE, 1.0),
     (EndpointDown(ERROR), 3, False, Verdict.RELEASE, 4.0),
     (EndpointDown(ERROR, 7.5), 3, False, Verdict.RELEASE, 7.5),
+    (EndpointDown(ERROR, 0.1), 3, False, Verdict.RELEASE, OTHERS_FIRST_SECONDS),
     (EndpointDown(ERROR), 1, True, Verdict.RETRY, 1.0),
     (EndpointDown(ERROR), 3, True, Verdict.FAIL, 0.0),
 ]
@@ -38,6 +39,12 @@ TABLE = [
 def test_verdict(outcome: Outcome, attempt: int, works: bool, verdict: Verdict, delay: float) -> None:
     ending = decide(outcome, attempt, POLICY, MIDDLE, endpoint_works_for_others=works)
     assert ending == Ending(verdict, delay, None if isinstance(outcome, Ok) else ERROR)
+
+
+@pytest.mark.parametrize("works", [False, True])
+def test_a_task_that_met_endpoint_trouble_comes_back_after_the_endpoint_was_tried_with_another(works: bool) -> None:
+    ending = decide(EndpointDown(ERROR), 1, POLICY, MIDDLE, endpoint_works_for_others=works, endpoint_pause=30.0)
+    assert ending.delay > 30.0
 
 
 errors = st.builds(TaskError, st.just("code"), st.just("message"))

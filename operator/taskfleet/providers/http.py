@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import aiohttp
 
 CONNECT_SECONDS = 10.0
-MAX_ANSWER_BYTES = 64 * 2**20
+MAX_ANSWER_BYTES = 32 * 2**20
 # Below the 5 s after which uvicorn and llama.cpp close an idle connection: a call must not meet that moment.
 KEEPALIVE_SECONDS = 4.0
 

@@ -24,6 +24,9 @@ def main() -> int:
         else:
             log.error(str(error), extra={"code": error.code})  # noqa: TRY400  the sentence is all there is to say
         return error.exit_code
+    except Exception:
+        log.exception("the worker broke")
+        return TaskfleetError.exit_code
 
 
 if __name__ == "__main__":

@@ -147,7 +147,14 @@ class Calls:
         task, now = call.task, time.monotonic()
         seconds = now - call.started
         suspect = self._judge_endpoint(task.id, outcome, now)
-        ending = decide(outcome, task.attempt, self.policy.retry, random.random(), endpoint_works_for_others=suspect)
+        ending = decide(
+            outcome,
+            task.attempt,
+            self.policy.retry,
+            random.random(),
+            endpoint_works_for_others=suspect,
+            endpoint_pause=self._breaker.seconds_until_probe(now) or 0.0,
+        )
         self._metrics.attempted(task.model, outcome, ending.verdict, seconds)
         if isinstance(outcome, Ok):
             self._pace.finished(now, seconds)

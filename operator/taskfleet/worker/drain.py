@@ -15,23 +15,21 @@ log = logging.getLogger(__name__)
 HAND_BACK_SECONDS = 2.0
 
 
-async def drain(calls: Calls, outbox: Outbox, *, grace_seconds: float, hurry: asyncio.Event) -> bool:
-    """Let running calls finish until the grace period, less two seconds, is over or ``hurry`` is set; then stop them,
-    close their connections and release their tasks. Whether the store has taken everything.
+async def drain(calls: Calls, outbox: Outbox, *, deadline: float, hurry: asyncio.Event) -> bool:
+    """Let running calls finish until two seconds before ``deadline`` (monotonic) or until ``hurry`` is set; then stop
+    them, close their connections and release their tasks. Whether the store has taken everything.
 
     Nothing may be claimed any more; the outbox and the heartbeats must still run.
     """
-    began = time.monotonic()
+    patience = max(deadline - HAND_BACK_SECONDS - time.monotonic(), 0.0)
     if calls.running:
-        log.info("draining", extra={"running": len(calls.running), "grace_seconds": grace_seconds})
-    await _either(calls.until_idle(), hurry, max(grace_seconds - HAND_BACK_SECONDS, 0.0))
+        log.info("draining", extra={"running": len(calls.running), "seconds": round(patience, 1)})
+    await _either(calls.until_idle(), hurry, patience)
     if calls.running:
         log.info("handing back what does not fit the grace period", extra={"running": len(calls.running)})
         calls.interrupt_all(Interruption.HANDED_BACK)
         await calls.until_idle()
-    left = max(began + grace_seconds - time.monotonic(), HAND_BACK_SECONDS)
-    if hurry.is_set():
-        left = HAND_BACK_SECONDS
+    left = HAND_BACK_SECONDS if hurry.is_set() else max(deadline - time.monotonic(), HAND_BACK_SECONDS)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(left):
             await outbox.until_empty()

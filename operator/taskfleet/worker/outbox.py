@@ -13,6 +13,7 @@ from taskfleet.worker.storehealth import StoreHealth, pause_after
 log = logging.getLogger(__name__)
 
 LARGEST_BATCH = 256
+LARGEST_BATCH_CHARACTERS = 8_000_000  # a batch is one command to the store, and long texts hold it up
 
 
 class Outbox:
@@ -58,7 +59,7 @@ class Outbox:
         failures = 0
         while True:
             await self._filled.wait()
-            batch = list(self._waiting.values())[:LARGEST_BATCH]
+            batch = self._next_batch()
             try:
                 accepted = await self._store.settle(self._queue, batch)
             except StoreError as error:
@@ -76,6 +77,17 @@ class Outbox:
                     self._metrics.settled(settlement.verdict)
                 else:
                     log.warning("a late result was refused by its fence", extra={"task": settlement.task_id})
+
+    def _next_batch(self) -> list[Settlement]:
+        """The oldest results, at least one, that fit in one command."""
+        batch: list[Settlement] = []
+        characters = 0
+        for settlement in self._waiting.values():
+            characters += len(settlement.output) if isinstance(settlement.output, str) else 0
+            if batch and (len(batch) == LARGEST_BATCH or characters > LARGEST_BATCH_CHARACTERS):
+                break
+            batch.append(settlement)
+        return batch
 
     def _forget(self, settled: list[Settlement]) -> None:
         for settlement in settled:

@@ -133,11 +133,12 @@ class Service:
             background = [group.create_task(part) for part in (outbox.run(), beats.run(), _follow(wakes, self._claims))]
             claiming = group.create_task(self._claims.run())
             await self._stop.wait()
+            deadline = time.monotonic() + settings.grace_seconds
             self._claims.stop()
             await claiming
             beats.draining = True
             await beats.beat()
-            settled = await drain(calls, outbox, grace_seconds=settings.grace_seconds, hurry=self._hurry)
+            settled = await drain(calls, outbox, deadline=deadline, hurry=self._hurry)
             for task in background:
                 task.cancel()
         return await self._say_goodbye(store, outbox if not settled else None)
