@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import yaml
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
@@ -20,8 +21,11 @@ async def load_login(kubeconfig: str | None = None) -> Configuration:
         await load_kube_config(  # type: ignore[no-untyped-call]  # has no types
             config_file=_existing(chosen), client_configuration=login, persist_config=False
         )
-    except (ConfigException, OSError, ValueError) as error:
-        raise KubeLoginFailed(f"cannot log in to Kubernetes with {chosen or 'the default login'}: {error}") from error
+    except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError) as error:
+        # A file that is no kubeconfig makes the library stumble in any of these ways.
+        raise KubeLoginFailed(
+            f"cannot log in with the kubeconfig {chosen or 'of this user or pod'}: {error}"
+        ) from error
     return login
 
 
