@@ -34,7 +34,7 @@ from taskfleet.kube.errors import (
 def test_a_status_has_its_class_and_the_servers_words(status: int, expected: type[KubeError]) -> None:
     body = json.dumps({"kind": "Status", "message": "the server's words", "code": status}).encode()
 
-    error = error_from_response(status, body, None, "PATCH /apis/apps/v1/x")
+    error = error_from_response(status, body, "PATCH /apis/apps/v1/x")
 
     assert type(error) is expected
     assert "PATCH /apis/apps/v1/x" in str(error)
@@ -43,18 +43,11 @@ def test_a_status_has_its_class_and_the_servers_words(status: int, expected: typ
 
 def test_a_missing_right_is_named_with_verb_and_resource() -> None:
     said = 'deployments.apps "a" is forbidden: User "u" cannot patch resource "deployments" in API group "apps"'
-    error = error_from_response(403, json.dumps({"message": said}).encode(), None, "PATCH")
+    error = error_from_response(403, json.dumps({"message": said}).encode(), "PATCH")
     assert 'cannot patch resource "deployments"' in str(error)
     assert "role of the controller" in str(error)
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), (None, 1.0), ("soon", 1.0)])
-def test_a_throttled_request_says_when_to_come_back(header: str | None, seconds: float) -> None:
-    error = error_from_response(429, b"{}", header, "GET")
-    assert isinstance(error, KubeThrottled)
-    assert error.retry_after == seconds
-
-
 @pytest.mark.parametrize("body", [b"", b"<html>Bad Gateway</html>", b"[]", b"\xff\xfe"])
 def test_a_page_that_is_no_status_is_survived(body: bytes) -> None:
-    assert isinstance(error_from_response(502, body, None, "GET"), KubeUnavailable)
+    assert isinstance(error_from_response(502, body, "GET"), KubeUnavailable)

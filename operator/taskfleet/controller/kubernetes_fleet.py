@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from taskfleet.api.workerpool import Endpoint, WorkerPool
 from taskfleet.controller.fleet import FleetState
@@ -29,6 +29,14 @@ class _Applied:
     replicas: int
 
 
+@dataclass(slots=True)
+class _Memory:
+    """What was written for one pool: its Deployments by name, and the fingerprint of its Secret."""
+
+    deployments: dict[str, _Applied] = field(default_factory=dict)
+    secret: str = ""
+
+
 class KubernetesFleet:
     """The Fleet of a cluster. ``deployments`` is kept up to date by the watch."""
 
@@ -40,20 +48,18 @@ class KubernetesFleet:
         self._defaults = defaults
         self._environment = environment
         self._inspector = PodInspector(client)
-        self._applied: dict[Name, _Applied] = {}
-        self._secrets: dict[Name, str] = {}
+        self._memories: dict[Name, _Memory] = {}
 
     async def observe(self, pool: WorkerPool) -> Mapping[str, FleetState]:
         """From the cache; pods are asked for only while workers are missing."""
         states = {endpoint.name: self._state(pool, endpoint) for endpoint in pool.spec.endpoints}
         if all(state.ready >= state.workers for state in states.values()):
-            self._inspector.all_is_well(pool)
+            self._inspector.forget(pool.metadata.namespace, pool.metadata.name)
             return states
         troubles = await self._inspector.troubles(pool)
-        secret = store_secret_name(pool.metadata.name)
-        if any(secret in trouble for trouble in troubles.values()):
-            # Somebody deleted it. We may not read Secrets, so this is how we learn of it: write it again.
-            self._secrets.pop((pool.metadata.namespace, secret), None)
+        if any(store_secret_name(pool.metadata.name) in trouble for trouble in troubles.values()):
+            # Somebody deleted it. We may not read Secrets, so this is how we learn of it: it is written again.
+            self._memory(pool).secret = ""
         return {
             name: state
             if state.trouble or state.ready >= state.workers
@@ -76,6 +82,7 @@ class KubernetesFleet:
         for deployment in self._left_over(pool):
             try:
                 await self._remove(deployment)
+                self._memory(pool).deployments.pop(name_of(deployment)[1], None)
             except KubeError as error:
                 errors.append(error)
         if errors:
@@ -83,43 +90,43 @@ class KubernetesFleet:
 
     async def remove(self, namespace: str, name: str) -> None:
         """Nothing to delete: owner references do it. What we remember of the pool is forgotten."""
-        ours = [deployment for deployment in self._deployments if _owner_name(deployment) == name]
-        for deployment in ours:
-            if name_of(deployment)[0] == namespace:
-                self._applied.pop(name_of(deployment), None)
-        self._secrets.pop((namespace, store_secret_name(name)), None)
+        self._memories.pop((namespace, name), None)
+        self._inspector.forget(namespace, name)
+
+    def _memory(self, pool: WorkerPool) -> _Memory:
+        return self._memories.setdefault((pool.metadata.namespace, pool.metadata.name), _Memory())
 
     def _state(self, pool: WorkerPool, endpoint: Endpoint) -> FleetState:
-        name = (pool.metadata.namespace, deployment_name(pool.metadata.name, endpoint.name))
-        live = self._deployments.get(*name)
+        name = deployment_name(pool.metadata.name, endpoint.name)
+        live = self._deployments.get(pool.metadata.namespace, name)
         if live is None:
             return FleetState()
-        applied = self._applied.get(name)
+        applied = self._memory(pool).deployments.get(name)
         # What we asked for, not what somebody else made of it: that is drift, to be repaired and not to be planned on.
         workers = applied.replicas if applied and applied.uid == uid_of(live) else live["spec"].get("replicas", 0)
         ready = live.get("status", {}).get("readyReplicas", 0)
         return FleetState(workers, ready, deployment_trouble(live))
 
     async def _ensure_secret(self, pool: WorkerPool) -> None:
-        manifest = store_secret(pool, self._defaults)
-        name, wanted = name_of(manifest), digest(manifest)
-        if self._secrets.get(name) != wanted:
+        manifest, memory = store_secret(pool, self._defaults), self._memory(pool)
+        wanted = digest(manifest)
+        if memory.secret != wanted:
             await self._client.apply(SECRETS, manifest)
-            self._secrets[name] = wanted
+            memory.secret = wanted
 
     async def _ensure_deployment(self, pool: WorkerPool, endpoint: Endpoint, replicas: int) -> None:
         manifest = worker_deployment(
             pool, endpoint, replicas, environment=self._environment(pool, endpoint), defaults=self._defaults
         )
-        name, wanted = name_of(manifest), digest(manifest)
-        applied, live = self._applied.get(name), self._deployments.get(*name)
-        if applied and live and applied.digest == wanted and not _drifted(live, applied, pool):
-            return
+        (namespace, name), wanted, memory = name_of(manifest), digest(manifest), self._memory(pool)
+        applied, live = memory.deployments.get(name), self._deployments.get(namespace, name)
         if applied and live and applied.digest == wanted:
-            log.info("drift repaired", extra={"namespace": name[0], "deployment": name[1]})
+            if not _drifted(live, applied, pool):
+                return
+            log.info("somebody changed a Deployment: set back", extra={"namespace": namespace, "deployment": name})
         written = await self._client.apply(DEPLOYMENTS, manifest)
         self._deployments.saw(written)
-        self._applied[name] = _Applied(wanted, uid_of(written), written["metadata"]["generation"], replicas)
+        memory.deployments[name] = _Applied(wanted, uid_of(written), written["metadata"]["generation"], replicas)
 
     def _left_over(self, pool: WorkerPool) -> list[Object]:
         """Deployments of endpoints that left the pool."""
@@ -139,7 +146,6 @@ class KubernetesFleet:
         except KubeNotFound:
             log.debug("already gone", extra={"namespace": namespace, "deployment": name})
         self._deployments.saw_gone(deployment)
-        self._applied.pop((namespace, name), None)
 
 
 def _drifted(live: Object, applied: _Applied, pool: WorkerPool) -> bool:
@@ -151,16 +157,8 @@ def _drifted(live: Object, applied: _Applied, pool: WorkerPool) -> bool:
     )
 
 
-def _owner(deployment: Object) -> Object:
+def _owner_uid(deployment: Object) -> str | None:
     for owner in deployment["metadata"].get("ownerReferences", ()):
         if owner.get("controller") and owner.get("kind") == "WorkerPool":
-            return dict(owner)
-    return {}
-
-
-def _owner_uid(deployment: Object) -> str | None:
-    return _owner(deployment).get("uid")
-
-
-def _owner_name(deployment: Object) -> str | None:
-    return _owner(deployment).get("name")
+            return str(owner["uid"])
+    return None

@@ -28,16 +28,16 @@ class PodInspector:
     def __init__(self, client: KubeClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._clock = clock
-        self._looks: dict[str, _Look] = {}
+        self._looks: dict[tuple[str, str], _Look] = {}
 
-    def all_is_well(self, pool: WorkerPool) -> None:
-        """No worker of the pool is missing."""
-        self._looks.pop(str(pool.metadata.uid), None)
+    def forget(self, namespace: str, name: str) -> None:
+        """No worker of the pool is missing, or the pool is gone."""
+        self._looks.pop((namespace, name), None)
 
     async def troubles(self, pool: WorkerPool) -> Mapping[str, str]:
         """The trouble of each endpoint of a pool that misses workers; empty while they may still be starting."""
         now = self._clock()
-        look = self._looks.setdefault(str(pool.metadata.uid), _Look(now))
+        look = self._looks.setdefault((pool.metadata.namespace, pool.metadata.name), _Look(now))
         if now - look.short_since >= PATIENCE_SECONDS and now - look.looked_at >= LOOK_AGAIN_SECONDS:
             look.looked_at = now
             look.troubles = await self._ask(pool)

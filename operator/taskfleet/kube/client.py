@@ -115,7 +115,7 @@ class KubeClient:
         except (aiohttp.ClientError, OSError) as error:
             raise KubeUnreachable(f"{what}: cannot reach the API server: {error}") from error
         if not 200 <= response.status <= 299:
-            raise error_from_response(response.status, content, response.headers.get("Retry-After"), what)
+            raise error_from_response(response.status, content, what)
         parsed: Object = json.loads(content)
         return parsed
 

@@ -56,13 +56,9 @@ class KubeRefused(KubeError):
 
 
 class KubeThrottled(KubeError):
-    """429: come back after ``retry_after`` seconds."""
+    """429: too many requests; later the same one will do."""
 
     code = "kubernetes_throttled"
-
-    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class KubeUnavailable(KubeError):
@@ -79,7 +75,7 @@ _BY_STATUS: dict[int, type[KubeError]] = {
 }
 
 
-def error_from_response(status: int, body: bytes, retry_after: str | None, what: str) -> KubeError:
+def error_from_response(status: int, body: bytes, what: str) -> KubeError:
     """The error for an answer of ``status`` to the request ``what`` (such as ``apply deployments demo/a``)."""
     said = _message(body) or f"HTTP status {status}"
     if status == 401:
@@ -87,8 +83,7 @@ def error_from_response(status: int, body: bytes, retry_after: str | None, what:
     if status == 403:
         return KubeForbidden(f"{what}: {said}; the role of the controller must allow it")
     if status == 429:
-        seconds = float(retry_after) if retry_after and retry_after.isdigit() else 1.0
-        return KubeThrottled(f"{what}: the API server asks to slow down: {said}", retry_after=seconds)
+        return KubeThrottled(f"{what}: the API server asks to slow down: {said}")
     if status >= 500:
         return KubeUnavailable(f"{what}: the API server has trouble: {said}")
     return _BY_STATUS.get(status, KubeRefused)(f"{what}: {said}")
