@@ -33,18 +33,29 @@ async def run(options: Options, screen: Screen) -> int:
     async with model_server() as (server, url):
         screen.say(f"model server at {url}; reading what all prompts begin with")
         await warm_up(url, tasks)
-        sample = None
-        if options.sample:
-            # The last ones: until their turn comes in the queue, the server has long forgotten them.
-            sample = await one_after_another(url, tasks[-options.sample :])
-            pace = f"{sample.calls_per_second:.1f} tasks/s"
-            screen.say(f"{sample.calls} calls one after another, for comparison: {pace}")
+        calls = min(options.sample, len(tasks))
+        before = await _sample(url, tasks[len(tasks) - calls // 2 :], screen)
         with tempfile.TemporaryDirectory(prefix="taskfleet-demo-") as folder:
             manifests = manifests_for(url, Path(folder))
             async with running_fleet(manifests, Path(folder) / "data") as fleet:
                 screen.say(f"taskfleet up -f manifests/quickstart/, then submit {len(tasks)} reviews")
                 moments = await _unless_gone(server, _batch(fleet, len(tasks), outputs, screen))
+        after = await _sample(url, tasks[: calls - calls // 2], screen)
+    sample = before + after if calls else None
     return _report(outputs, moments, sample, screen)
+
+
+async def _sample(url: str, tasks: list[dict[str, Any]], screen: Screen) -> Sample:
+    """Some calls one after another: the file's last before the run and its first after it.
+
+    On both sides, so that a machine that becomes busier or less busy meanwhile favours nobody; and those ends, so
+    that the server has long forgotten each text when it comes to it again.
+    """
+    sample = await one_after_another(url, tasks)
+    if sample.calls:
+        pace = f"{sample.calls_per_second:.1f} tasks/s"
+        screen.say(f"for comparison, {sample.calls} of the calls one after another: {pace}")
+    return sample
 
 
 async def _batch(fleet: Fleet, total: int, outputs: Outputs, screen: Screen) -> list[Moment]:

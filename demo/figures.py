@@ -54,6 +54,9 @@ class Sample:
     def calls_per_second(self) -> float:
         return self.calls / self.seconds
 
+    def __add__(self, other: "Sample") -> "Sample":
+        return Sample(self.calls + other.calls, self.seconds + other.seconds)
+
 
 def figures(results: Sequence[ResultLine]) -> Figures:
     """The figures of a finished batch, submitted as a whole."""
@@ -106,7 +109,7 @@ def rows(numbers: Figures, sample: Sample | None, workers: Sequence[int]) -> lis
     ]
     if sample is not None:
         times = numbers.tasks_per_second / sample.calls_per_second
-        remark = f"{sample.calls} of the same calls on one connection, so Taskfleet is {times:.1f} times as fast"
+        remark = f"{sample.calls} of the same calls; Taskfleet has {times:.1f} times their throughput"
         table.append(("one after another", f"{sample.calls_per_second:.1f} tasks/s", remark))
     call = f"p50 {numbers.call_p50_seconds:.2f} s, p95 {numbers.call_p95_seconds:.2f} s"
     chance = f"{numbers.chance:.1%} by always giving the commonest label"

@@ -70,6 +70,7 @@ def reserve(port: int) -> socket.socket:
     own = socket.socket()
     own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a server before us may still fade away
     own.bind((HOST, port))
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return own
 

@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``tasks`` is None for the whole file; ``sample`` calls are made one after another before the run."""
+    """``tasks`` is None for the whole file; ``sample`` calls are made one after another, around the run."""
 
     tasks: int | None
     sample: int
@@ -34,7 +34,7 @@ def parse(arguments: Sequence[str]) -> Options:
         type=_not_negative,
         default=30,
         metavar="N",
-        help="calls made one after another first, to compare with (default: %(default)s; 0 for none)",
+        help="calls made one after another, half before and half after the run (default: %(default)s; 0 for none)",
     )
     parser.add_argument(
         "--out",
@@ -48,14 +48,14 @@ def parse(arguments: Sequence[str]) -> Options:
 
 
 def _not_negative(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{number} is below 0")
-    return number
+    return _whole_number(text, 0)
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is below 1")
-    return number
+    return _whole_number(text, 1)
+
+
+def _whole_number(text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+    return int(text)
