@@ -9,15 +9,9 @@ from tests.support.modelstub import ModelStub
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Laptop]:
-    """A laptop without manifests yet."""
+def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stub_model: ModelStub) -> Iterator[Laptop]:
+    """A laptop with one queue `demo` and a pool on the stub model; not started."""
     monkeypatch.delenv("TASKFLEET_STORE_URL", raising=False)
     with laptop(tmp_path) as own:
+        own.write(stub_model.url)
         yield own
-
-
-@pytest.fixture
-def ready(machine: Laptop, stub_model: ModelStub) -> Laptop:
-    """A laptop with one queue `demo` and a pool on the stub model; not started."""
-    machine.write(stub_model.url)
-    return machine

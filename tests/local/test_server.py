@@ -10,7 +10,7 @@ import pytest
 import valkey
 from tests.support.waiting import eventually
 
-from taskfleet.core.errors import StoreAuthFailed
+from taskfleet.core.errors import StoreAuthFailed, StoreError, StoreSchemaMismatch
 from taskfleet.local.datadir import DataDir, locked
 from taskfleet.local.server import EmbeddedStore
 from taskfleet.store import Store
@@ -89,3 +89,33 @@ async def test_the_lock_is_held_while_the_server_lives(data: DataDir) -> None:
         assert (data.path / "lock").resolve() in open_files(pid)
     finally:
         await server.stop()
+
+
+async def test_data_of_another_schema_is_refused_and_left_as_it_is(data: DataDir) -> None:
+    server = EmbeddedStore(data, tell=lambda _text: None)
+    await server.start()
+    with client(server.url) as own:
+        own.set("tf:schema", "999")
+    await server.stop()
+    with pytest.raises(StoreSchemaMismatch, match="999"):
+        await server.start()
+    await server.stop()
+
+
+async def test_a_damaged_data_file_is_refused_in_the_servers_own_words(data: DataDir) -> None:
+    server = EmbeddedStore(data, tell=lambda _text: None)
+    await server.start()
+    with client(server.url) as own:
+        for number in range(100):
+            own.set(f"key-{number}", "x" * 100)
+    await server.stop()
+    damage(data.store / "appendonlydir")
+    with pytest.raises(StoreError, match=r"the store does not start: .*Bad file format.*\(its log is"):
+        await server.start()
+
+
+def damage(folder: Path) -> None:
+    (log,) = folder.glob("*.incr.aof")
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 200] = b"\0" * 200
+    log.write_bytes(content)

@@ -67,11 +67,11 @@ def test_a_terminal_shows_only_the_last_events() -> None:
 
 
 def test_a_narrow_terminal_is_no_trouble() -> None:
-    view, screen = live(width=30)
+    view, screen = live(width=60)
     view.show(BUSY)
     view.tell("x" * 200)
     view.close()
-    assert "dem" in screen.getvalue()
+    assert "default/demo" in screen.getvalue()
 
 
 def test_no_color_is_honoured() -> None:
@@ -125,6 +125,8 @@ def test_a_log_gets_a_line_when_numbers_moved_and_not_more_often_than_every_few_
     assert plain.lines[1].startswith("default/demo: 30 pending")
     plain.view.tell("an event comes at once")
     assert plain.lines[2] == "an event comes at once"
+    plain.view.show(moved(pending=0), last=True)
+    assert plain.lines[3].startswith("default/demo: 0 pending"), "and so do the last numbers"
 
 
 def test_a_log_has_no_escape_codes(plain: Plain) -> None:

@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 PROGRAM = str(Path(sys.executable).with_name("taskfleet"))
 QUEUE = QueueKey("default", "demo")
-START_SECONDS = 20.0
-STOP_SECONDS = 20.0
+START_SECONDS = 40.0
+STOP_SECONDS = 40.0
 
 QUEUE_MANIFEST = """\
 apiVersion: taskfleet.dev/v1alpha1
@@ -42,6 +42,7 @@ spec:
   endpoints:
   - {{name: stub, url: "{url}", models: [small], concurrency: {concurrency}, maxWorkers: {workers}}}
   autoscaling:
+    minWorkers: {minimum}
     maxWorkers: {workers}
     targetBacklogPerWorker: 1
     scaleDownDelay: {down}
@@ -77,12 +78,19 @@ class Laptop:
         return content
 
     def write(
-        self, url: str, *, concurrency: int = 2, workers: int = 2, lease: str = "2s", down: str = "500ms"
+        self,
+        url: str,
+        *,
+        concurrency: int = 2,
+        workers: int = 2,
+        minimum: int = 0,
+        lease: str = "2s",
+        down: str = "500ms",
     ) -> None:
         """One queue `demo` and one pool for it."""
         self.manifests.mkdir(exist_ok=True)
         (self.manifests / "queue.yaml").write_text(QUEUE_MANIFEST.format(lease=lease))
-        pool = POOL_MANIFEST.format(url=url, concurrency=concurrency, workers=workers, down=down)
+        pool = POOL_MANIFEST.format(url=url, concurrency=concurrency, workers=workers, minimum=minimum, down=down)
         (self.manifests / "pool.yaml").write_text(pool)
 
     def launch(self, *options: str) -> subprocess.Popen[bytes]:
@@ -157,8 +165,23 @@ class Laptop:
         return found
 
     def workers(self) -> list[int]:
-        """Pids of the worker processes."""
-        return [pid for pid, command in self.descendants().items() if "taskfleet.worker" in command]
+        """Pids of the worker processes of a running `up`."""
+        assert self.process is not None
+        own = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        found = []
+        for pid in own.read_text().split():
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                if b"taskfleet.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(int(pid))
+        return found
+
+    def worker(self, name: str) -> int:
+        """Pid of the worker process of this name."""
+        setting = f"TASKFLEET_WORKER={name}".encode()
+        (pid,) = [
+            pid for pid in self.workers() if setting in (Path("/proc") / str(pid) / "environ").read_bytes().split(b"\0")
+        ]
+        return pid
 
     def server(self) -> int:
         """Pid of the embedded store."""
@@ -176,3 +199,4 @@ def laptop(folder: Path) -> Iterator[Laptop]:
         if own.process is not None and own.process.poll() is None:
             own.process.kill()
             own.process.wait()
+        wait_until(lambda: own.descendants() == {}, "what `up` had started to end with it", timeout=STOP_SECONDS)

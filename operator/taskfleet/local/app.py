@@ -109,7 +109,7 @@ class _Laptop:
                     self._reconciler_stop.set()
                     await reconciling
                     await self._fleet.drain()
-                    self._view.show(await self._snapshot())
+                    self._view.show(await self._snapshot(), last=True)
                     for task in background:
                         task.cancel()
             finally:

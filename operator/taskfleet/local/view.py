@@ -22,11 +22,14 @@ PLAIN_LINE_EVERY_SECONDS = 5.0
 
 
 class View(Protocol):
-    """Where ``up`` shows what happens. ``tell`` takes one sentence, ``show`` the newest snapshot."""
+    """Where ``up`` shows what happens. ``tell`` takes one sentence, ``show`` the newest snapshot.
+
+    The ``last`` one is shown however recent the one before it is.
+    """
 
     def tell(self, text: str) -> None: ...
 
-    def show(self, snapshot: Snapshot) -> None: ...
+    def show(self, snapshot: Snapshot, *, last: bool = False) -> None: ...
 
     def close(self) -> None:
         """Leave the screen as it is, for good."""
@@ -46,7 +49,7 @@ class LiveView:
         self._events.append(f"{_clock_time()}  {text}")
         self._draw()
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: Snapshot, *, last: bool = False) -> None:
         self._snapshot = snapshot
         self._draw()
 
@@ -69,7 +72,7 @@ class LiveView:
 def queue_table(snapshot: Snapshot) -> Table:
     """The queues as a table."""
     table = Table(expand=True, header_style="bold")
-    table.add_column("queue")
+    table.add_column("queue", no_wrap=True)
     for column in ("pending", "running", "done", "failed", "per second", "oldest", "time left"):
         table.add_column(column, justify="right")
     for queue in snapshot.queues:
@@ -91,7 +94,7 @@ def endpoint_table(snapshot: Snapshot) -> Table:
     """The endpoints of all pools as a table."""
     table = Table(expand=True, header_style="bold")
     for column in ("pool", "endpoint", "health"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     for column in ("workers", "ready", "running", "a task"):
         table.add_column(column, justify="right")
     table.add_column("why", ratio=1, overflow="ellipsis", no_wrap=True)
@@ -121,9 +124,9 @@ class PlainView:
     def tell(self, text: str) -> None:
         self._line(text)
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: Snapshot, *, last: bool = False) -> None:
         now = self._clock()
-        if now < self._next_line:
+        if now < self._next_line and not last:
             return
         lines = {queue.queue: self._queue_line(queue, snapshot) for queue in snapshot.queues}
         if snapshot.store_error:
@@ -162,7 +165,7 @@ class JsonView:
     def tell(self, text: str) -> None:
         self._line({"event": text})
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: Snapshot, *, last: bool = False) -> None:
         if snapshot != self._shown:
             self._shown = snapshot
             self._line({"snapshot": dataclasses.asdict(snapshot)})
