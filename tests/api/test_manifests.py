@@ -171,3 +171,11 @@ def test_a_problem_inside_a_list_object_has_its_own_line(write: Write) -> None:
         "  metadata: {name: demo}\n  spec:\n    models: [{name: a}]\n    taskTimeout: 5\n",
     )
     assert problems(listed)[0].startswith('list.yaml:9: The TaskQueue "demo" is invalid: spec.taskTimeout: ')
+
+
+def test_what_kubectl_get_prints_can_be_loaded_again(write: Write) -> None:
+    system = "uid: 3f, resourceVersion: '7', generation: 2, creationTimestamp: 2026-01-01T00:00:00Z, managedFields: []"
+    exported = QUEUE.replace("{name: demo}", f"{{name: demo, {system}, finalizers: [taskfleet.dev/drain]}}")
+    found = load([write("queue.yaml", f"{exported}status: {{pending: 3}}\n")])
+    assert found.queues[0].metadata.finalizers == ["taskfleet.dev/drain"]
+    assert found.queues[0].status == {}

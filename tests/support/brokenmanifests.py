@@ -13,6 +13,10 @@ GOOD = sorted(path for path in (MANIFESTS / "good").iterdir())
 
 # Read by no API server: kubectl fails over them in words of its own, or does not look.
 NOT_YAML = frozenset(path.name for path in BROKEN if path.name.startswith("yaml-"))
+_UNNAMED = (
+    r"no matches for kind .*|resource name may not be empty|invalid resource name .*"
+    r"|from \S+: cannot use generate name with apply"
+)
 
 
 def expected() -> dict[str, list[str]]:
@@ -49,6 +53,6 @@ def said_by_kubectl(stderr: str) -> set[str]:
             found |= set(match[1].strip("[]").split(", "))
         elif match := re.search(r'(unable to decode) "[^"]*": (.*)', line):
             found.add(f"{match[1]}: {match[2]}")
-        elif match := re.search(r"(no matches for kind .*|resource name may not be empty)", line):
+        elif match := re.search(f"({_UNNAMED})", line):
             found.add(match[1])
     return found

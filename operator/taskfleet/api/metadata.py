@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from taskfleet.api.fielderrors import FieldError, Path, invalid
+from taskfleet.api.fielderrors import FieldError, Path, go_value, invalid
 from taskfleet.core.names import MAX_LABEL
 
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
@@ -14,9 +14,10 @@ _SUBDOMAIN_TEXT = (
 )
 _KEY = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _KEY_TEXT = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    f"character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_KEY}')"
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
+    f"(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_KEY}')"
 )
+_PREFIX_TEXT = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
 _VALUE = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
 _VALUE_TEXT = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
@@ -26,8 +27,17 @@ _VALUE_TEXT = (
 _MAX_SUBDOMAIN = 253
 
 _GO_TYPES = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}
-_TEXTS = ("name", "namespace", "generateName")
+_GO_FIELDS = {
+    **dict.fromkeys(("name", "namespace", "generateName", "resourceVersion", "selfLink"), (str, "string")),
+    "uid": (str, "types.UID"),
+    "generation": (int, "int64"),
+    "finalizers": (list, "[]string"),
+    "labels": (dict, "map[string]string"),
+    "annotations": (dict, "map[string]string"),
+}
 _MAPS = ("labels", "annotations")
+# The API server sets these itself when an object is created, whatever a manifest says.
+_SYSTEM_FIELDS = frozenset(("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp"))
 
 
 def undecodable(manifest: Mapping[str, Any]) -> tuple[Path, str] | None:
@@ -38,30 +48,34 @@ def undecodable(manifest: Mapping[str, Any]) -> tuple[Path, str] | None:
     if not isinstance(metadata, dict):
         text = f"{_GO_TYPES[type(metadata)]} into Go struct field metadataOnlyObject.metadata of type v1.ObjectMeta"
         return ("metadata",), f"json: cannot unmarshal {text}"
-    for key in _TEXTS:
-        if not isinstance(metadata.get(key), str | None):
-            return ("metadata", key), _cannot(metadata[key], key, "string")
-    for key in _MAPS:
-        values = metadata.get(key)
-        if not isinstance(values, dict | None):
-            return ("metadata", key), _cannot(values, key, "map[string]string")
-        for name, value in (values or {}).items():
-            if not isinstance(value, str | None):
-                return ("metadata", key, name), _cannot(value, key, "string")
+    for key, (wanted, go_type) in _GO_FIELDS.items():
+        value = metadata.get(key)
+        if value is None:
+            continue
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            return ("metadata", key), _cannot(value, key, go_type)
+        items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for step, item in items:
+            if not isinstance(item, str | None):
+                return ("metadata", key, step), _cannot(item, key, "string")
     return None
 
 
 def _cannot(value: Any, key: str, wanted: str) -> str:
     found = _GO_TYPES[type(value)]
+    if wanted == "int64" and isinstance(value, float):
+        found = f"number {go_value(value)}"
     return f"json: cannot unmarshal {found} into Go struct field ObjectMeta.metadata.{key} of type {wanted}"
 
 
-def without_nulls(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata as Go reads it: null is nothing, and an empty text as the value of a label or an annotation."""
-    result = {key: value for key, value in metadata.items() if value is not None}
+def as_created(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata of a new object: null is nothing, or an empty text as the value of a label or an annotation."""
+    result = {key: value for key, value in metadata.items() if value is not None and key not in _SYSTEM_FIELDS}
     for kind in _MAPS:
         if kind in result:
             result[kind] = {key: value or "" for key, value in result[kind].items()}
+    if "finalizers" in result:
+        result["finalizers"] = [value or "" for value in result["finalizers"]]
     return result
 
 
@@ -77,23 +91,47 @@ def unnamed(metadata: Mapping[str, Any]) -> str:
 
 
 def metadata_errors(metadata: Mapping[str, Any]) -> Iterator[FieldError]:
-    """Problems with the name, the labels and the annotations."""
+    """Problems with the name, the labels, the annotations and the finalizers."""
     name = metadata["name"]
-    if len(name.encode()) > _MAX_SUBDOMAIN:
-        yield invalid(("metadata", "name"), name, f"must be no more than {_MAX_SUBDOMAIN} characters")
-    if not re.fullmatch(_SUBDOMAIN, name):
-        yield invalid(("metadata", "name"), name, _SUBDOMAIN_TEXT)
-    for kind in _MAPS:
-        for key, value in metadata.get(kind, {}).items():
-            yield from _key_errors(kind, key)
-            if kind == "labels":
-                yield from _label_errors(key, value)
+    for text in _subdomain_troubles(name):
+        yield invalid(("metadata", "name"), name, text)
+    for key, value in metadata.get("labels", {}).items():
+        yield from _key_errors("labels", key, key, key)
+        yield from _label_errors(key, value)
+    for key in metadata.get("annotations", {}):
+        yield from _key_errors("annotations", key, key, key.lower())
+    for index, finalizer in enumerate(metadata.get("finalizers", ())):
+        yield from _key_errors("finalizers", index, finalizer, finalizer)
 
 
-def _key_errors(kind: str, key: str) -> Iterator[FieldError]:
-    shown = key.lower() if kind == "annotations" else key
-    if not re.fullmatch(_KEY, key.rpartition("/")[2]):
-        yield invalid(("metadata", kind, key), shown, _KEY_TEXT, field=f"metadata.{kind}")
+def _key_errors(kind: str, step: str | int, shown: str, key: str) -> Iterator[FieldError]:
+    for text in _key_troubles(key):
+        yield invalid(("metadata", kind, step), shown, text, field=f"metadata.{kind}")
+
+
+def _key_troubles(key: str) -> Iterator[str]:
+    """What is wrong with the key of a label (or an annotation, in lower case)."""
+    prefix, slash, name = key.rpartition("/")
+    if "/" in prefix:
+        yield f"a valid label key {_KEY_TEXT} {_PREFIX_TEXT}"
+        return
+    if slash and not prefix:
+        yield "prefix part must be non-empty"
+    elif slash:
+        yield from (f"prefix part {text}" for text in _subdomain_troubles(prefix))
+    if not name:
+        yield "name part must be non-empty"
+    elif len(name.encode()) > MAX_LABEL:
+        yield f"name part must be no more than {MAX_LABEL} bytes"
+    if not re.fullmatch(_KEY, name):
+        yield f"name part {_KEY_TEXT}"
+
+
+def _subdomain_troubles(text: str) -> Iterator[str]:
+    if len(text.encode()) > _MAX_SUBDOMAIN:
+        yield f"must be no more than {_MAX_SUBDOMAIN} characters"
+    if not re.fullmatch(_SUBDOMAIN, text):
+        yield _SUBDOMAIN_TEXT
 
 
 def _label_errors(key: str, value: str) -> Iterator[FieldError]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 Schema = dict[str, Any]
 
-_DROPPED = {"title", "$defs", "additionalProperties", "const", "anyOf"}
+_DROPPED = {"title", "$defs", "additionalProperties", "anyOf"}
 
 
 def structural_schema(model: type[BaseModel], *, defaults: bool) -> Schema:
@@ -29,8 +29,6 @@ class _Builder:
         result = {key: value for key, value in node.items() if key not in _DROPPED}
         if result.get("default") is None or not self._defaults:
             result.pop("default", None)
-        if "const" in node:
-            result["enum"] = [node["const"]]
         if "items" in node:
             result["items"] = self.build(node["items"])
         if isinstance(node.get("additionalProperties"), dict):

@@ -13,7 +13,7 @@ from taskfleet.api import crd
 from taskfleet.api.celrules import rule_errors
 from taskfleet.api.defaulting import with_defaults
 from taskfleet.api.fielderrors import NO_FIELD, FieldError, Path, field_name, go_plain, go_type, invalid
-from taskfleet.api.metadata import metadata_errors, undecodable, unnamed, without_nulls
+from taskfleet.api.metadata import as_created, metadata_errors, undecodable, unnamed
 from taskfleet.api.shape import shape_errors
 from taskfleet.api.unknown import unknown_fields
 from taskfleet.core.names import API_VERSION, GROUP, VERSION
@@ -52,7 +52,7 @@ def validate(manifest: Mapping[str, Any]) -> Validated:
     if problems := tuple(_type_problems(manifest)) or tuple(_decoding_problems(manifest)):
         return Validated(dict(manifest), problems)
     schema = _schemas()[manifest["kind"]]
-    created = {**manifest, "metadata": without_nulls(manifest["metadata"])}
+    created = {**manifest, "metadata": as_created(manifest["metadata"])}
     created.pop("status", None)  # creating ignores it, whatever is in it
     complete = with_defaults(created, schema)
     errors = [*metadata_errors(complete["metadata"]), *shape_errors(complete, schema), *_scale_errors(complete)]
