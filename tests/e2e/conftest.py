@@ -68,7 +68,8 @@ def model_server(namespace: str) -> list[dict[str, object]]:
         "volumeMounts": [{"name": "stub", "mountPath": "/stub"}],
         "readinessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1},
     }
-    pod = {"containers": [container], "volumes": [{"name": "stub", "configMap": {"name": "modelstub"}}]}
+    volumes = [{"name": "stub", "configMap": {"name": "modelstub"}}]
+    pod = {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": 1}
     spec = {
         "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": pod},
