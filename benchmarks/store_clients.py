@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from tests.support.valkeyserver import running_valkey
 
 from taskfleet.core.settlement import QueuePolicy, Settlement, Verdict
 from taskfleet.core.task import NewTask, QueueKey, new_task_id
 from taskfleet.store import codec, keys, lua
+from tests.support.valkeyserver import running_valkey
 
 QUEUE = QueueKey("bench", "clients")
 BODY = b'{"messages":[{"role":"user","content":"' + b"x" * 960 + b'"}],"parameters":{},"metadata":{}}'

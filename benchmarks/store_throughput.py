@@ -16,11 +16,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import uvloop
-from tests.support.valkeyserver import running_valkey
 
 from taskfleet.core.settlement import QueuePolicy, Settlement, Verdict
 from taskfleet.core.task import NewTask, QueueKey, new_task_id
 from taskfleet.store import Store
+from tests.support.valkeyserver import running_valkey
 
 QUEUE = QueueKey("bench", "store")
 MODEL = "small"

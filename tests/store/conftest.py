@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from tests.store.given import POLICY
 
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
+from tests.store.given import POLICY
 
 
 @pytest.fixture

@@ -3,12 +3,13 @@
 from collections import Counter
 
 import pytest
-from tests.store import inside
-from tests.store.given import MODEL, claim_ids, claim_one, policy, settle, task, tasks
 
+from taskfleet.core.errors import InputError
 from taskfleet.core.settlement import Verdict
 from taskfleet.core.task import Priority, QueueKey, TaskState
 from taskfleet.store import Store
+from tests.store import inside
+from tests.store.given import MODEL, claim_ids, claim_one, policy, settle, task, tasks
 
 
 async def test_a_leased_task_is_what_was_submitted(store: Store, opened: QueueKey) -> None:
@@ -139,6 +140,19 @@ async def test_no_store_of_any_number_of_models_is_too_much(store: Store, opened
     models = [f"model-{n}" for n in range(256)]
     await store.submit(opened, [task("x", model="model-255")])
     assert await claim_ids(store, opened, 1, tuple(models)) == ["x"]
+
+
+@pytest.mark.parametrize("worker", ["", "w" * 256])
+async def test_a_workers_name_that_cannot_be_kept_is_refused(store: Store, opened: QueueKey, worker: str) -> None:
+    with pytest.raises(InputError, match="worker: a name has 1 to 255 bytes"):
+        await store.claim(opened, worker, [MODEL], 1)
+
+
+async def test_the_longest_name_of_a_worker_is_kept(store: Store, opened: QueueKey) -> None:
+    await store.submit(opened, tasks(1))
+    await store.settle(opened, [settle(await claim_one(store, opened, "w" * 255))])
+    (view,) = await store.get(opened, ["t00000"])
+    assert view is not None and view.worker == "w" * 255
 
 
 async def test_a_claim_of_a_thousand_is_one_claim(store: Store, opened: QueueKey) -> None:

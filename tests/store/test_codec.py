@@ -5,14 +5,14 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from tests.store import inside
-from tests.store.given import POLICY, claim_one, settle, task, tasks
-from tests.support.valkeyserver import running_valkey
-from tests.support.waiting import eventually
 
 from taskfleet.core.task import Priority, QueueKey
 from taskfleet.store import Store, codec, keys, lua
 from taskfleet.store.connection import Connection
+from tests.store import inside
+from tests.store.given import POLICY, claim_one, settle, task, tasks
+from tests.support.valkeyserver import running_valkey
+from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize(

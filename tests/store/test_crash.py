@@ -6,14 +6,14 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.store import inside
-from tests.store.given import MODEL, POLICY, settle, tasks
-from tests.support.valkeyserver import running_valkey
-from tests.support.waiting import eventually
 
 from taskfleet.core.errors import StoreUnreachable
 from taskfleet.core.task import QueueKey, TaskState
 from taskfleet.store import Store
+from tests.store import inside
+from tests.store.given import MODEL, POLICY, settle, tasks
+from tests.support.valkeyserver import running_valkey
+from tests.support.waiting import eventually
 
 QUEUE = QueueKey("test", "crash")
 

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.store import inside
-from tests.store.given import MODEL, POLICY, claim_one, error, policy, report, settle, tasks
-from tests.store.test_submit import stage
-from tests.support.valkeyserver import running_valkey
 
 from taskfleet.core.errors import StoreOutOfMemory
 from taskfleet.core.settlement import Verdict
 from taskfleet.core.task import NewTask, QueueKey, TaskState
 from taskfleet.store import Store, lua
+from tests.store import inside
+from tests.store.given import MODEL, POLICY, claim_one, error, policy, report, settle, tasks
+from tests.store.test_submit import stage
+from tests.support.valkeyserver import running_valkey
 
 QUEUE = QueueKey("test", "full")
 

@@ -1,12 +1,12 @@
 """Heartbeats keep leases, silence loses them, and cancelling reaches tasks wherever they are."""
 
 import pytest
-from tests.store import inside
-from tests.store.given import MODEL, claim_ids, claim_one, error, policy, report, settle, tasks
 
 from taskfleet.core.settlement import Verdict
 from taskfleet.core.task import QueueKey, TaskState
 from taskfleet.store import Store, keys
+from tests.store import inside
+from tests.store.given import MODEL, claim_ids, claim_one, error, policy, report, settle, tasks
 
 
 async def test_a_heartbeat_renews_every_lease_it_names(store: Store, opened: QueueKey) -> None:

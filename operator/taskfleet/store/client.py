@@ -125,9 +125,12 @@ class Store:
     async def claim(self, queue: QueueKey, worker: str, models: Sequence[str], count: int) -> Claim:
         """Lease up to ``count`` tasks of these models to the worker: by priority, then first come first served.
 
-        Of a queue that does not exist, or that is stopped, it brings nothing and says ``stopped``.
+        Of a queue that does not exist, or that is stopped, it brings nothing and says ``stopped``. Errors: InputError
+        (a worker's name that is empty or longer than 255 bytes).
         """
-        version, stopped, now, wait, *found = await self._connection.run(lua.CLAIM, queue, worker, count, *models)
+        version, stopped, now, wait, *found = await self._connection.run(
+            lua.CLAIM, queue, codec.check_name("worker", worker), count, *models
+        )
         claimed_at = now / 1000
         return Claim(
             tasks=tuple(

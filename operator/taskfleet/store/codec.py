@@ -46,7 +46,7 @@ _VERDICTS = {
     Verdict.RELEASE: b"L",
     Verdict.CANCEL: b"X",
 }
-MAX_BATCH_NAME_BYTES = 255
+MAX_NAME_BYTES = 255  # its length takes one byte of a record
 _NO_METADATA = b'"metadata":{}}'
 _MAX_32 = 0xFFFFFFFF
 
@@ -55,11 +55,11 @@ def lane_name(model: str, priority: int) -> str:
     return f"{model}:{int(priority)}"
 
 
-def check_batch_name(name: str | None) -> bytes:
-    """A batch's name as stored (empty for none). Errors: InputError when it cannot be stored."""
-    encoded = (name or "").encode()
-    if name == "" or len(encoded) > MAX_BATCH_NAME_BYTES:
-        raise InputError(f"batch: a name has 1 to {MAX_BATCH_NAME_BYTES} bytes, this one has {len(encoded)}")
+def check_name(field: str, name: str) -> bytes:
+    """The name of a batch or worker as stored. Errors: InputError when it cannot be stored."""
+    encoded = name.encode()
+    if not 1 <= len(encoded) <= MAX_NAME_BYTES:
+        raise InputError(f"{field}: a name has 1 to {MAX_NAME_BYTES} bytes, this one has {len(encoded)}")
     return encoded
 
 
@@ -140,7 +140,7 @@ def pack_settlements(settlements: Sequence[Settlement]) -> bytes:
             min(usage.output_tokens, _MAX_32),
             len(identity),
         )
-        code = (item.error.code if item.error else item.verdict.value).encode()[:128]
+        code = (item.error.code if item.error else item.verdict.value)[:128].encode()
         result = _result(item)
         parts += (head, identity, _SHORT.pack(len(code)), code, _LENGTH.pack(len(result)), result)
     return b"".join(parts)

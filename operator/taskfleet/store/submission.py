@@ -14,7 +14,7 @@ from taskfleet.core.errors import (
 )
 from taskfleet.core.task import NewTask, QueueKey
 from taskfleet.store import lua
-from taskfleet.store.codec import NewTasks, check_batch_name
+from taskfleet.store.codec import NewTasks, check_name
 from taskfleet.store.connection import Connection
 
 CHUNK_TASKS = 1000
@@ -23,7 +23,7 @@ CHUNK_BYTES = 4 * 1024 * 1024
 
 async def submit(connection: Connection, queue: QueueKey, tasks: Iterable[NewTask], batch: str | None) -> int:
     """All of the tasks or none; how many. See ``Store.submit``."""
-    name = check_batch_name(batch)
+    name = b"" if batch is None else check_name("batch", batch)
     expected = len(tasks) if isinstance(tasks, Sized) else 0
     chunk, stage = NewTasks(name), _Stage(connection, queue, expected)
     count = 0
