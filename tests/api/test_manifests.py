@@ -179,3 +179,5 @@ def test_what_kubectl_get_prints_can_be_loaded_again(write: Write) -> None:
     found = load([write("queue.yaml", f"{exported}status: {{pending: 3}}\n")])
     assert found.queues[0].metadata.finalizers == ["taskfleet.dev/drain"]
     assert found.queues[0].status == {}
+    assert found.queues[0].metadata.uid is None
+    assert found.queues[0].metadata.generation == 0
