@@ -204,11 +204,31 @@ class Reconciler:
         finally:
             self._metrics.reconcile_seconds.labels(key[0]).observe(self._clock() - began)
             self._agenda.done(key)
-        if key[0] == "TaskQueue" and key[1] in self._world.queues:
+        if key[0] == "TaskQueue":
             resync_at = began + self._resync_seconds
-            self._agenda.mark(key, resync_at if again_at is None else min(again_at, resync_at))
-        elif again_at is not None and key[0] == "WorkerPool" and key[1] in self._world.pools:
-            self._agenda.mark(key, again_at)
+            self._queue_seen(key[1], resync_at if again_at is None else min(again_at, resync_at))
+        elif again_at is not None:
+            self._pool_seen(key[1], again_at)
+
+    def _queue_seen(self, key: QueueKey, again_at: float) -> None:
+        """A queue's slow second sight serves its pools too: one that knows of no task is woken if there are any."""
+        state = self._world.queues.get(key)
+        if state is None:
+            return
+        self._agenda.mark(("TaskQueue", key), again_at)
+        if state.loaded:
+            for name in self._world.serving(key):
+                if not self._world.pools[name].loaded:
+                    self.touch_pool(*name)
+
+    def _pool_seen(self, name: PoolName, again_at: float) -> None:
+        """While a pool's workers work, the numbers of its queue move."""
+        state = self._world.pools.get(name)
+        if state is None:
+            return
+        self._agenda.mark(("WorkerPool", name), again_at)
+        if state.pool is not None and state.pool.queue in self._world.queues:
+            self._agenda.mark(("TaskQueue", state.pool.queue), again_at)
 
     def _backoff(self, key: Key) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
@@ -239,8 +259,7 @@ class Reconciler:
     def _mark_queue(self, key: QueueKey) -> None:
         state = self._world.queues.get(key)
         if state is not None:
-            busy = state.stats is not None and state.stats.pending + state.stats.running > 0
-            self._agenda.mark(("TaskQueue", key), state.looked_at + LOOK_SECONDS if busy else None)
+            self._agenda.mark(("TaskQueue", key), state.looked_at + LOOK_SECONDS if state.loaded else None)
 
 
 async def _until(stop: asyncio.Event) -> None:

@@ -38,6 +38,10 @@ class QueueState:
     released: bool = False
     looked_at: float = float("-inf")
 
+    @property
+    def loaded(self) -> bool:
+        return self.stats is not None and self.stats.pending + self.stats.running > 0
+
 
 @dataclass(slots=True)
 class PoolState:
