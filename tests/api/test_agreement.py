@@ -2,12 +2,12 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.mutations import mutated
 
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.validate import validate
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.core.models import resolve_model
+from tests.support.mutations import mutated
 
 
 @settings(max_examples=400, deadline=None)

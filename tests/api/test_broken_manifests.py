@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from tests.support.brokenmanifests import BROKEN, GOOD, expected
 
 from taskfleet.api.manifests import load
 from taskfleet.core.errors import InvalidManifest
+from tests.support.brokenmanifests import BROKEN, GOOD, expected
 
 EXPECTED = expected()
 

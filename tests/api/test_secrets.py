@@ -1,10 +1,10 @@
 """Secrets do not belong into manifests: what gives one away is refused, without printing it."""
 
 import pytest
-from tests.support.brokenmanifests import MANIFESTS
-from tests.support.mutations import our_objects
 
 from taskfleet.api.validate import validate
+from tests.support.brokenmanifests import MANIFESTS
+from tests.support.mutations import our_objects
 
 SECRET_NAMES = [
     *("OPENAI_API_KEY", "OPENAI_KEY", "APIKEY", "HF_TOKEN", "TOKEN", "openai_api_key", "DB_PASSWORD", "DB_PASSWD"),

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.support.brokenmanifests import MANIFESTS
 
 from taskfleet.cli.main import run
+from tests.support.brokenmanifests import MANIFESTS
 
 GOOD = str(MANIFESTS / "good")
 MANY = MANIFESTS / "broken" / "many-documents.yaml"

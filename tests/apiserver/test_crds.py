@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.apiserver import ApiServer
-from tests.support.brokenmanifests import BROKEN, GOOD, NOT_YAML, expected, said_by_kubectl, texts
-from tests.support.mutations import mutated, our_objects
 
 from taskfleet.api.documents import read_documents
 from taskfleet.api.status import EndpointStatus, TaskQueueStatus, WorkerPoolStatus
 from taskfleet.api.validate import validate
+from tests.support.apiserver import ApiServer
+from tests.support.brokenmanifests import BROKEN, GOOD, NOT_YAML, expected, said_by_kubectl, texts
+from tests.support.mutations import mutated, our_objects
 
 EXPECTED = expected()
 MANIFESTS = Path(__file__).parents[1] / "data" / "manifests"

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 from typing import Any
 
-from tests.support.brokenmanifests import GOOD
-
 from taskfleet.api.documents import read_documents
+from tests.support.brokenmanifests import GOOD
 
 Path = tuple[str | int, ...]
 
