@@ -54,9 +54,11 @@ async def test_only_followed_queues_wake(store: Store, opened: QueueKey) -> None
         await listener.follow([])
         await store.submit(third, tasks(1, "y"))
         assert await listener.wait(QUIET) == set()
-        await listener.follow([opened])
-        await store.submit(opened, tasks(1))
-        assert await listener.wait(SOON) == {opened}
+        for number in range(20):
+            await listener.follow([])
+            await listener.follow([opened])
+            await store.submit(opened, tasks(1, f"again-{number}"))
+            assert await listener.wait(SOON) == {opened}, "a queue followed anew"
 
 
 async def test_what_makes_work_claimable_or_changes_it_wakes(store: Store, opened: QueueKey) -> None:

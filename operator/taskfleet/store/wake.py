@@ -76,10 +76,11 @@ class WakeListener:
             if removed:
                 await pubsub.unsubscribe(*removed)
             if added:
-                confirmed = [self._confirmed.setdefault(channel, asyncio.Event()) for channel in added]
+                confirmed = {channel: asyncio.Event() for channel in added}
+                self._confirmed.update(confirmed)
                 await pubsub.subscribe(*added)
                 async with asyncio.timeout(self._connection.timeout):
-                    for event in confirmed:
+                    for event in confirmed.values():
                         await event.wait()
 
     async def _keep_listening(self) -> None:
