@@ -11,7 +11,7 @@ from taskfleet.store import Store, codec, keys, lua
 from taskfleet.store.connection import Connection
 from tests.store import inside
 from tests.store.given import POLICY, claim_one, settle, task, tasks
-from tests.support.valkeyserver import running_valkey
+from tests.support.valkeyserver import free_port, running_valkey
 from tests.support.waiting import eventually
 
 
@@ -78,7 +78,7 @@ def test_the_bytes_of_a_fresh_record_are_counted() -> None:
 async def test_scripts_run_on_a_cluster_where_all_keys_of_a_queue_are_in_one_slot(
     tmp_path: Path, queue: QueueKey
 ) -> None:
-    with running_valkey(tmp_path, cluster_enabled=True) as server:
+    with running_valkey(tmp_path, cluster_enabled=True, cluster_port=free_port()) as server:
         url = f"valkey://127.0.0.1:{server.port}"
         admin = Store(Connection(url, 5.0))
         await inside.call(admin, "CLUSTER ADDSLOTSRANGE", 0, 16383)
