@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 import httpx
 import orjson
 import uvloop
-from benchmarks.worker_throughput import stub_process
 
+from benchmarks.worker_throughput import stub_process
 from taskfleet.core.outcome import Ok
 from taskfleet.providers import Call, open_provider
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import aiohttp
 import orjson
 import uvloop
-from tests.support.valkeyserver import running_valkey
-from tests.support.workerprocess import prompts, quick_policy, worker_process
 
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
+from tests.support.valkeyserver import running_valkey
+from tests.support.workerprocess import prompts, quick_policy, worker_process
 
 LATENCY = 0.02
 IN_FLIGHT = 100

@@ -21,8 +21,8 @@ INSTALLS = {
 
 
 def main(what: str) -> None:
-    if sys.version_info < (3, 11):
-        sys.exit(f"Taskfleet needs Python 3.11 or newer, this is {sys.version.split()[0]}; run: make PYTHON=python3.12 ...")
+    if sys.version_info < (3, 11):  # noqa: UP036 - this is what tells people on an older one
+        sys.exit(f"Taskfleet needs Python 3.11 or newer, this is {sys.version.split()[0]}; run make PYTHON=python3.12")
     VENV.mkdir(exist_ok=True)
     with (VENV / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
