@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from tests.apiserver.site import Site
 from tests.support.apiserver import ApiServer, Servers, assets, shared
 from tests.support.modelstub import ModelStub

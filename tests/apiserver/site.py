@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.support.apiserver import ApiServer
-from tests.support.controllerprocess import ControllerProcess
-from tests.support.waiting import wait_until
-
 from taskfleet.core.names import deployment_name
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import NewTask, QueueKey, new_task_id
 from taskfleet.store import Store
+from tests.support.apiserver import ApiServer
+from tests.support.controllerprocess import ControllerProcess
+from tests.support.waiting import wait_until
 
 Object = dict[str, Any]
 MODEL = "stub"

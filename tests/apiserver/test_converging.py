@@ -1,8 +1,7 @@
 """The real controller on a real API server: whatever comes in whatever order ends in the same workers."""
 
-from tests.apiserver.site import Site
-
 from taskfleet.core.names import deployment_name, store_secret_name
+from tests.apiserver.site import Site
 
 
 def test_a_pool_before_its_queue_says_so_and_works_once_the_queue_comes(site: Site) -> None:

@@ -1,8 +1,7 @@
 """A queue with tasks goes only when they are done, or when somebody says that they may be lost."""
 
-from tests.apiserver.site import Site
-
 from taskfleet.core.names import DISCARD_ANNOTATION, FINALIZER
+from tests.apiserver.site import Site
 
 
 def test_a_queue_gets_our_finalizer_and_keeps_those_of_others(site: Site) -> None:

@@ -1,8 +1,7 @@
 """What others change, delete or claim is put right; what is theirs is left alone."""
 
-from tests.apiserver.site import Site
-
 from taskfleet.core.names import LABEL_POOL, deployment_name
+from tests.apiserver.site import Site
 
 
 def test_a_deployment_scaled_by_hand_is_scaled_back(site: Site) -> None:

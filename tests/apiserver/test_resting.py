@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from tests.apiserver.site import Site
 from tests.support.waiting import wait_until
 

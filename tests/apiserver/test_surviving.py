@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from taskfleet.core.names import deployment_name
 from tests.apiserver.conftest import CONTROLLER, ROOT, SYSTEM, install_crds, install_role, stop_all
 from tests.apiserver.site import Site
 from tests.support.apiserver import ApiServer, Servers
 from tests.support.modelstub import ModelStub
 from tests.support.valkeyserver import running_valkey
-
-from taskfleet.core.names import deployment_name
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.e2e.cluster import SYSTEM, Cluster
 
 ROOT = Path(__file__).parents[2]

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.e2e.cluster import Cluster
-from tests.support.waiting import wait_until
 
 from taskfleet.core.names import deployment_name
 from taskfleet.core.task import NewTask, QueueKey, new_task_id
 from taskfleet.store import Store
+from tests.e2e.cluster import Cluster
+from tests.support.waiting import wait_until
 
 QUICKSTART = Path(__file__).parents[2] / "manifests" / "quickstart"
 POOL, ENDPOINT, MODEL = "demo", "local-llm", "smollm2"

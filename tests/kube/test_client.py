@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.support.apiserver import free_port
 
 from taskfleet.kube import (
     DEPLOYMENTS,
@@ -20,6 +19,7 @@ from taskfleet.kube import (
     KubeUnauthorized,
     KubeUnreachable,
 )
+from tests.support.apiserver import free_port
 
 
 def write_kubeconfig(path: Path, port: int, token: str) -> str:

@@ -19,6 +19,7 @@ from taskfleet.controller.kubernetes_invalid import InvalidObjects
 from taskfleet.controller.kubernetes_objects import WorkerDefaults
 from taskfleet.controller.kubernetes_resync import Resync
 from taskfleet.controller.kubernetes_surface import KubernetesSurface
+from taskfleet.controller.kubernetes_urls import url_from_elsewhere
 from taskfleet.controller.kubernetes_watch import Watch
 from taskfleet.controller.reconciler import Reconciler
 from taskfleet.kube import KubeClient
@@ -63,6 +64,7 @@ class _Controller:
             fleet=KubernetesFleet(client, deployments, options.workers, options.worker_environment),
             surface=self._surface,
             metrics=metrics,
+            reach=url_from_elsewhere,
         )
         self._feed = Feed(self._reconciler, caches, deployments, self._invalid.found, invalid_uids)
         self._resync = Resync(client, self._feed, options.namespaces)

@@ -33,11 +33,17 @@ class _Target:
 
 
 class Prober:
-    """Probes while someone watches. ``changed`` is called with the pool when an endpoint's health does."""
+    """Probes while someone watches. ``changed`` is called with the pool when an endpoint's health does.
 
-    def __init__(self, client: httpx.AsyncClient, changed: Callable[[PoolName], None]) -> None:
+    ``reach`` gives the URL under which we find what workers in a namespace find under a URL.
+    """
+
+    def __init__(
+        self, client: httpx.AsyncClient, changed: Callable[[PoolName], None], reach: Callable[[str, str], str]
+    ) -> None:
         self._client = client
         self._changed = changed
+        self._reach = reach
         self._pools: dict[PoolName, dict[str, tuple[_Target, asyncio.Task[None]]]] = {}
         self._health: dict[PoolName, dict[str, Health]] = {}
 
@@ -47,7 +53,11 @@ class Prober:
         check = pool.spec.health_check
         wanted = {
             endpoint.name: _Target(
-                endpoint.url, check.path, check.interval.seconds, check.timeout.seconds, check.failure_threshold
+                self._reach(endpoint.url, pool.metadata.namespace),
+                check.path,
+                check.interval.seconds,
+                check.timeout.seconds,
+                check.failure_threshold,
             )
             for endpoint in pool.spec.endpoints
         }

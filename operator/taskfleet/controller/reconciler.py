@@ -44,7 +44,10 @@ Key = tuple[Literal["TaskQueue"], QueueKey] | tuple[Literal["WorkerPool"], PoolN
 
 
 class Reconciler:
-    """Give it objects, then ``run`` it. All methods belong to the event loop that ``run`` runs on."""
+    """Give it objects, then ``run`` it. All methods belong to the event loop that ``run`` runs on.
+
+    ``reach``: the URL under which we find what the workers of a namespace find under a URL.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Reconciler:
         metrics: ControllerMetrics,
         clock: Callable[[], float] = time.monotonic,
         resync_seconds: float = RESYNC_SECONDS,
+        reach: Callable[[str, str], str] = lambda url, _namespace: url,
     ) -> None:
         self._clock = clock
         self._metrics = metrics
@@ -66,7 +70,7 @@ class Reconciler:
             store_url, queues=self._world.queues.keys, changed=self._store_changed, woken=self._woken
         )
         self._client = httpx.AsyncClient(timeout=None, limits=httpx.Limits(max_connections=None))
-        self._prober = Prober(self._client, lambda name: self.touch_pool(*name))
+        self._prober = Prober(self._client, lambda name: self.touch_pool(*name), reach)
         self._reporter = Reporter(surface, clock)
         self._queue_reconciler = QueueReconciler(
             world=self._world,
