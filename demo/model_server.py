@@ -19,7 +19,8 @@ HOST = "127.0.0.1"
 PORT = 8080
 MODEL = "smollm2"
 MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-SLOTS = 8  # calls that one replica decodes together: all that the quickstart's workers can have in flight
+SLOTS = 4  # calls that one replica works on together; two replicas have one for each call of the quickstart's workers
+CONNECTIONS = 32  # an idle kept-alive connection holds a thread: with few, new ones would wait for it
 TOKENS_PER_SLOT = 512
 
 
@@ -87,6 +88,7 @@ def start(port: int, shared: Layout) -> list[Any]:
     params.port = port
     params.reuse_port = shared.replicas > 1  # the kernel gives each new connection to one of the replicas
     params.n_parallel = SLOTS
+    params.n_threads_http = CONNECTIONS
     params.n_ctx = SLOTS * TOKENS_PER_SLOT
     params.cache_ram_mib = 0  # no answer may come cheaper because its very prompt was seen before
     params.cpuparams.n_threads = shared.threads

@@ -15,7 +15,7 @@ from demo.model_server import MODEL, PORT, PORT_TAKEN
 
 START_SECONDS = 120.0
 CALL_SECONDS = 120.0
-WARM_UP_CALLS = 8
+WARM_UP_CALLS = 16  # at once: more than all slots, so that hardly one stays cold
 
 
 class DemoFailed(Exception):
