@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from tests.support.waiting import eventually
 
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
@@ -21,6 +20,7 @@ from taskfleet.core.settlement import Settlement, Verdict, WorkerReport
 from taskfleet.core.task import NewTask, QueueKey, new_task_id
 from taskfleet.store import Store
 from taskfleet.telemetry.metrics import ControllerMetrics
+from tests.support.waiting import eventually
 
 NAMESPACE = "test"
 Name = tuple[str, str]

@@ -4,6 +4,9 @@ import itertools
 from typing import Any
 
 import pytest
+
+from taskfleet.core.task import QueueKey
+from taskfleet.store import Store
 from tests.controller.control import (
     NAMESPACE,
     Hand,
@@ -16,9 +19,6 @@ from tests.controller.control import (
     worker_pool,
 )
 from tests.support.waiting import eventually
-
-from taskfleet.core.task import QueueKey
-from taskfleet.store import Store
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(("queue", "pool", "run"))), ids="-".join)
@@ -68,12 +68,15 @@ async def test_workers_go_from_none_to_many_to_none_and_each_step_is_told(
             ),
             "the last state to be written",
         )
-        assert control.surface.reasons("pool") == ["ScaledUp", "ScaledDown", "ScaledDown"]
+        first, *later = control.surface.reasons("pool")
+        assert (first, set(later)) == ("ScaledUp", {"ScaledDown"})
         _, _, first = control.surface.told[0]
         assert (
             first == "llm from 0 to 2 workers: 8 waiting and 0 running tasks (4 at a time in a worker) need 2 workers"
         )
-        assert control.status("WorkerPool", "pool")["lastScaleReason"].startswith("llm from 1 to 0 workers: ")
+        assert control.status("WorkerPool", "pool")["lastScaleReason"].endswith(
+            " to 0 workers: no task waits or runs for its models"
+        )
         assert control.reason("WorkerPool", "pool") == "Idle"
 
 
@@ -203,6 +206,7 @@ async def test_a_busy_worker_reports_keep_workers_and_pace_is_remembered(
         await hand.claim(4)
         await hand.beat(seconds_per_task=9.0, trouble="the endpoint refuses the API key (401)")
         await control.workers(5)
+        await eventually(lambda: control.status("WorkerPool", "pool").get("desiredReplicas") == 5, "the status")
         shown = control.status("WorkerPool", "pool")["endpoints"][0]
         assert (shown["latencySeconds"], shown["inflight"]) == (9.0, 4)
         assert shown["message"].endswith("; its workers say: the endpoint refuses the API key (401)")

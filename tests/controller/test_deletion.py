@@ -3,8 +3,6 @@
 from typing import Any
 
 import pytest
-from tests.controller.control import Hand, controlling, deleted, guarded, submit, task_queue, worker_pool
-from tests.support.waiting import eventually
 
 from taskfleet.controller.deletion import decide_deletion
 from taskfleet.core.errors import QueueClosed
@@ -13,6 +11,8 @@ from taskfleet.core.pool import StopPolicy
 from taskfleet.core.settlement import QueueStats
 from taskfleet.core.task import NewTask, QueueKey
 from taskfleet.store import Store
+from tests.controller.control import Hand, controlling, deleted, guarded, submit, task_queue, worker_pool
+from tests.support.waiting import eventually
 
 HOW = 'to discard the tasks, annotate the queue: taskfleet.dev/discard-tasks="true"'
 DRAINS = f"takes no new tasks; {{}}; the queue goes when they are finished; {HOW}"

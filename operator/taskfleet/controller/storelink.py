@@ -1,7 +1,7 @@
 """The reconciler's hold on the store: connect, hear wake-ups, notice a loss, come back by itself.
 
-While the link is down nobody calls the store; when it is back everything is looked at once. A new connection is made
-after every loss, so that a store that came back with another password or other data says so.
+While the link is down nobody calls the store; when it is back everything is looked at once. After every loss the
+store is checked as at the start, so that one that came back with another password or other data says so.
 """
 
 import asyncio
@@ -42,6 +42,7 @@ class StoreLink:
         self._queues = queues
         self._changed = changed
         self._woken = woken
+        self._delay = FIRST_RETRY_SECONDS
         self._loss = asyncio.Event()
         self._follow = asyncio.Event()
 
@@ -66,56 +67,60 @@ class StoreLink:
             self._loss.set()
 
     async def run(self) -> None:
-        """Keep the link until cancelled."""
-        loop = asyncio.get_running_loop()
-        delay = FIRST_RETRY_SECONDS
-        while True:
-            began = loop.time()
-            try:
-                await self._serve_one_connection()
-            except StoreError as error:
-                self._lost(error)
-            if loop.time() - began > LAST_RETRY_SECONDS:
-                delay = FIRST_RETRY_SECONDS
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, LAST_RETRY_SECONDS)
-
-    async def _serve_one_connection(self) -> None:
-        """Connect, then hear wake-ups and follow new queues until a loss is reported."""
-        store = await Store.connect(self._url)
+        """Keep the link until cancelled. One Store serves all the time: calls may be under way in it at any moment."""
+        store = await self._connect()
         try:
-            async with store.listen(self._queues()) as listener:
-                self._loss.clear()
-                self._store, self._trouble = store, _CONNECTING
-                self.tried.set()
-                self._changed()
-                jobs = [
-                    asyncio.ensure_future(job)
-                    for job in (
-                        self._loss.wait(),
-                        self._hear(listener),
-                        self._follow_changes(listener),
-                        self._check_when_lost(store, listener),
-                    )
-                ]
-                try:
-                    await next(asyncio.as_completed(jobs))
-                finally:
-                    for job in jobs:
-                        job.cancel()
-                    await asyncio.gather(*jobs, return_exceptions=True)
+            async with store.listen(self._queues()) as listener, asyncio.TaskGroup() as jobs:
+                jobs.create_task(self._hear(listener))
+                jobs.create_task(self._follow_changes(listener))
+                jobs.create_task(self._notice_cuts(store, listener))
+                while True:
+                    await self._serve(store)
+                    await (await self._connect()).close()
         finally:
             self._store = None
             await store.close()
+
+    async def _connect(self) -> Store:
+        """A checked connection, tried for until there is one."""
+        while True:
+            try:
+                return await Store.connect(self._url)
+            except StoreError as error:
+                self._lost(error)
+            await self._back_off()
+
+    async def _serve(self, store: Store) -> None:
+        """Be up until a loss is reported."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._loss.clear()
+        self._store, self._trouble = store, _CONNECTING
+        self.tried.set()
+        self._changed()
+        await self._loss.wait()
+        if loop.time() - began > LAST_RETRY_SECONDS:
+            self._delay = FIRST_RETRY_SECONDS
+        await self._back_off()
+
+    async def _back_off(self) -> None:
+        delay, self._delay = self._delay, min(2 * self._delay, LAST_RETRY_SECONDS)
+        await asyncio.sleep(delay)
 
     async def _hear(self, listener: WakeListener) -> None:
         while True:
             self._woken(await listener.wait(None))
 
-    async def _check_when_lost(self, store: Store, listener: WakeListener) -> None:
+    async def _notice_cuts(self, store: Store, listener: WakeListener) -> None:
         """At rest nobody calls the store: the cut line of the listener is the only sign that it is gone."""
-        await listener.lost.wait()
-        await store.ping()
+        while True:
+            await listener.lost.wait()
+            if self.is_up:
+                try:
+                    await store.ping()
+                except StoreError as error:
+                    self.failed(error)
+            await asyncio.sleep(LAST_RETRY_SECONDS)  # the listener, too, needs a while to come back
 
     async def _follow_changes(self, listener: WakeListener) -> None:
         while True:
