@@ -36,10 +36,11 @@ def write_kubeconfig(path: Path, port: int, token: str) -> str:
 
 
 class Recorder:
-    """Accepts one token and keeps every request."""
+    """Accepts one token, gives one answer, and keeps every request."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, answer: Any = None) -> None:
         self.token = token
+        self.answered = answer or {"items": [{"metadata": {"name": "a"}}]}
         self.requests: list[tuple[str, str, str, Any]] = []
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -48,7 +49,7 @@ class Recorder:
         self.requests.append(seen)
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return web.json_response({"message": "Unauthorized"}, status=401)
-        return web.json_response({"items": [{"metadata": {"name": "a"}}]})
+        return web.json_response(self.answered)
 
 
 @asynccontextmanager
