@@ -109,14 +109,14 @@ def rows(numbers: Figures, sample: Sample | None, workers: Sequence[int]) -> lis
     ]
     if sample is not None:
         times = numbers.tasks_per_second / sample.calls_per_second
-        remark = f"{sample.calls} of the same calls; Taskfleet has {times:.1f} times their throughput"
+        remark = f"{sample.calls} calls; Taskfleet: {times:.1f} times"
         table.append(("one after another", f"{sample.calls_per_second:.1f} tasks/s", remark))
     call = f"p50 {numbers.call_p50_seconds:.2f} s, p95 {numbers.call_p95_seconds:.2f} s"
-    chance = f"{numbers.chance:.1%} by always giving the commonest label"
+    chance = f"guessing: {numbers.chance:.1%}"
     return [
         *table,
         ("latency of a call", call, ""),
-        ("tokens", f"{numbers.tokens_in:,} in, {numbers.tokens_out:,} out", "as the model server counted them"),
+        ("tokens", f"{numbers.tokens_in:,} in, {numbers.tokens_out:,} out", "as the model server counted"),
         ("retries", f"{numbers.retries}", ""),
-        ("accuracy", f"{numbers.accuracy:.1%}", f"{numbers.right} of {numbers.tasks} as people rated them; {chance}"),
+        ("accuracy", f"{numbers.accuracy:.1%}", f"{numbers.right} of {numbers.tasks} right; {chance}"),
     ]

@@ -10,6 +10,7 @@ matplotlib.use("Agg")  # no window, on no machine
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from demo.figures import Figures, Sample, finish_times
 from demo.timeline import Moment, course, rate_over_time
@@ -104,7 +105,8 @@ def _draw_pace(
         alone = sample.calls_per_second
         top = max(top, alone)
         axes.axhline(alone, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
-        axes.text(end, alone, f"one after another: {alone:.1f} ", ha="right", va="bottom", fontsize=11)
+        note = axes.text(end, alone, f"one after another: {alone:.1f} ", ha="right", va="bottom", fontsize=11)
+        note.set_path_effects([withStroke(linewidth=4, foreground="white")])
     axes.set_ylim(0, top * 1.2)
     _title(axes, "Throughput", f"tasks a second; {numbers.tasks_per_second:.1f} over the whole run", PACE)
 
