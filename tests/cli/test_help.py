@@ -7,11 +7,11 @@ import sys
 
 import click
 import pytest
-from tests.cli.conftest import Taskfleet
 
 from taskfleet.cli import exits
 from taskfleet.cli.main import SUBCOMMANDS, taskfleet
 from taskfleet.core.errors import TaskfleetError
+from tests.cli.conftest import Taskfleet
 
 OURS = ("up", "submit", "status", "result", "cancel", "stats")
 

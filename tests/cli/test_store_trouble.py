@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Taskfleet
-from tests.support.valkeyserver import free_port, running_valkey
 
 from taskfleet.store import Store
+from tests.cli.conftest import Taskfleet
+from tests.support.valkeyserver import free_port, running_valkey
 
 COMMANDS = (
     ("submit", "demo", "hello"),

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.cli.conftest import Remote, Taskfleet
 from tests.support.laptop import PROGRAM
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.cli.conftest import Taskfleet
 from tests.support.laptop import POOL_MANIFEST, QUEUE_MANIFEST
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.support.laptop import Laptop, laptop
 from tests.support.modelstub import ModelStub
 

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.waiting import eventually
 
 from taskfleet.local import crew as crew_module
 from taskfleet.local.crew import Crew
+from tests.support.waiting import eventually
 
 BASE = {"PATH": os.environ["PATH"]}
 BROKEN = (sys.executable, "-c", "import sys; sys.exit('no such model')")

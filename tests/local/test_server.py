@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import valkey
-from tests.support.waiting import eventually
 
 from taskfleet.core.errors import StoreAuthFailed, StoreError, StoreSchemaMismatch
 from taskfleet.local.datadir import DataDir, locked
 from taskfleet.local.server import EmbeddedStore
 from taskfleet.store import Store
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

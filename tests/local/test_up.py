@@ -8,12 +8,11 @@ import signal
 import stat
 import time
 
+from taskfleet.core.task import NewTask, TaskView
+from taskfleet.store import Store
 from tests.support import waiting
 from tests.support.laptop import QUEUE, Laptop
 from tests.support.modelstub import ModelStub
-
-from taskfleet.core.task import NewTask, TaskView
-from taskfleet.store import Store
 
 LEASE_SECONDS = 2.0
 # Several processes start for each thing awaited here, on machines that are busy with other tests.

@@ -145,3 +145,19 @@ def test_json_lines_come_when_something_changed() -> None:
     assert first["snapshot"]["queues"][0]["pending"] == 40
     assert first["snapshot"]["endpoints"][0]["healthy"] is True
     assert second["event"] == "hello"
+
+
+class Closed(io.StringIO):
+    """A pipe whose reader has gone."""
+
+    def write(self, _text: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("kind", [PlainView, JsonView])
+def test_a_reader_that_went_away_is_noticed_and_raises_nothing(kind: type[PlainView] | type[JsonView]) -> None:
+    view = kind(Closed())
+    assert not view.gone
+    view.tell("hello")
+    view.show(BUSY, last=True)
+    assert view.gone

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.support.waiting import wait_until
-
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
+from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 

@@ -6,6 +6,7 @@ Down: no new commands, no new workers, running ones drained while the store stil
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -60,8 +61,6 @@ async def run_up(options: UpOptions, view: View) -> int:
                 return await laptop.run(manifests)
             finally:
                 await store.close()
-        except* BrokenPipeError:
-            raise BrokenPipeError from None
         finally:
             await server.stop()
 
@@ -98,23 +97,24 @@ class _Laptop:
             await self._take(manifests)
             try:
                 async with asyncio.TaskGroup() as group:
-                    background = [
-                        group.create_task(self._server.keep_alive()),
-                        group.create_task(self._observe()),
-                        group.create_task(self._follow_manifests()),
-                    ]
+                    keeping = group.create_task(self._server.keep_alive())
+                    observing = group.create_task(self._observe())
+                    following = group.create_task(self._follow_manifests())
                     reconciling = group.create_task(self._reconciler.run(self._reconciler_stop))
                     await self._stopping.wait()
+                    following.cancel()
                     self._data.retract()
                     self._reconciler_stop.set()
                     await reconciling
                     await self._fleet.drain()
-                    self._view.show(await self._snapshot(), last=True)
-                    for task in background:
-                        task.cancel()
+                    self._view.show(dataclasses.replace(await self._snapshot(), endpoints=()), last=True)
+                    observing.cancel()
+                    keeping.cancel()
             finally:
                 self._fleet.kill()
         await self._say_goodbye()
+        if self._view.gone:
+            raise BrokenPipeError
         return self._exit_code
 
     async def _take(self, manifests: Manifests) -> None:
@@ -160,6 +160,8 @@ class _Laptop:
             if self._options.until_empty and _is_empty(snapshot) and not self._stopping.is_set():
                 self._exit_code = TASKS_FAILED if snapshot.failed > before.failed else 0
                 self._view.tell("all queues are empty")
+                self._stopping.set()
+            if self._view.gone:
                 self._stopping.set()
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 

@@ -92,7 +92,7 @@ class Observer:
         waiting = stats.pending + stats.scheduled
         rate = self._rate(key, stats)
         oldest = None if stats.oldest_pending_at is None else max(0.0, stats.now - stats.oldest_pending_at)
-        left = (waiting + stats.running) / rate if rate else None
+        left = (waiting + stats.running) / rate if rate and waiting + stats.running else None
         status = self._surface.status("TaskQueue", key.namespace, key.name)
         notes = [
             condition["message"]

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol, TextIO
 
 import orjson
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -27,6 +28,8 @@ class View(Protocol):
     The ``last`` one is shown however recent the one before it is.
     """
 
+    gone: bool
+
     def tell(self, text: str) -> None: ...
 
     def show(self, snapshot: Snapshot, *, last: bool = False) -> None: ...
@@ -38,6 +41,8 @@ class View(Protocol):
 
 class LiveView:
     """Redraws queues, endpoints and the last events in place."""
+
+    gone = False  # a terminal that closes ends us by a signal
 
     def __init__(self, console: Console) -> None:
         self._events: deque[str] = deque(maxlen=EVENTS_SHOWN)
@@ -59,7 +64,9 @@ class LiveView:
     def _draw(self) -> None:
         parts: list[Table | Text] = []
         if self._snapshot is not None:
-            parts += [queue_table(self._snapshot), endpoint_table(self._snapshot)]
+            parts.append(queue_table(self._snapshot))
+            if self._snapshot.endpoints:
+                parts.append(endpoint_table(self._snapshot))
             if self._snapshot.store_error:
                 parts.append(Text(f"store: {self._snapshot.store_error}; last values are shown", style="red"))
             parts += [
@@ -71,7 +78,7 @@ class LiveView:
 
 def queue_table(snapshot: Snapshot) -> Table:
     """The queues as a table."""
-    table = Table(expand=True, header_style="bold")
+    table = Table(expand=True, header_style="bold", box=SIMPLE_HEAD)
     table.add_column("queue", no_wrap=True)
     for column in ("pending", "running", "done", "failed", "per second", "oldest", "time left"):
         table.add_column(column, justify="right")
@@ -92,7 +99,7 @@ def queue_table(snapshot: Snapshot) -> Table:
 
 def endpoint_table(snapshot: Snapshot) -> Table:
     """The endpoints of all pools as a table."""
-    table = Table(expand=True, header_style="bold")
+    table = Table(expand=True, header_style="bold", box=SIMPLE_HEAD)
     for column in ("pool", "endpoint", "health"):
         table.add_column(column, no_wrap=True)
     for column in ("workers", "ready", "running", "a task"):
@@ -112,17 +119,37 @@ def endpoint_table(snapshot: Snapshot) -> Table:
     return table
 
 
-class PlainView:
+class _Lines:
+    """A stream of lines whose reader may go away."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.gone = False
+        self._stream = stream
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _line(self, text: str) -> None:
+        if self.gone:
+            return
+        try:
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            self.gone = True
+
+
+class PlainView(_Lines):
     """One line for each event, and one for each queue when its numbers moved, every few seconds at most."""
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._clock = clock
         self._shown: dict[str, str] = {}
         self._next_line = 0.0
 
     def tell(self, text: str) -> None:
-        self._line(text)
+        self._line(f"{_clock_time()} {text}")
 
     def show(self, snapshot: Snapshot, *, last: bool = False) -> None:
         now = self._clock()
@@ -133,12 +160,9 @@ class PlainView:
             lines["store"] = f"store: {snapshot.store_error}"
         for name, line in lines.items():
             if self._shown.get(name) != line:
-                self._line(line)
+                self._line(f"{_clock_time()} {line}")
                 self._next_line = now + PLAIN_LINE_EVERY_SECONDS
         self._shown = lines
-
-    def close(self) -> None:
-        """Nothing is held."""
 
     @staticmethod
     def _queue_line(queue: QueueView, snapshot: Snapshot) -> str:
@@ -150,32 +174,24 @@ class PlainView:
             f"{queue.failed} failed, {queue.rate:.1f}/s{left}; {workers} workers{note}"
         )
 
-    def _line(self, text: str) -> None:
-        self._stream.write(f"{_clock_time()} {text}\n")
-        self._stream.flush()
 
-
-class JsonView:
+class JsonView(_Lines):
     """One JSON object a line: ``{"event": ...}``, and ``{"snapshot": ...}`` when something changed."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._shown: Snapshot | None = None
 
     def tell(self, text: str) -> None:
-        self._line({"event": text})
+        self._object({"event": text})
 
     def show(self, snapshot: Snapshot, *, last: bool = False) -> None:
         if snapshot != self._shown:
             self._shown = snapshot
-            self._line({"snapshot": dataclasses.asdict(snapshot)})
+            self._object({"snapshot": dataclasses.asdict(snapshot)})
 
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def _line(self, data: dict[str, object]) -> None:
-        self._stream.write(orjson.dumps({"time": time.time(), **data}).decode() + "\n")
-        self._stream.flush()
+    def _object(self, data: dict[str, object]) -> None:
+        self._line(orjson.dumps({"time": time.time(), **data}).decode())
 
 
 def open_view(*, as_json: bool) -> View:
