@@ -13,7 +13,7 @@ from taskfleet.core.names import deployment_name
 from taskfleet.core.task import NewTask, QueueKey, new_task_id
 from taskfleet.store import Store
 from tests.e2e.cluster import Cluster
-from tests.support.waiting import wait_until
+from tests.support.waiting import eventually, wait_until
 
 QUICKSTART = Path(__file__).parents[2] / "manifests" / "quickstart"
 POOL, ENDPOINT, MODEL = "demo", "local-llm", "smollm2"
@@ -74,6 +74,9 @@ def test_an_enqueue_has_workers_within_a_second(installed: Cluster, namespace: s
     key = QueueKey(namespace, "demo")
     took: list[float] = []
 
+    def no_workers_left() -> bool:
+        return installed.get("pods", "-n", namespace, "-l", f"taskfleet.dev/pool={POOL}") is None
+
     async def submit_when_idle(url: str) -> None:
         store = await Store.connect(url)
         try:
@@ -86,11 +89,18 @@ def test_an_enqueue_has_workers_within_a_second(installed: Cluster, namespace: s
                     at = await asyncio.to_thread(seen.wait_for, range(1, 100), timeout=30)
                     took.append(at - began)
                     await asyncio.to_thread(seen.wait_for, range(1), timeout=90)
+                    # A worker that is only just going could still take the next task, and rightly so.
+                    await eventually(no_workers_left, "the last worker to be gone", timeout=60)
         finally:
             await store.close()
 
+    installed.kubectl("wait", "--for=condition=EndpointsHealthy", "wp/demo", "-n", namespace, "--timeout=60s")
     with installed.port_forward("service/taskfleet-valkey", 6379) as port:
-        asyncio.run(submit_when_idle(f"valkey://127.0.0.1:{port}"))
+        try:
+            asyncio.run(submit_when_idle(f"valkey://127.0.0.1:{port}"))
+        except AssertionError as error:
+            shown = installed.kubectl("get", "tq,wp,deployments,pods", "-n", namespace, "-o", "wide")
+            raise AssertionError(f"try {len(took) + 1}: {error}\n{shown}") from None
 
     p50, worst = statistics.median(took), max(took)
     print(f"\nfrom enqueue to replicas > 0 over {TRIES} tries: p50 {p50 * 1000:.0f} ms, max {worst * 1000:.0f} ms")
@@ -107,8 +117,8 @@ def test_a_killed_worker_loses_no_task_and_does_none_twice(installed: Cluster, n
     installed.taskfleet("submit", "demo", "-n", namespace, "-f", "-", stdin=task_lines(200))
 
     def running() -> list[str]:
-        pods = installed.get("pods", "-n", namespace, "-l", f"taskfleet.dev/pool={POOL}")["items"]
-        ready = [pod for pod in pods if pod["status"].get("containerStatuses", [{}])[0].get("ready")]
+        pods = installed.get("pods", "-n", namespace, "-l", f"taskfleet.dev/pool={POOL}") or {"items": []}
+        ready = [pod for pod in pods["items"] if pod["status"].get("containerStatuses", [{}])[0].get("ready")]
         return [pod["metadata"]["name"] for pod in ready]
 
     victim = wait_until(running, "a worker that works", timeout=60)[0]

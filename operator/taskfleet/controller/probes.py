@@ -100,7 +100,7 @@ class Prober:
             if after != before:
                 self._health[name][endpoint] = after
                 self._changed(name)
-            await asyncio.sleep(target.interval)
+            await asyncio.sleep(target.interval if after.healthy else _sooner(failures, target.interval))
 
     async def _probe(self, target: _Target) -> str:
         try:
@@ -109,6 +109,11 @@ class Prober:
             # A probe that ends its own loop would leave the endpoint in its last state for good.
             _log.exception("a probe failed in an unforeseen way", extra={"url": target.url})
             return "it could not be probed; the controller's log says why"
+
+
+def _sooner(failures: int, interval: float) -> float:
+    """An endpoint that is down, or whose name is new, is what work waits for: 1, 2, 4 s ... up to the interval."""
+    return min(interval, 2.0 ** (min(failures, 16) - 1))
 
 
 def _judge(before: Health, trouble: str, failures: int, threshold: int) -> Health:
