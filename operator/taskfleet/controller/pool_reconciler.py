@@ -78,7 +78,7 @@ class PoolReconciler:
         state.planned_at = self._clock()
         decided = plan(pool.spec.policy, observed, state.planned_at)
         await self._fleet.apply(pool, decided)
-        if state.pool is not pool:  # edited or deleted meanwhile: that mark is already on the agenda
+        if not _is_still(state.pool, pool):  # edited or deleted meanwhile: that mark is already on the agenda
             return None
         self._remember(pool, state, decided, sight, seen)
         status = pool_status(
@@ -154,6 +154,14 @@ class PoolReconciler:
                 ready=observed.ready,
                 healthy=observed.healthy is True,
             )
+
+
+def _is_still(newest: WorkerPool | None, pool: WorkerPool) -> bool:
+    """Whether what was looked at is still there unedited. A new version may only be our own status coming back."""
+    if newest is None:
+        return False
+    before, after = pool.metadata, newest.metadata
+    return (before.uid, before.generation) == (after.uid, after.generation) and pool.spec == newest.spec
 
 
 def _earliest(*times: float | None) -> float | None:
