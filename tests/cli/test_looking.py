@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from taskfleet.cli.resultfile import whole_file
 from tests.cli.conftest import Remote, Taskfleet
 from tests.support.laptop import PROGRAM
 
@@ -104,6 +105,16 @@ def test_result_file_is_whole_or_not_there(batch: Remote, taskfleet: Taskfleet, 
     assert taskfleet("result", "--batch", "nope", "-q", batch.name, "--out", out).code == 4
     assert len(out.read_text().splitlines()) == 5, "what was there stays when nothing is to be written"
     assert [path.name for path in tmp_path.iterdir()] == ["r.jsonl"]
+
+
+def test_a_result_file_that_is_broken_off_leaves_nothing_behind(tmp_path: Path) -> None:
+    out = tmp_path / "r.jsonl"
+    out.write_text("old\n")
+    with pytest.raises(ConnectionError), whole_file(out) as file:
+        file.write(b"half")
+        raise ConnectionError
+    assert out.read_text() == "old\n"
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_cancel_of_tasks_in_every_state(batch: Remote, taskfleet: Taskfleet) -> None:

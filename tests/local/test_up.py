@@ -6,12 +6,13 @@ import os
 import re
 import signal
 import stat
+import subprocess
 import time
 
 from taskfleet.core.task import NewTask, TaskView
 from taskfleet.store import Store
 from tests.support import waiting
-from tests.support.laptop import QUEUE, Laptop
+from tests.support.laptop import PROGRAM, QUEUE, Laptop
 from tests.support.modelstub import ModelStub
 
 LEASE_SECONDS = 2.0
@@ -47,16 +48,16 @@ def wait_for_two_workers(machine: Laptop) -> None:
     machine.ask(both)
 
 
-def assert_completed_exactly_once(machine: Laptop, count: int, batch: str = "b") -> None:
+def assert_completed_exactly_once(machine: Laptop, count: int, *, others: int = 0) -> None:
     async def results(store: Store) -> list[TaskView]:
-        return [view async for view in store.batch_tasks(QUEUE, batch)]
+        return [view async for view in store.batch_tasks(QUEUE, "b")]
 
     views = machine.ask(results)
-    assert [view.id for view in views] == [f"{batch}-{n}" for n in range(count)]
-    assert [view.output for view in views] == [f"echo: {batch} p{n}" for n in range(count)]
+    assert [view.id for view in views] == [f"b-{n}" for n in range(count)]
+    assert [view.output for view in views] == [f"echo: b p{n}" for n in range(count)]
     stats = machine.ask(lambda store: store.stats(QUEUE))
     assert stats is not None
-    assert (stats.completed, stats.pending, stats.running) == (count, 0, 0)
+    assert (stats.completed, stats.pending, stats.running) == (count + others, 0, 0)
 
 
 def test_workers_come_with_the_tasks_and_go_after_them(ready: Laptop, stub_model: ModelStub) -> None:
@@ -114,8 +115,15 @@ def test_killed_up_leaves_no_process_and_loses_no_task(ready: Laptop, stub_model
     submit(ready, 10)
     wait_until(lambda: stub_model.inflight == 4, "both workers to be busy")
     assert len(ready.descendants()) == 3
+    command = [PROGRAM, "submit", "demo", "-", "--batch", "waiting", "--wait", "--data", str(ready.data)]
+    waiter = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert waiter.stderr is not None
+    assert b"submitted 1 task" in waiter.stderr.readline()
     ready.signal(signal.SIGKILL)
     ready.wait()
+    _, complaint = waiter.communicate(timeout=PATIENCE)
+    assert waiter.returncode == 17, "no use to wait for a store that has ended"
+    assert b"has ended; start it with" in complaint
     done = ready.run("stats", "demo")
     assert done.returncode in (11, 17), "the store ends with its `up`"
     wait_until(lambda: ready.descendants() == {}, "workers and store to end with `up`")
@@ -125,7 +133,8 @@ def test_killed_up_leaves_no_process_and_loses_no_task(ready: Laptop, stub_model
     stub_model.let_go()
     ready.start()
     wait_until_done(ready)
-    assert_completed_exactly_once(ready, 10)
+    wait_until_done(ready, "waiting")
+    assert_completed_exactly_once(ready, 10, others=1)
 
 
 def test_ctrl_c_lets_running_tasks_finish_and_the_next_start_goes_on(ready: Laptop, stub_model: ModelStub) -> None:
@@ -186,6 +195,7 @@ def test_until_empty_waits_for_the_first_task_and_ends_after_the_last(ready: Lap
     pool.write_text(pool.read_text().replace("models: [small]", f"models: [small], {key}"))
     ready.environment["TASKFLEET_SECRET_MY_LLM_TOKEN"] = "s3cret"
     ready.start("--until-empty", "-o", "json")
+    wait_until(lambda: "snapshot" in ready.output, "a first look at the queue, which is empty")
     submit(ready, 3)
     assert ready.wait() == 0, ready.output
     assert not (ready.data / "up.json").exists()

@@ -108,7 +108,7 @@ async def _submit(request: _Request, target: Target, queue: QueueKey, output: Ou
             return exits.OK
         output.remark(f"submitted {tasks(count)} to {queue} as batch {request.batch}")
         try:
-            await wait_for_batch(store, queue, request.batch, output)
+            await wait_for_batch(store, target, queue, request.batch, output)
         except asyncio.CancelledError:
             output.remark(f"\nno longer waiting; the tasks go on. Look again with: {look}")
             raise

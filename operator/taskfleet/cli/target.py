@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from taskfleet.cli.options import DEFAULT_DATA_FOLDER
-from taskfleet.core.errors import NotFound
+from taskfleet.core.errors import NotFound, NotRunning
 from taskfleet.core.task import QueueKey
 from taskfleet.local.datadir import read_up_file
 from taskfleet.store import Store
@@ -19,11 +19,20 @@ STORE_URL_VARIABLE = "TASKFLEET_STORE_URL"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A store, the namespace of unqualified queue names, and the queues known to be there."""
+    """A store, the namespace of unqualified queue names, and the queues known to be there.
+
+    ``data`` is the folder of the `up` that it belongs to, None for a store elsewhere.
+    """
 
     store_url: str
     namespace: str
     queues: tuple[QueueKey, ...] = ()
+    data: Path | None = None
+
+    def check(self) -> None:
+        """Raise NotRunning when the `up` has ended, or was started again with another store: no use to wait for it."""
+        if self.data is not None and read_up_file(self.data).store_url != self.store_url:
+            raise NotRunning(f"the `taskfleet up` on {self.data} was started again in the meantime; its tasks are kept")
 
     def queue(self, text: str) -> QueueKey:
         """The queue meant by ``name`` or ``namespace/name``."""
@@ -54,8 +63,9 @@ def find_target(data: Path | None, namespace: str | None) -> Target:
     url = os.environ.get(STORE_URL_VARIABLE, "")
     if data is None and url:
         return Target(url, namespace or "default")
-    running = read_up_file(data or DEFAULT_DATA_FOLDER)
-    return Target(running.store_url, namespace or running.namespace, running.queues)
+    folder = data or DEFAULT_DATA_FOLDER
+    running = read_up_file(folder)
+    return Target(running.store_url, namespace or running.namespace, running.queues, folder)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import click
 
 from taskfleet.cli.output import Output
+from taskfleet.cli.target import Target
 from taskfleet.core.errors import NotFound, StoreUnreachable
 from taskfleet.core.quantities import format_duration
 from taskfleet.core.settlement import BatchCounts
@@ -16,22 +17,31 @@ from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
 
 LOOK_EVERY_SECONDS = 0.2
+LOOK_AGAIN_SECONDS = 1.0
 PLAIN_LINE_EVERY_SECONDS = 5.0
 RATE_SPEED = 30.0  # seconds over which rich averages the rate
 
 Show = Callable[[BatchCounts], None]
 
 
-async def wait_for_batch(store: Store, queue: QueueKey, batch: str, output: Output) -> BatchCounts:
-    """The counts of the batch once nothing of it is open. A store that is away for a while is waited for."""
+async def wait_for_batch(store: Store, target: Target, queue: QueueKey, batch: str, output: Output) -> BatchCounts:
+    """The counts of the batch once nothing of it is open.
+
+    A store that is away for a while is waited for, as long as its `up` runs: NotRunning when that has ended.
+    """
+    away = False
     with _progress(output) as show:
         while True:
             try:
                 counts = await store.batch(queue, batch)
             except StoreUnreachable as error:
-                output.remark(f"taskfleet: {error}; waiting for it")
-                await asyncio.sleep(PLAIN_LINE_EVERY_SECONDS)
+                target.check()
+                if not away:
+                    output.remark(f"taskfleet: {error}; waiting for it")
+                away = True
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
                 continue
+            away = False
             if counts is None:
                 raise NotFound(f"there is no batch {batch!r} in {queue} any more")
             show(counts)
