@@ -28,8 +28,8 @@ EPILOG = """
 \b
 A file has one JSON object on each line:
   {"prompt": "Say hello"}
-  {"id": "t-2", "model": "fast", "messages": [{"role": "user", "content": "Hi"}],
-   "priority": "high", "parameters": {"temperature": 0, "max_tokens": 20}, "metadata": {"row": 2}}
+  {"id": "t-2", "model": "fast", "priority": "high", "messages": [{"role": "user", "content": "Hi"}]}
+  {"prompt": "Yes or no?", "parameters": {"temperature": 0, "max_tokens": 5}, "metadata": {"row": 3}}
 The whole file is checked before anything is submitted; a bad line is named and nothing of the file is in the queue.
 
 \b

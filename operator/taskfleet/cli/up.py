@@ -25,7 +25,7 @@ while it runs; an edit that is wrong is reported, and what ran goes on.
 \b
 Examples:
   taskfleet up -f manifests/quickstart/
-  taskfleet up -f queue.yaml -f pool.yaml --data /var/tmp/fleet
+  taskfleet up -f queue.yaml -f pool.yaml --data fleet-data
   taskfleet up -f manifests/ --until-empty
 """
 
