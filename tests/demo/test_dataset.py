@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo.prompt import messages_for
 
+from demo.prompt import messages_for
 from taskfleet.api.manifests import load
 from taskfleet.api.tasklines import read_task_lines
 

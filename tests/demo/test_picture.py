@@ -4,6 +4,7 @@ import struct
 from pathlib import Path
 
 import pytest
+
 from demo.figures import Sample, figures
 from demo.picture import draw
 from demo.timeline import Moment

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]

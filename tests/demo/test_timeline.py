@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from demo.timeline import course, moment, rate_over_time, submit_time
 
 
