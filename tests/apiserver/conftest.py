@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.apiserver.site import Site
-from tests.support.apiserver import ApiServer, Servers, assets, shared
+from tests.support.apiserver import ApiServer, Servers, alone, assets, shared
 from tests.support.modelstub import ModelStub
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +52,8 @@ def own_servers(binaries: Path, tmp_path: Path) -> Iterator[Servers]:
 @pytest.fixture(scope="session")
 def crds(apiserver: ApiServer) -> ApiServer:
     """The server with our custom resources installed and served."""
-    return install_crds(apiserver)
+    with alone(apiserver):
+        return install_crds(apiserver)
 
 
 @pytest.fixture
@@ -67,7 +68,8 @@ def namespace(apiserver: ApiServer) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def installed(crds: ApiServer) -> ApiServer:
     """The server with the custom resources and the controller's service account and role."""
-    return install_role(crds)
+    with alone(crds):
+        return install_role(crds)
 
 
 @pytest.fixture

@@ -249,6 +249,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
+def alone(server: ApiServer) -> Iterator[None]:
+    """One process at a time, for what all of them install."""
+    with (server.folder / "alone").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def shared(folder: Path, binaries: Path) -> Iterator[ApiServer]:
     """The one server of ``folder``, started by the first who comes and stopped after the last has gone."""
     folder.mkdir(parents=True, exist_ok=True)

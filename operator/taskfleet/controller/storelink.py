@@ -123,10 +123,15 @@ class StoreLink:
             await asyncio.sleep(LAST_RETRY_SECONDS)  # the listener, too, needs a while to come back
 
     async def _follow_changes(self, listener: WakeListener) -> None:
+        """A task may have come before we listened to its queue, and woken nobody: new queues are looked at again."""
+        followed: set[QueueKey] = set()
         while True:
             await self._follow.wait()
             self._follow.clear()
-            await listener.follow(self._queues())
+            queues = set(self._queues())
+            await listener.follow(queues)
+            self._woken(queues - followed)
+            followed = queues
 
     def _lost(self, error: StoreError) -> None:
         self._store = None
