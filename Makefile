@@ -1,7 +1,7 @@
 # The interface of this repository. Every target does its own set-up in .venv; `make demo` and `make test` need
 # nothing but Python 3.11 or newer, make and git.
 #
-#   make demo      300 texts through a real small model, workers 0 -> N -> 0   (ARGS="--tasks 50")
+#   make demo      350 reviews through a real small model, workers 0 -> N -> 0  (ARGS="--tasks 50")
 #   make test      all tests that this machine can run                         (ARGS="-k store")
 #   make check     format, lint, types, import layers, generated files current
 #   make generate  rewrite crds/ and manifests/install.yaml from their sources
