@@ -1,6 +1,5 @@
 """``taskfleet cancel``: tasks that wait end at once, tasks that run are told at their worker's next heartbeat."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from taskfleet.cli.lookup import find_batch, find_tasks
 from taskfleet.cli.options import batch_option, one_of, output_option, queue_option, target_options
 from taskfleet.cli.output import Output
 from taskfleet.cli.resultfile import tasks
+from taskfleet.cli.running import run_async
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
@@ -47,7 +47,7 @@ def cancel(
     """Cancel tasks IDS, or what is left of a batch. Finished tasks keep their results."""
     one_of(ids, batch)
     target = find_target(data, namespace)
-    return asyncio.run(_cancel(target, queue, ids, batch, output))
+    return run_async(_cancel(target, queue, ids, batch, output))
 
 
 async def _cancel(target: Target, queue: str | None, ids: tuple[str, ...], batch: str | None, output: Output) -> int:

@@ -1,6 +1,5 @@
 """``taskfleet result``: what tasks came to, on stdout or in a file."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from taskfleet.cli.lookup import as_iterator, find_batch, find_tasks
 from taskfleet.cli.options import batch_option, one_of, output_option, queue_option, target_options
 from taskfleet.cli.output import Output
 from taskfleet.cli.resultfile import Tally, check_out, summary_numbers, tasks, whole_file, write_results
+from taskfleet.cli.running import run_async
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.core.task import TaskState, TaskView
 from taskfleet.store import Store
@@ -51,7 +51,7 @@ def result(
     one_of(ids, batch)
     check_out(out)
     target = find_target(data, namespace)
-    return asyncio.run(_result(target, queue, ids, batch, out, output))
+    return run_async(_result(target, queue, ids, batch, out, output))
 
 
 async def _result(

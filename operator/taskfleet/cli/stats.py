@@ -1,6 +1,5 @@
 """``taskfleet stats``: a queue in numbers."""
 
-import asyncio
 import dataclasses
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import click
 
 from taskfleet.cli.options import output_option, target_options
 from taskfleet.cli.output import Output
+from taskfleet.cli.running import run_async
 from taskfleet.cli.target import find_target, open_store
 from taskfleet.core.errors import NotFound
 from taskfleet.core.quantities import format_duration
@@ -35,7 +35,7 @@ def stats(queue: str, data: Path | None, namespace: str | None, output: Output) 
         async with open_store(target) as store:
             return await store.stats(key), await store.workers(key)
 
-    numbers, workers = asyncio.run(ask())
+    numbers, workers = run_async(ask())
     if numbers is None:
         raise NotFound(f"there is no queue {key}")
     if output.as_json:

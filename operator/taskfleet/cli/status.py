@@ -1,6 +1,5 @@
 """``taskfleet status``: where one task or one batch is."""
 
-import asyncio
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from taskfleet.cli.lookup import find_batch, find_tasks
 from taskfleet.cli.options import batch_option, one_of, output_option, queue_option, target_options
 from taskfleet.cli.output import Output
 from taskfleet.cli.resultfile import tasks
+from taskfleet.cli.running import run_async
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.core.quantities import format_duration
 from taskfleet.core.settlement import BatchCounts
@@ -42,8 +42,8 @@ def status(
     one_of((task_id,) if task_id else (), batch)
     target = find_target(data, namespace)
     if batch is not None:
-        return asyncio.run(_batch_status(target, queue, batch, output))
-    return asyncio.run(_task_status(target, queue, task_id or "", output))
+        return run_async(_batch_status(target, queue, batch, output))
+    return run_async(_task_status(target, queue, task_id or "", output))
 
 
 async def _batch_status(target: Target, queue: str | None, batch: str, output: Output) -> int:

@@ -16,6 +16,7 @@ from taskfleet.cli import exits
 from taskfleet.cli.options import output_option, target_options
 from taskfleet.cli.output import Output
 from taskfleet.cli.resultfile import Tally, check_out, summary_numbers, tasks, whole_file, write_results
+from taskfleet.cli.running import run_async
 from taskfleet.cli.source import open_source
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.cli.waiting import wait_for_batch
@@ -77,7 +78,7 @@ def submit(queue: str, data: Path | None, namespace: str | None, output: Output,
     _check(request)
     target = find_target(data, namespace)
     again = _command_options(data, namespace)
-    return asyncio.run(_submit(request, target, target.queue(queue), output, again))
+    return run_async(_submit(request, target, target.queue(queue), output, again))
 
 
 def _check(request: _Request) -> None:

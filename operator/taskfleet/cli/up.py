@@ -1,6 +1,5 @@
 """``taskfleet up``: queues and worker pools on this machine, with processes in place of Deployments."""
 
-import asyncio
 from contextlib import closing
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import click
 
 from taskfleet.cli.options import DEFAULT_DATA_FOLDER, output_option
 from taskfleet.cli.output import Output
+from taskfleet.cli.running import run_async
 from taskfleet.local.app import UpOptions, run_up
 from taskfleet.local.view import open_view
 
@@ -68,4 +68,4 @@ def up(manifests: tuple[Path, ...], data: Path, namespace: str, until_empty: boo
     """Run the queues and worker pools of manifests on this machine, with a store of its own."""
     options = UpOptions(manifests, data, namespace, until_empty)
     with closing(open_view(as_json=output.as_json)) as view:
-        return asyncio.run(run_up(options, view))
+        return run_async(run_up(options, view))
