@@ -8,13 +8,13 @@ import ssl
 from pathlib import Path
 
 import pytest
-from tests.support import modelstub
-from tests.support.modelstub import ModelStub
 
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
 from taskfleet.providers import Call, open_provider
 from taskfleet.providers.http import HttpClient
 from taskfleet.providers.openai import OpenAI
+from tests.support import modelstub
+from tests.support.modelstub import ModelStub
 
 CERTIFICATE = Path(__file__).parents[1] / "data" / "tls" / "self_signed.pem"
 

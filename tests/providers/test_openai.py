@@ -6,14 +6,14 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.support.modelstub import ModelStub
-from tests.support.waiting import eventually
 
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok
 from taskfleet.core.task import Usage
 from taskfleet.providers import Call, open_provider
 from taskfleet.providers.http import Answer
 from taskfleet.providers.openai import _completion
+from tests.support.modelstub import ModelStub
+from tests.support.waiting import eventually
 
 KEY = "sk-very-secret-indeed"
 

@@ -4,9 +4,9 @@ import socket
 
 import httpx
 import pytest
-from tests.support.modelstub import ModelStub
 
 from taskfleet.providers.probe import probe
+from tests.support.modelstub import ModelStub
 
 
 @pytest.mark.parametrize("path", ["/models", "/no-such-path"])

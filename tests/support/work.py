@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from tests.support.waiting import eventually
-from tests.support.workerprocess import prompts, quick_policy
-
 from taskfleet.core.task import QueueKey, TaskView
 from taskfleet.store import Store
+from tests.support.waiting import eventually
+from tests.support.workerprocess import prompts, quick_policy
 
 
 class Work:

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import orjson
-from tests.support.waiting import eventually
 
 from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.api.workerpool import Endpoint
 from taskfleet.controller.policy import queue_policy
 from taskfleet.core.settlement import QueuePolicy
 from taskfleet.core.task import NewTask, QueueKey
+from tests.support.waiting import eventually
 
 MODEL = "stub"
 

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from tests.support.modelstub import ModelStub
-from tests.support.work import Work
 
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
+from tests.support.modelstub import ModelStub
+from tests.support.work import Work
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """Cancelling a running task reaches the model server itself; and a changed policy reaches a running worker."""
 
+from taskfleet.core.task import TaskState
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
 from tests.support.work import Work
 from tests.support.workerprocess import worker_process
-
-from taskfleet.core.task import TaskState
 
 
 async def test_cancelling_a_running_task_closes_its_connection(work: Work, model: ModelStub, store_url: str) -> None:

@@ -2,13 +2,12 @@
 
 import signal
 
+from taskfleet.core.settlement import Claim
+from taskfleet.core.task import TaskState
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
 from tests.support.work import Work
 from tests.support.workerprocess import MODEL, worker_process
-
-from taskfleet.core.settlement import Claim
-from taskfleet.core.task import TaskState
 
 
 async def claim_all(work: Work, count: int) -> Claim:

@@ -3,12 +3,12 @@
 from functools import partial
 
 import pytest
+
+from taskfleet.core.task import TaskState, Usage
 from tests.support.modelstub import LLAMACPP_400, ModelStub
 from tests.support.waiting import eventually
 from tests.support.work import Work
 from tests.support.workerprocess import worker_process
-
-from taskfleet.core.task import TaskState, Usage
 
 
 def has_run(model: ModelStub, prompt: str, times: int) -> bool:

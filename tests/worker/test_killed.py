@@ -3,12 +3,11 @@
 import signal
 import time
 
+from taskfleet.core.task import TaskState
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
 from tests.support.work import Work
 from tests.support.workerprocess import worker_process
-
-from taskfleet.core.task import TaskState
 
 LEASE = 2.0
 

@@ -7,10 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from tests.support.modelstub import ModelStub
-from tests.support.waiting import eventually
-from tests.support.work import Work
-from tests.support.workerprocess import MODEL, stub_endpoint
 
 from taskfleet.core.outcome import Outcome
 from taskfleet.core.settlement import Claim, Settlement, Verdict
@@ -27,6 +23,10 @@ from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import read_policy
 from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.storehealth import StoreHealth
+from tests.support.modelstub import ModelStub
+from tests.support.waiting import eventually
+from tests.support.work import Work
+from tests.support.workerprocess import MODEL, stub_endpoint
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
 from tests.support.work import Work

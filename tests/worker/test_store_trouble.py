@@ -6,15 +6,15 @@ from pathlib import Path
 
 import httpx
 import valkey
+
+from taskfleet.core.errors import StoreAuthFailed, StoreUnreachable
+from taskfleet.core.task import QueueKey, TaskState
+from taskfleet.store import Store
 from tests.support.modelstub import ModelStub
 from tests.support.valkeyserver import free_port, running_valkey
 from tests.support.waiting import eventually
 from tests.support.work import Work
 from tests.support.workerprocess import worker_process
-
-from taskfleet.core.errors import StoreAuthFailed, StoreUnreachable
-from taskfleet.core.task import QueueKey, TaskState
-from taskfleet.store import Store
 
 
 async def readiness(port: int) -> tuple[int, str]:
