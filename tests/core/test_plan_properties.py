@@ -9,11 +9,11 @@ from typing import Any
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.core.given import NOW, endpoint, has, only, pool, seen, waiting
 
 from taskfleet.core.plan import Plan, plan
 from taskfleet.core.pool import EndpointObserved, EndpointPolicy, Observed, PoolPolicy, QueueObserved, StopPolicy
 from taskfleet.core.scaling import Patience, ScaleMemory, ScalingTarget, needed_workers, stabilise
+from tests.core.given import NOW, endpoint, has, only, pool, seen, waiting
 
 LANES = ("x", "y", "z", "nobody")
 numbers = st.integers(0, 30)

@@ -1,8 +1,8 @@
 """When workers go, and what is said while they stay."""
 
-from tests.core.given import NOW, has, only, pool, seen, waiting
-
 from taskfleet.core.plan import plan
+from taskfleet.core.scaling import Patience
+from tests.core.given import NOW, has, only, pool, seen, waiting
 
 
 def test_fewer_tasks_take_no_worker_before_the_delay() -> None:
@@ -75,3 +75,11 @@ def test_a_pool_at_its_minimum_says_so_and_nothing_else_however_long_it_stays_th
             "1 waiting and 0 running tasks (4 at a time in a worker) need 1 worker; minWorkers of the pool is 2",
         )
     }
+
+
+def test_without_a_delay_every_smaller_need_is_followed_at_once() -> None:
+    impatient = pool(patience=Patience(0, 0))
+    first = plan(impatient, seen(waiting(small=12), llm=has(5)), NOW)
+    assert (only(first).workers, first.look_again_at) == (3, None)
+    second = plan(impatient, seen(waiting(small=4), first.memory, llm=has(3)), NOW)
+    assert (only(second).workers, second.look_again_at) == (1, None)

@@ -1,12 +1,12 @@
 """A pool that does not scale says why, in a word and in a sentence."""
 
 import pytest
-from tests.core.given import NOW, condition, endpoint, has, only, pool, seen, waiting, workers_of
 
 from taskfleet.core.conditions import Status
 from taskfleet.core.plan import plan
 from taskfleet.core.pool import QueueObserved, StopPolicy
 from taskfleet.core.scaling import Patience, ScaleMemory
+from tests.core.given import NOW, condition, endpoint, has, only, pool, seen, waiting, workers_of
 
 UNSEEN = QueueObserved(backlog=None, unseen_reason="StoreUnreachable", unseen="the store at db:6379 does not answer")
 MISSING = QueueObserved(exists=False)
@@ -137,3 +137,8 @@ def test_of_many_endpoints_only_a_few_are_told() -> None:
     many = pool(*(endpoint(f"e{number}") for number in range(9)))
     message = condition(plan(many, seen(waiting()), NOW), "Ready").message
     assert message.startswith("e0: ") and message.endswith("; and 6 more")
+
+
+def test_a_drain_that_cannot_be_seen_takes_no_worker_whoever_decides_their_number() -> None:
+    blind = QueueObserved(True, StopPolicy.HOLD_AND_DRAIN, None, "StoreUnreachable", "gone")
+    assert only(plan(pool(fixed_workers=5), seen(blind, llm=has(2)), NOW)).workers == 2

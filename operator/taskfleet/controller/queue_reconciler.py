@@ -99,13 +99,11 @@ class QueueReconciler:
         return stats
 
     async def _drain(self, store: Store, queue: TaskQueue, state: QueueState) -> Deletion | None:
-        """Close the queue, let it run empty, then drop its data. A queue that the store does not have is not made."""
+        """Close the queue, let it run empty, then drop its data."""
         if state.dropped:
             return None
-        state.stats = await store.stats(queue.key)
-        if state.stats is not None:
-            await self._publish(store, queue, state)
-            state.stats = await self._stats(store, queue.key)
+        await self._publish(store, queue, state)
+        state.stats = await self._stats(store, queue.key)
         pools = self._world.pools_of(queue.key)
         deletion = decide_deletion(
             state.stats,

@@ -120,6 +120,8 @@ class StoreLink:
                     await store.ping()
                 except StoreError as error:
                     self.failed(error)
+                else:
+                    self._changed()  # so soon back that no call met the loss: still, it may hold older data
             await asyncio.sleep(LAST_RETRY_SECONDS)  # the listener, too, needs a while to come back
 
     async def _follow_changes(self, listener: WakeListener) -> None:
