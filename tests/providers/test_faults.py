@@ -121,6 +121,7 @@ async def test_a_port_where_nobody_listens_is_an_endpoint_that_is_down() -> None
         outcome = await outcome_of(f"http://127.0.0.1:{port}/v1", hello())
     assert isinstance(outcome, EndpointDown)
     assert outcome.error.code == "connection_refused"
+    assert not outcome.reached, "no task can be what keeps a server from answering a connection"
     assert outcome.error.message == f"127.0.0.1:{port} refused the connection"
 
 
@@ -128,6 +129,7 @@ async def test_a_host_that_does_not_exist_is_an_endpoint_that_is_down() -> None:
     outcome = await outcome_of("http://model-server.invalid:8000/v1", hello())
     assert isinstance(outcome, EndpointDown)
     assert outcome.error.code == "dns_failure"
+    assert not outcome.reached
     assert "model-server.invalid" in outcome.error.message
 
 
@@ -139,6 +141,7 @@ async def test_a_certificate_that_nobody_signed_is_an_endpoint_that_is_down() ->
         assert stub.calls.total() == 0
     assert isinstance(outcome, EndpointDown)
     assert outcome.error.code == "tls_failure"
+    assert not outcome.reached
     assert "self-signed" in outcome.error.message
 
 

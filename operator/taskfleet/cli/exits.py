@@ -25,6 +25,7 @@ MEANINGS: dict[int, str] = {
     15: "the store's data is of another version of Taskfleet",
     16: "another `taskfleet up` uses this data folder",
     17: "no `taskfleet up` runs on this data folder",
+    20: "the Kubernetes API cannot be used",
     BUG: "an error in Taskfleet itself",
     INTERRUPTED: "interrupted (Ctrl-C)",
     BROKEN_PIPE: "the reader of the output went away",

@@ -40,10 +40,14 @@ class RateLimited:
 
 @dataclass(frozen=True, slots=True)
 class EndpointDown:
-    """The server is not there, is broken, or answers rubbish. Not the task's fault: no attempt is burnt."""
+    """The server is not there, is broken, or answers rubbish. Not the task's fault: no attempt is burnt.
+
+    ``reached``: the server may have seen the request. Only then can the task be what breaks it.
+    """
 
     error: TaskError
     after: float | None = None
+    reached: bool = True
 
 
 Outcome = Ok | Retry | Fatal | RateLimited | EndpointDown

@@ -26,12 +26,15 @@ class Answer:
 
 
 class NoAnswer(Exception):
-    """No whole answer came. ``code`` is for machines; ``timed_out``: the server took the call but not the time."""
+    """No whole answer came. ``code`` is for machines; ``timed_out``: the server took the call but not the time;
+    ``connected``: there was a connection, so that the server may have seen the call.
+    """
 
-    def __init__(self, code: str, message: str, *, timed_out: bool = False) -> None:
+    def __init__(self, code: str, message: str, *, timed_out: bool = False, connected: bool = True) -> None:
         super().__init__(message)
         self.code = code
         self.timed_out = timed_out
+        self.connected = connected
 
 
 class HttpClient:
@@ -102,19 +105,21 @@ def _no_answer(error: Exception, seconds: float) -> NoAnswer:
     # Most specific first: aiohttp's classes inherit from one another and from OSError and TimeoutError.
     match error:
         case aiohttp.ConnectionTimeoutError():
-            return NoAnswer("connect_timeout", "no connection in time")
+            return NoAnswer("connect_timeout", "no connection in time", connected=False)
         case TimeoutError():
             return NoAnswer("timeout", f"no answer within {seconds:g} s", timed_out=True)
         case aiohttp.ClientConnectorDNSError():
-            return NoAnswer("dns_failure", f"the host name {error.host!r} was not found")
+            return NoAnswer("dns_failure", f"the host name {error.host!r} was not found", connected=False)
         case aiohttp.ClientConnectorCertificateError():
-            return NoAnswer("tls_failure", f"the server's certificate is not trusted: {error.certificate_error}")
+            words = f"the server's certificate is not trusted: {error.certificate_error}"
+            return NoAnswer("tls_failure", words, connected=False)
         case aiohttp.ClientSSLError():
-            return NoAnswer("tls_failure", f"TLS failed: {error.os_error}")
+            return NoAnswer("tls_failure", f"TLS failed: {error.os_error}", connected=False)
         case aiohttp.ClientConnectorError():
             refused = isinstance(error.os_error, ConnectionRefusedError)
             words = "refused the connection" if refused else f"cannot be reached: {error.os_error.strerror}"
-            return NoAnswer("connection_refused" if refused else "unreachable", f"{error.host}:{error.port} {words}")
+            code = "connection_refused" if refused else "unreachable"
+            return NoAnswer(code, f"{error.host}:{error.port} {words}", connected=False)
         case aiohttp.ClientPayloadError():
             return NoAnswer("answer_cut", "the connection was cut inside the answer")
         case aiohttp.ServerDisconnectedError() | OSError():

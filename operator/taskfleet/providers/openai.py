@@ -30,7 +30,7 @@ class OpenAI:
             answer = await self._http.post("/chat/completions", orjson.dumps(payload), call.timeout)
         except NoAnswer as failure:
             error = TaskError(failure.code, str(failure))
-            return Retry(error) if failure.timed_out else EndpointDown(error)
+            return Retry(error) if failure.timed_out else EndpointDown(error, reached=failure.connected)
         return _completion(answer) if answer.status == 200 else refusal(answer)
 
     async def close(self) -> None:

@@ -174,8 +174,8 @@ class Calls:
                 self._breaker.undecided(task_id)
             case RateLimited(error, after):
                 self._breaker.failed(task_id, error.message, now, after)
-            case EndpointDown(error, after):
-                suspect = self._suspects.met_trouble(task_id)
+            case EndpointDown(error, after, reached):
+                suspect = reached and self._suspects.met_trouble(task_id)
                 self._breaker.failed(task_id, error.message, now, after)
                 return suspect
         return False
