@@ -98,7 +98,8 @@ def make_volume(cluster: Cluster) -> str:
             "claimRef": {"namespace": SYSTEM, "name": "data-taskfleet-valkey-0"},
         },
     }
-    empty_and_open = "import os, shutil; [shutil.rmtree(e) for e in os.scandir('/data')]; os.chmod('/data', 0o777)"
+    empty = "[(shutil.rmtree if each.is_dir() else os.remove)(each) for each in os.scandir('/data')]"
+    empty_and_open = f"import os, shutil; {empty}; os.chmod('/data', 0o777)"
     container = {
         "name": "open",
         "image": IMAGE,
