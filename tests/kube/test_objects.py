@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from taskfleet.api.workerpool import Endpoint, WorkerPool
-from taskfleet.controller.kubernetes_objects import WorkerDefaults, digest, store_secret, worker_deployment
+from taskfleet.controller.cluster.objects import WorkerDefaults, digest, store_secret, worker_deployment
 from taskfleet.worker import environment
 
 DEFAULTS = WorkerDefaults(image="taskfleet:1", store_url="valkey://:hush@store:6379")

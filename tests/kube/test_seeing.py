@@ -6,9 +6,9 @@ import pytest
 
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
-from taskfleet.controller.kubernetes_cache import ObjectCache
-from taskfleet.controller.kubernetes_feed import DELETED, DEPLOYMENT, Feed
-from taskfleet.controller.kubernetes_trouble import deployment_trouble, pods_trouble
+from taskfleet.controller.cluster.cache import ObjectCache
+from taskfleet.controller.cluster.feed import DELETED, DEPLOYMENT, Feed
+from taskfleet.controller.cluster.trouble import deployment_trouble, pods_trouble
 from taskfleet.core.task import QueueKey
 
 

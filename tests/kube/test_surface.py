@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from taskfleet.api.taskqueue import TaskQueue
+from taskfleet.controller.cluster.cache import ObjectCache
+from taskfleet.controller.cluster.surface import KubernetesSurface
 from taskfleet.controller.fleet import Kind
-from taskfleet.controller.kubernetes_cache import ObjectCache
-from taskfleet.controller.kubernetes_surface import KubernetesSurface
 from taskfleet.kube import KubeClient
 from tests.kube.test_client import Recorder, serving, write_kubeconfig
 

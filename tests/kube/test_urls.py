@@ -2,7 +2,7 @@
 
 import pytest
 
-from taskfleet.controller.kubernetes_urls import url_from_elsewhere
+from taskfleet.controller.cluster.urls import url_from_elsewhere
 
 
 @pytest.mark.parametrize(

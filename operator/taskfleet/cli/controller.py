@@ -6,8 +6,8 @@ import signal
 
 import click
 
-from taskfleet.controller.kubernetes_objects import WorkerDefaults
-from taskfleet.controller.operator import ControllerOptions, run_controller
+from taskfleet.controller.cluster.objects import WorkerDefaults
+from taskfleet.controller.cluster.operator import ControllerOptions, run_controller
 from taskfleet.telemetry.logs import configure_logs
 from taskfleet.worker import environment
 

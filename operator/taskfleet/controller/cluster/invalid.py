@@ -5,9 +5,9 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from taskfleet.controller.cluster.cache import Object, ObjectCache, name_of
+from taskfleet.controller.cluster.surface import RESOURCES
 from taskfleet.controller.fleet import Kind
-from taskfleet.controller.kubernetes_cache import Object, ObjectCache, name_of
-from taskfleet.controller.kubernetes_surface import RESOURCES
 from taskfleet.core.conditions import Condition, Status, merge_conditions
 from taskfleet.kube import KubeClient, KubeError
 

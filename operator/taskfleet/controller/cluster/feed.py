@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
+from taskfleet.controller.cluster.cache import Object, ObjectCache, name_of, uid_of
 from taskfleet.controller.fleet import Kind
-from taskfleet.controller.kubernetes_cache import Object, ObjectCache, name_of, uid_of
 from taskfleet.core.names import GROUP
 from taskfleet.core.task import QueueKey
 

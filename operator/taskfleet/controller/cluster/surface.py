@@ -10,8 +10,8 @@ from typing import Any
 
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
+from taskfleet.controller.cluster.cache import Object, ObjectCache
 from taskfleet.controller.fleet import Kind
-from taskfleet.controller.kubernetes_cache import Object, ObjectCache
 from taskfleet.core.names import FINALIZER, GROUP
 from taskfleet.kube import (
     EVENTS,

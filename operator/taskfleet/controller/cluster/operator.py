@@ -11,16 +11,16 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from taskfleet.controller.cluster.cache import Object, ObjectCache
+from taskfleet.controller.cluster.feed import Feed
+from taskfleet.controller.cluster.fleet import Environment, KubernetesFleet
+from taskfleet.controller.cluster.invalid import InvalidObjects
+from taskfleet.controller.cluster.objects import WorkerDefaults
+from taskfleet.controller.cluster.resync import Resync
+from taskfleet.controller.cluster.surface import KubernetesSurface
+from taskfleet.controller.cluster.urls import url_from_elsewhere
+from taskfleet.controller.cluster.watch import Watch
 from taskfleet.controller.fleet import Kind
-from taskfleet.controller.kubernetes_cache import Object, ObjectCache
-from taskfleet.controller.kubernetes_feed import Feed
-from taskfleet.controller.kubernetes_fleet import Environment, KubernetesFleet
-from taskfleet.controller.kubernetes_invalid import InvalidObjects
-from taskfleet.controller.kubernetes_objects import WorkerDefaults
-from taskfleet.controller.kubernetes_resync import Resync
-from taskfleet.controller.kubernetes_surface import KubernetesSurface
-from taskfleet.controller.kubernetes_urls import url_from_elsewhere
-from taskfleet.controller.kubernetes_watch import Watch
 from taskfleet.controller.reconciler import Reconciler
 from taskfleet.kube import KubeClient
 from taskfleet.telemetry.metrics import ControllerMetrics

@@ -14,9 +14,9 @@ from typing import Any
 
 import kopf
 
-from taskfleet.controller.kubernetes_cache import Object
-from taskfleet.controller.kubernetes_feed import DEPLOYMENT
-from taskfleet.controller.kubernetes_resync import WORKER_SELECTOR
+from taskfleet.controller.cluster.cache import Object
+from taskfleet.controller.cluster.feed import DEPLOYMENT
+from taskfleet.controller.cluster.resync import WORKER_SELECTOR
 from taskfleet.core.names import GROUP, VERSION
 from taskfleet.kube import load_login
 from taskfleet.kube.login import bearer_token

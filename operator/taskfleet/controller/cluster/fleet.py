@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from taskfleet.api.workerpool import Endpoint, WorkerPool
+from taskfleet.controller.cluster.cache import Name, Object, ObjectCache, name_of, uid_of
+from taskfleet.controller.cluster.objects import WorkerDefaults, digest, store_secret, worker_deployment
+from taskfleet.controller.cluster.pods import PodInspector
+from taskfleet.controller.cluster.trouble import deployment_trouble
 from taskfleet.controller.fleet import FleetState
-from taskfleet.controller.kubernetes_cache import Name, Object, ObjectCache, name_of, uid_of
-from taskfleet.controller.kubernetes_objects import WorkerDefaults, digest, store_secret, worker_deployment
-from taskfleet.controller.kubernetes_pods import PodInspector
-from taskfleet.controller.kubernetes_trouble import deployment_trouble
 from taskfleet.core.names import deployment_name, store_secret_name
 from taskfleet.core.plan import Plan
 from taskfleet.kube import DEPLOYMENTS, SECRETS, KubeClient, KubeError, KubeNotFound

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from taskfleet.api.workerpool import WorkerPool
-from taskfleet.controller.kubernetes_trouble import Object, pods_trouble
+from taskfleet.controller.cluster.trouble import Object, pods_trouble
 from taskfleet.core.names import LABEL_ENDPOINT, label_value, pool_selector
 from taskfleet.kube import PODS, KubeClient, KubeError
 

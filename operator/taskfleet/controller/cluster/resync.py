@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from taskfleet.controller.kubernetes_feed import DEPLOYMENT, Feed
+from taskfleet.controller.cluster.feed import DEPLOYMENT, Feed
 from taskfleet.core.names import LABEL_NAME
 from taskfleet.kube import (
     DEPLOYMENTS,
