@@ -113,6 +113,25 @@ async def test_an_id_used_again_after_its_retention_is_served_from_its_own_lane_
     assert await claim_ids(store, opened, 5, ("a", "b")) == []
 
 
+@pytest.mark.parametrize("seconds_ago", [0, 3601])
+async def test_an_id_used_again_in_its_own_lane_is_served_or_expires_once(
+    store: Store, opened: QueueKey, seconds_ago: float
+) -> None:
+    """The lane holds the id twice; a count too low would hide the last task of the lane for good."""
+    await store.submit(opened, [task("behind"), task("again")])
+    await store.cancel(opened, ["again"])
+    await inside.forget(store, opened, "again")
+    await store.submit(opened, [task("again"), task("last")])
+    await inside.make_older(store, opened, "again", seconds_ago)
+    found = await claim_ids(store, opened, 3)
+    found += await claim_ids(store, opened, 3)
+    assert found == (["behind", "last"] if seconds_ago else ["behind", "again", "last"])
+    stats = await store.stats(opened)
+    assert stats is not None and (stats.pending, stats.depth["normal"]) == (0, 0)
+    census = await inside.take_census(store, opened)
+    assert census.lane_counts == {"*": 0, f"{MODEL}:2": 0}
+
+
 async def test_what_waited_longer_than_the_ttl_expires_in_place_of_running(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(3), batch="b")
     await inside.make_older(store, opened, "t00000", 3601)

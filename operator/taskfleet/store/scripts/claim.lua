@@ -10,6 +10,7 @@ local AT_A_TIME = 20                   -- tasks read at once: the most that one 
 local ENOUGH_BYTES = 8 * 1024 * 1024   -- a claim brings no more than this, and one reading
 local skips_left, bytes = 1000 + wanted, 0
 local found, new_leases, new_holders = {}, {}, {}
+local served = {}  -- ids: one that was used again stands in its lane twice, maybe in one reading
 
 -- Ids stay in a lane when their task is cancelled, and a new task may bear the id of one long gone.
 local function waits_here(t, lane)
@@ -40,13 +41,15 @@ local function take(lane, count)
         local records = call('MGET', unpack(keys))
         for i = 1, #ids do
             local t = records[i] and parse(records[i])
-            if not (t and waits_here(t, lane)) then
+            if served[ids[i]] or not (t and waits_here(t, lane)) then
                 skips_left = skips_left - 1
             elseif now - t.enqueued > policy.ttl_ms then
                 skips_left = skips_left - 1
+                served[ids[i]] = true
                 t.id, t.fixed = ids[i], string.sub(records[i], MOVING_BYTES + 1, t.body_at)
                 expire(t, policy)
             else
+                served[ids[i]] = true
                 lease(t, ids[i], records[i])
                 taken = taken + 1
             end
