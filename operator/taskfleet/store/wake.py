@@ -42,7 +42,11 @@ class WakeListener:
     async def __aenter__(self) -> "WakeListener":
         """Returns once subscribed, or once it is clear that the store cannot be reached now."""
         self._task = asyncio.create_task(self._keep_listening(), name="wake listener")
-        await self._ready.wait()
+        try:
+            await self._ready.wait()
+        except asyncio.CancelledError:
+            self._task.cancel()
+            raise
         return self
 
     async def __aexit__(
@@ -106,9 +110,13 @@ class WakeListener:
 
     async def _subscribe(self, pubsub: PubSub) -> None:
         self._confirmed = {}
-        self._missing = set(self._queues)
+        self._missing = set()
         # A connection without any channel cannot be read; the idle one is that of no queue.
-        await pubsub.subscribe(_IDLE_CHANNEL, *self._queues)
+        asked, wanted = set[bytes](), {_IDLE_CHANNEL, *self._queues}
+        while new := wanted - asked:  # more than once when ``follow`` came meanwhile
+            self._missing |= new
+            await pubsub.subscribe(*new)
+            asked, wanted = asked | new, {*self._queues}
         self._pubsub = pubsub
 
     async def _read(self, pubsub: PubSub) -> None:
