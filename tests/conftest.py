@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from taskfleet.core.task import QueueKey
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from taskfleet.store import Store
 
 ASYNC_TEST_SECONDS = 30.0
+
+# How long an example takes says something of the machine, not of the code.
+hypothesis.settings.register_profile("taskfleet", deadline=None)
+hypothesis.settings.load_profile("taskfleet")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -161,4 +161,5 @@ class Site:
             return wait_until(predicate, what, timeout=timeout)
         except AssertionError as error:
             said = [line for controller in self.controllers for line in controller.lines[-15:]]
-            raise AssertionError(f"{error}; the controller said {said}") from None
+            shown = {kind: [obj.get("status") for obj in self.list(kind)] for kind in ("TaskQueue", "WorkerPool")}
+            raise AssertionError(f"{error}; the controller said {said}; status: {shown}") from None
