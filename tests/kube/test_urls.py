@@ -16,7 +16,11 @@ from taskfleet.controller.cluster.urls import url_from_elsewhere
         ("http://127.0.0.1:8080/v1", "http://127.0.0.1:8080/v1"),
         ("http://[::1]:8080/v1", "http://[::1]:8080/v1"),
         ("http://localhost:8080/v1", "http://localhost:8080/v1"),
+        ("http://llm:99999/v1", "http://llm:99999/v1"),
+        ("http://[:::::]/v1", "http://[:::::]/v1"),
     ],
 )
-def test_only_short_names_are_completed(url: str, expected: str) -> None:
+def test_only_short_names_are_completed_and_what_is_no_url_is_left_for_its_probe_to_tell(
+    url: str, expected: str
+) -> None:
     assert url_from_elsewhere(url, "team") == expected

@@ -88,6 +88,11 @@ LABELS = Rule(
     "must be labels: keys and values of at most 63 letters, digits, '-', '_' and '.', beginning and ending with a "
     "letter or digit",
 )
+ANNOTATIONS = Rule(
+    f"self.all(key, key.matches('(?i){LABEL_KEY}'))",
+    "must be annotations: keys of at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or "
+    "digit, after a prefix such as example.com/ or none",
+)
 
 
 def not_reserved(what: str) -> Rule:

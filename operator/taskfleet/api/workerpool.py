@@ -12,6 +12,10 @@ from taskfleet.core.pool import EndpointPolicy, PoolPolicy
 from taskfleet.core.scaling import Patience, ScalingTarget
 from taskfleet.core.task import QueueKey
 
+_HOST = "[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+# Five digits or fewer that are no port: nought, and what is above 65535.
+_NO_PORT = "(0+|6553[6-9]|655[4-9][0-9]|65[6-9][0-9]{2}|6[6-9][0-9]{3}|[7-9][0-9]{4})"
+
 
 class Provider(StrEnum):
     """The protocol that an endpoint speaks."""
@@ -49,9 +53,14 @@ class Endpoint(ApiModel):
 
     rules = (
         Rule(
-            r"self.url.matches('^https?://([^/?#]*@)?([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])"
+            rf"self.url.matches('^https?://([^/?#]*@)?({_HOST}(\\.{_HOST})*\\.?|\\[[0-9A-Fa-f:.]+\\])"
             r"(:[0-9]{1,5})?([/?#][!-~]*)?$')",
             "url must be http:// or https:// with a host, such as http://vllm:8000/v1",
+            ".url",
+        ),
+        Rule(
+            f"!self.url.matches('^https?://[^/?#]*:{_NO_PORT}([/?#]|$)')",
+            "url must have a port from 1 to 65535, or none",
             ".url",
         ),
         Rule(

@@ -5,11 +5,19 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from taskfleet.api.base import BY_NAME, ApiModel, Duration, Quantity
-from taskfleet.api.rules import LABELS, SUBDOMAIN, Rule, duration_between, not_reserved
+from taskfleet.api.rules import ANNOTATIONS, LABEL_KEY, LABELS, SUBDOMAIN, Rule, duration_between, not_reserved
 
 LabelMap = dict[str, Annotated[str, Field(max_length=63)]]
 _AMOUNT = r"^[0-9]{1,12}(\\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
 Amount = Annotated[Quantity, Rule(f"string(self).matches('{_AMOUNT}')", "must be an amount such as 100m, 2 or 256Mi")]
+_DEVICE = "key.contains('/')"
+"""What Kubernetes calls an extended resource: whole ones, and never promised to two."""
+
+_PART = "[a-z0-9]+([._-]+[a-z0-9]+)*"
+_IMAGE = (
+    r"^(([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:]+\\])(:[0-9]+)?/)?" + f"{_PART}(/{_PART})*"
+    "(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@[A-Za-z0-9+._-]+:[0-9a-fA-F]{32,})?$"
+)
 
 
 class EnvVar(ApiModel):
@@ -41,6 +49,20 @@ class EnvVar(ApiModel):
     value: str = Field("", max_length=8192, description="Its value, not a secret.")
 
 
+Amounts = Annotated[
+    dict[str, Amount],
+    Rule(
+        "self.all(key, key in ['cpu', 'memory', 'ephemeral-storage'] || key.startsWith('hugepages-')"
+        f" || {_DEVICE} && key.matches('{LABEL_KEY}'))",
+        "must be amounts of cpu, memory, ephemeral-storage or a device with its domain, such as nvidia.com/gpu",
+    ),
+    Rule(
+        f"self.all(key, !{_DEVICE} || string(self[key]).matches('^[0-9]+$'))",
+        "devices such as nvidia.com/gpu must be whole numbers",
+    ),
+]
+
+
 class Resources(ApiModel):
     """Compute resources of one worker pod, as in a container."""
 
@@ -52,12 +74,18 @@ class Resources(ApiModel):
             "requests must not exceed limits; lower the request or raise the limit",
             ".requests",
         ),
+        Rule(
+            f"!has(self.requests) || self.requests.all(key, !{_DEVICE} || has(self.limits) && key in self.limits"
+            " && string(self.limits[key]) == string(self.requests[key]))",
+            "requests of a device such as nvidia.com/gpu must equal its limits; set limits and remove it here",
+            ".requests",
+        ),
     )
 
-    requests: dict[str, Amount] = Field(
+    requests: Amounts = Field(
         default_factory=dict, max_length=16, description="What a pod reserves, such as cpu: 100m or memory: 256Mi."
     )
-    limits: dict[str, Amount] = Field(
+    limits: Amounts = Field(
         default_factory=dict, max_length=16, description="What a pod may use, such as cpu: 1 or memory: 512Mi."
     )
 
@@ -89,9 +117,17 @@ class Toleration(ApiModel):
 class WorkerTemplate(ApiModel):
     """Settings of the worker pods. On a laptop only env and terminationGracePeriod apply."""
 
-    image: Annotated[str, Rule("self.matches('^[!-~]+$')", "must be an image name without spaces")] | None = Field(
-        None, max_length=512, description="Worker image; the controller's own when not set."
-    )
+    image: (
+        Annotated[
+            str,
+            Rule(
+                f"self.matches('{_IMAGE}')",
+                "must be an image name such as registry.example.com/team/taskfleet:0.1.0: no scheme, no spaces, and "
+                "lower-case before the tag",
+            ),
+        ]
+        | None
+    ) = Field(None, max_length=512, description="Worker image; the controller's own when not set.")
     resources: Resources = Field(default_factory=Resources, description="Compute resources of a pod.")
     node_selector: Annotated[LabelMap, LABELS] = Field(
         default_factory=dict, max_length=32, description="Labels that a node must have."
@@ -106,9 +142,9 @@ class WorkerTemplate(ApiModel):
     labels: Annotated[LabelMap, LABELS, not_reserved("labels")] = Field(
         default_factory=dict, max_length=32, description="More labels on the pods."
     )
-    annotations: Annotated[dict[str, Annotated[str, Field(max_length=8192)]], not_reserved("annotations")] = Field(
-        default_factory=dict, max_length=32, description="Annotations on the pods."
-    )
+    annotations: Annotated[
+        dict[str, Annotated[str, Field(max_length=8192)]], ANNOTATIONS, not_reserved("annotations")
+    ] = Field(default_factory=dict, max_length=32, description="Annotations on the pods.")
     termination_grace_period: Annotated[Duration, duration_between("1s", "1h", "60s")] = Field(
         Duration("60s"),
         description="Time to finish running calls after SIGTERM, a duration from 1s to 1h; the rest is handed back.",

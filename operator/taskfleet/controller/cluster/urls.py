@@ -10,12 +10,15 @@ def url_from_elsewhere(url: str, namespace: str) -> str:
     Workers run beside the Service ``llm`` and may call it so; the controller has to say ``llm.NAMESPACE.svc``. Names
     with a dot, addresses and ``localhost`` mean the same everywhere.
     """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    try:
+        parts = urlsplit(url)
+        host, number = parts.hostname or "", parts.port
+    except ValueError:
+        return url  # no URL at all, as [::::]: its probe says so
     if "." in host or host == "localhost" or _is_address(host):
         return url
     login, at, _ = parts.netloc.rpartition("@")
-    port = f":{parts.port}" if parts.port is not None else ""
+    port = f":{number}" if number is not None else ""
     return urlunsplit(parts._replace(netloc=f"{login}{at}{host}.{namespace}.svc{port}"))
 
 
