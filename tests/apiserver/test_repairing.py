@@ -87,7 +87,7 @@ def test_an_unserved_deployment_in_our_way_is_told_in_words(site: Site) -> None:
     site.apply(site.queue(), site.pool(endpoints=("one", "two")))
 
     site.until(lambda: site.deployment("two"), "the other endpoint's Deployment all the same")
-    controller.says("field is immutable")
+    site.until(lambda: "field is immutable" in site.condition("WorkerPool", "Ready").get("message", ""), "the refusal")
     assert controller.running
 
 
@@ -119,3 +119,44 @@ def test_readiness_and_the_trouble_of_pods_are_shown_in_words(site: Site) -> Non
     site.set_ready(1)
     site.until(lambda: site.get("WorkerPool")["status"]["readyReplicas"] == 1, "the ready worker to be counted")
     site.until(lambda: not told(), "the trouble to go")
+
+
+def test_an_api_server_that_refuses_the_workers_is_quoted_in_the_pool_until_it_lets_them_in(site: Site) -> None:
+    kubectl = site.server.kubectl
+    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["deployments"]}
+    policy = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": site.namespace},
+        "spec": {
+            "matchConstraints": {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": site.namespace}},
+                "resourceRules": [rule],
+            },
+            "validations": [{"expression": "false", "message": "no workers on Sundays"}],
+        },
+    }
+    binding = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": site.namespace},
+        "spec": {"policyName": site.namespace, "validationActions": ["Deny"]},
+    }
+    path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolic"
+    site.server.request("POST", f"{path}ies", policy)
+    site.server.request("POST", f"{path}ybindings", binding)
+    try:
+        any_deployment = ("create", "deployment", "any", "--image=any", "--dry-run=server", "-n", site.namespace)
+        site.until(lambda: kubectl(*any_deployment).returncode, "the policy to be in force")
+        site.start_controller()
+        site.apply(site.queue(), site.pool())
+
+        site.until(lambda: "on Sundays" in site.condition("WorkerPool", "Ready").get("message", ""), "the refusal")
+
+        assert site.condition("WorkerPool", "Ready")["reason"] == "WorkersNotStarting"
+        site.until(lambda: "WorkersNotStarting" in site.reasons(), "an event")
+    finally:
+        site.server.request("DELETE", f"{path}ybindings/{site.namespace}")
+        site.server.request("DELETE", f"{path}ies/{site.namespace}")
+    site.until(lambda: site.condition("WorkerPool", "Ready").get("status") == "True", "the pool to be well again")
+    assert site.replicas() == 0

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
-from taskfleet.controller.fleet import FleetState, Kind
+from taskfleet.controller.fleet import FleetRefused, FleetState, Kind
 from taskfleet.controller.reconciler import Reconciler
 from taskfleet.core.names import FINALIZER
 from taskfleet.core.plan import Plan
@@ -84,6 +84,7 @@ class RecordingFleet:
         self.ready: dict[str, int] = {}
         self.trouble: dict[str, str] = {}
         self.broken: set[str] = set()
+        self.refused: dict[str, str] = {}
 
     async def observe(self, pool: WorkerPool) -> Mapping[str, FleetState]:
         return {
@@ -94,6 +95,8 @@ class RecordingFleet:
     async def apply(self, pool: WorkerPool, plan: Plan) -> None:
         if pool.metadata.name in self.broken:
             raise RuntimeError("the fleet is broken on purpose")
+        if self.refused:
+            raise FleetRefused(self.refused)
         workers = {planned.name: planned.workers for planned in plan.endpoints}
         self.applied.append((time.monotonic(), _name(pool), workers))
         self.asked[_name(pool)] = workers

@@ -301,3 +301,18 @@ async def test_a_wake_up_that_was_lost_is_made_up_for_by_the_slow_second_sight(
         control.reconciler._link._woken = lambda queues: None
         await submit(store, queue, 4)
         await control.workers(1)
+
+
+async def test_a_fleet_that_refuses_is_quoted_in_the_status_and_asked_again(
+    store: Store, store_url: str, queue: QueueKey, stub_model: Any
+) -> None:
+    fleet = RecordingFleet()
+    fleet.refused = {"llm": "the quota is used up"}
+    async with controlling(store_url, fleet=fleet) as control:
+        control.reconciler.set_queue(task_queue(queue.name))
+        control.reconciler.set_pool(worker_pool(queue.name, stub_model.url))
+        await submit(store, queue, 4)
+        told = ("False", "WorkersNotStarting", "llm: the quota is used up")
+        await eventually(lambda: control.condition("WorkerPool", "pool", "Ready") == told, "the refusal")
+        fleet.refused = {}
+        await control.workers(1)

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
+from taskfleet.core.errors import TaskfleetError
 from taskfleet.core.plan import Plan
 
 Kind = Literal["TaskQueue", "WorkerPool"]
@@ -29,6 +30,16 @@ class FleetState:
     trouble: str = ""
 
 
+class FleetRefused(TaskfleetError):
+    """Some workers cannot be as planned, by somebody's decision: ``by_endpoint`` says why. The others are."""
+
+    code = "fleet_refused"
+
+    def __init__(self, by_endpoint: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {why}" for name, why in by_endpoint.items()))
+        self.by_endpoint = by_endpoint
+
+
 class Fleet(Protocol):
     """What runs the workers of a pool."""
 
@@ -44,6 +55,7 @@ class Fleet(Protocol):
         """Make it so: start, stop and repair workers, and remove those of endpoints that left the pool.
 
         Called after every look, mostly with nothing to do: writes only where the world differs from the plan.
+        Raises ``FleetRefused`` where people must do something; the pool's status tells them.
         """
         ...
 

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from taskfleet.api.workerpool import WorkerPool
-from taskfleet.controller.fleet import Fleet, Surface
+from taskfleet.controller.fleet import Fleet, FleetRefused, Surface
 from taskfleet.controller.news import pool_news
 from taskfleet.controller.observe import Sight, observe_endpoints, observe_queue, remember_pace
 from taskfleet.controller.pool_status import pool_status
@@ -77,7 +78,11 @@ class PoolReconciler:
         observed = Observed(observe_queue(exists=queue is not None, stop=stop, sight=sight), seen, state.memory)
         state.planned_at = self._clock()
         decided = plan(pool.spec.policy, observed, state.planned_at)
-        await self._fleet.apply(pool, decided)
+        try:
+            await self._fleet.apply(pool, decided)
+        except FleetRefused as error:
+            seen = {name: replace(each, stuck=error.by_endpoint.get(name, each.stuck)) for name, each in seen.items()}
+            decided = plan(pool.spec.policy, replace(observed, endpoints=seen), state.planned_at)
         if not _is_still(state.pool, pool):  # edited or deleted meanwhile: that mark is already on the agenda
             return None
         self._remember(pool, state, decided, sight, seen)
@@ -91,7 +96,7 @@ class PoolReconciler:
             now=wire_time(time.time()),
         )
         self._show_metrics(pool, decided, seen)
-        return _earliest(await self._report(pool, status), decided.look_again_at, self._busy_until(state, sight))
+        return _earliest(await self._report(pool, status), decided.look_again_at, self._busy_until(state, sight, seen))
 
     async def _see(self, queue: QueueKey) -> Sight:
         """The queue in the store; a failure is what was seen, and makes the link look after the store."""
@@ -131,7 +136,7 @@ class PoolReconciler:
                 self._surface.event("WorkerPool", pool, news.reason, news.message, warning=news.warning)
         return again_at
 
-    def _busy_until(self, state: PoolState, sight: Sight) -> float | None:
+    def _busy_until(self, state: PoolState, sight: Sight, seen: dict[str, EndpointObserved]) -> float | None:
         """Look again soon while something moves that tells nobody: running tasks, starting or ending workers."""
         if sight.trouble is not None:
             return self._clock() + STUCK_SECONDS if self._link.is_up else None
@@ -139,7 +144,7 @@ class PoolReconciler:
         running = sight.stats.running if sight.stats else 0
         if running or (state.loaded and asked):
             return self._clock() + BUSY_SECONDS
-        if any(state.fleet[name].trouble for name in state.asked if name in state.fleet):
+        if any(endpoint.stuck for endpoint in seen.values()):
             return self._clock() + STUCK_SECONDS
         if asked != sum(fleet.ready for fleet in state.fleet.values()):
             return self._clock() + BUSY_SECONDS

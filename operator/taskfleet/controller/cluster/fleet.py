@@ -9,10 +9,10 @@ from taskfleet.controller.cluster.cache import Name, Object, ObjectCache, name_o
 from taskfleet.controller.cluster.objects import WorkerDefaults, digest, store_secret, worker_deployment
 from taskfleet.controller.cluster.pods import PodInspector
 from taskfleet.controller.cluster.trouble import deployment_trouble
-from taskfleet.controller.fleet import FleetState
+from taskfleet.controller.fleet import FleetRefused, FleetState
 from taskfleet.core.names import deployment_name, store_secret_name
 from taskfleet.core.plan import Plan
-from taskfleet.kube import DEPLOYMENTS, SECRETS, KubeClient, KubeError, KubeNotFound
+from taskfleet.kube import DEPLOYMENTS, SECRETS, KubeClient, KubeError, KubeForbidden, KubeNotFound, KubeRefused
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +72,14 @@ class KubernetesFleet:
         if pool.metadata.deletion_timestamp:
             return  # its Deployments go with it; a write would only race with the garbage collector
         errors: list[KubeError] = []
+        refused: dict[str, str] = {}
         workers = {decision.name: decision.workers for decision in plan.endpoints}
         for endpoint in pool.spec.endpoints:
             try:
                 await self._ensure_secret(pool)
                 await self._ensure_deployment(pool, endpoint, workers.get(endpoint.name, 0))
+            except (KubeRefused, KubeForbidden) as error:  # a quota, a policy, a role: nothing that passes by itself
+                refused[endpoint.name] = str(error)
             except KubeError as error:
                 errors.append(error)
         for deployment in self._left_over(pool):
@@ -87,6 +90,8 @@ class KubernetesFleet:
                 errors.append(error)
         if errors:
             raise errors[0]
+        if refused:
+            raise FleetRefused(refused)
 
     async def remove(self, namespace: str, name: str) -> None:
         """Nothing to delete: owner references do it. What we remember of the pool is forgotten."""
