@@ -70,7 +70,37 @@ async def test_nobody_listening_is_unreachable(runner: asyncio.Runner) -> None:
     port = free_port()
     problem = await refusal(f"valkey://:{SECRET}@127.0.0.1:{port}")
     assert isinstance(problem, StoreUnreachable)
-    assert f"127.0.0.1:{port} cannot be reached" in str(problem) and "is it running?" in str(problem)
+    assert str(problem) == f"the store at 127.0.0.1:{port} cannot be reached (Connection refused); is it running?"
+
+
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [
+        ("?colour=blue", r"options after \? cannot be used \(colour\); remove them"),
+        ("/0?socket_timeout=soon", r"\(socket_timeout\)"),
+        ("/main", r"number of a database; write valkey://HOST:PORT/0"),
+    ],
+)
+async def test_what_a_url_may_not_have_behind_its_port_is_bad_input(rest: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        await Store.connect(f"valkey://127.0.0.1:{free_port()}{rest}")
+
+
+async def test_a_server_of_another_kind_is_told_from_a_store() -> None:
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        problem = await refusal(f"valkey://127.0.0.1:{port}")
+    assert f"the store at 127.0.0.1:{port} is no Valkey or Redis server" in str(problem)
+
+
+async def test_a_url_with_tls_to_a_port_without_it_says_what_may_be_wrong(valkey_server: ValkeyServer) -> None:
+    problem = await refusal(f"valkeys://127.0.0.1:{valkey_server.port}", patience=0.3)
+    assert isinstance(problem, StoreUnreachable) and "does it not speak TLS?" in str(problem)
 
 
 async def test_a_name_that_does_not_resolve_is_unreachable() -> None:
@@ -85,15 +115,22 @@ async def test_a_server_that_never_answers_is_unreachable_in_time(valkey_server:
     assert isinstance(problem, StoreUnreachable) and "did not answer in time" in str(problem)
 
 
-@pytest.mark.parametrize("login", ["", f":{SECRET}wrong@", f"nobody:{SECRET}@"])
-async def test_a_wrong_password_or_none_is_refused(tmp_path: Path, login: str) -> None:
+@pytest.mark.parametrize(
+    ("login", "words"),
+    [
+        ("", "needs a password; write valkey://:PASSWORD@HOST:PORT"),
+        (f":{SECRET}wrong@", "refused the user or password"),
+        (f"nobody:{SECRET}@", "refused the user or password"),
+    ],
+)
+async def test_a_wrong_password_or_none_is_refused(tmp_path: Path, login: str, words: str) -> None:
     with a_server(tmp_path) as (server, url):
         admin = await Store.connect(url)
         await inside.call(admin, "CONFIG SET", "requirepass", SECRET)
         await admin.close()
         problem = await refusal(url.replace("//", f"//{login}"))
         assert isinstance(problem, StoreAuthFailed)
-        assert f"127.0.0.1:{server.port} refused the user or password" in str(problem)
+        assert f"127.0.0.1:{server.port} {words}" in str(problem)
         store = await Store.connect(url.replace("//", f"//:{SECRET}@"))
         await store.close()
 
@@ -219,7 +256,7 @@ async def test_a_server_busy_with_a_script_is_unreachable_and_then_works_again(t
         ),
         (trouble.TimeoutError("Timeout connecting to server"), StoreUnreachable, "did not answer in time"),
         (trouble.ConnectionError("Connection closed by server."), StoreUnreachable, "Connection closed by server."),
-        (trouble.InvalidResponse("Protocol error"), StoreError, "answered with an error: Protocol error"),
+        (trouble.InvalidResponse("Protocol error"), StoreError, "is no Valkey or Redis server; check host and port"),
     ],
 )
 def test_each_trouble_has_its_sentence(error: Exception, kind: type[StoreError], words: str) -> None:

@@ -1,10 +1,11 @@
 """One server: opening, checking, calling it, and turning every trouble of the library into one of our errors."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import valkey.asyncio as valkey
 from valkey import exceptions as trouble
@@ -63,6 +64,10 @@ def address(url: str) -> str:
         raise InputError(f"store URL: the scheme must be one of {', '.join(_SCHEMES)}; write valkey://HOST:PORT")
     if parts.scheme == "unix":
         return parts.path
+    if parts.path not in ("", "/") and not parts.path[1:].isdecimal():
+        raise InputError(
+            "store URL: what follows the port must be the number of a database; write valkey://HOST:PORT/0"
+        )
     return f"{parts.hostname or 'localhost'}:{port or 6379}"
 
 
@@ -80,7 +85,15 @@ def check_version(info: Mapping[str, Any], where: str) -> None:
         )
 
 
-def explain(error: Exception, where: str) -> StoreError:
+def _system_words(error: Exception) -> str:
+    """``Connection refused``; what the library makes of it repeats the address twice."""
+    cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+    if not isinstance(cause, OSError) or cause.errno is None:
+        return str(error)
+    return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)  # names that do not resolve are below 0
+
+
+def explain(error: Exception, where: str, *, tls: bool = False) -> StoreError:
     """Our error for one of the library's, in a sentence that names the server and the fix."""
     text = str(error)
     first_word = text.split(" ", 1)[0]
@@ -88,6 +101,8 @@ def explain(error: Exception, where: str) -> StoreError:
         return StoreOutOfMemory(
             f"the store at {where} is full (maxmemory) and takes no new tasks; raise maxmemory or let it drain"
         )
+    if isinstance(error, trouble.AuthenticationError) and "required" in text:
+        return StoreAuthFailed(f"the store at {where} needs a password; write valkey://:PASSWORD@HOST:PORT")
     if isinstance(error, trouble.AuthenticationError | trouble.AuthenticationWrongNumberOfArgsError):
         return StoreAuthFailed(f"the store at {where} refused the user or password; check those in its URL")
     if isinstance(error, trouble.NoPermissionError | trouble.AuthorizationError):
@@ -96,9 +111,14 @@ def explain(error: Exception, where: str) -> StoreError:
         if first_word == answer or isinstance(error, _CLASSES.get(answer, ())):
             return StoreUnreachable(f"the store at {where} {words}")
     if isinstance(error, trouble.TimeoutError | TimeoutError):
-        return StoreUnreachable(f"the store at {where} did not answer in time; is it overloaded, or the network cut?")
+        not_tls = ", or does it not speak TLS" if tls else ""
+        return StoreUnreachable(
+            f"the store at {where} did not answer in time; is it overloaded, or the network cut{not_tls}?"
+        )
+    if isinstance(error, trouble.InvalidResponse):
+        return StoreError(f"the store at {where} is no Valkey or Redis server; check host and port in its URL")
     if isinstance(error, trouble.ConnectionError | OSError):
-        return StoreUnreachable(f"the store at {where} cannot be reached ({text}); is it running?")
+        return StoreUnreachable(f"the store at {where} cannot be reached ({_system_words(error)}); is it running?")
     return StoreError(f"the store at {where} answered with an error: {text}")
 
 
@@ -109,17 +129,23 @@ class Connection:
     def __init__(self, url: str, timeout: float) -> None:
         self.where = address(url)
         self.timeout = timeout
+        self._tls = url.startswith(("valkeys:", "rediss:"))
         only_tcp: dict[str, Any] = {} if url.startswith("unix:") else {"socket_keepalive": True}
-        pool = valkey.BlockingConnectionPool.from_url(
-            url,
-            max_connections=_MAX_CONNECTIONS,
-            timeout=timeout,
-            # The library's default is a timeout through asyncio.wait_for, which on Python 3.11 swallows a cancellation
-            # that comes as a write ends; ``bounded`` does its work.
-            socket_timeout=None,
-            socket_connect_timeout=timeout,
-            **only_tcp,
-        )
+        try:
+            pool = valkey.BlockingConnectionPool.from_url(
+                url,
+                max_connections=_MAX_CONNECTIONS,
+                timeout=timeout,
+                # The library's default is a timeout through asyncio.wait_for, which on Python 3.11 swallows a
+                # cancellation that comes as a write ends; ``bounded`` does its work.
+                socket_timeout=None,
+                socket_connect_timeout=timeout,
+                **only_tcp,
+            )
+            pool.connection_class(**pool.connection_kwargs)  # else an unknown option would show at the first call
+        except (TypeError, ValueError):
+            options = ", ".join(parse_qs(urlsplit(url).query, keep_blank_values=True))
+            raise InputError(f"store URL: the options after ? cannot be used ({options}); remove them") from None
         self.client = valkey.Valkey(connection_pool=pool)
         self._execute: Callable[..., Awaitable[Any]] = self.client.execute_command
 
@@ -171,4 +197,4 @@ class Connection:
         try:
             yield
         except (trouble.ValkeyError, OSError) as error:  # TimeoutError is an OSError
-            raise explain(error, self.where) from error
+            raise explain(error, self.where, tls=self._tls) from error
