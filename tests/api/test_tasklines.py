@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskfleet.api.tasklines import decode_body, parse_task_line, read_task_lines, result_line, task_from_prompt
+from taskfleet.api.tasklines import (
+    decode_body,
+    line_of_id,
+    parse_task_line,
+    read_task_lines,
+    result_line,
+    task_from_prompt,
+)
 from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.core.errors import DuplicateTask, InvalidTask, TaskfleetError, UnknownModel
 from taskfleet.core.task import Priority, TaskError, TaskState, TaskView, Usage
@@ -63,7 +70,7 @@ def test_a_prompt_alone_is_enough() -> None:
         (b'{"prompt": NaN}', "NaN and Infinity are not JSON, write null or a number"),
         (b'{"prompt": "a"},', "each task must be on one line of its own, without commas between"),
         (b'{"prompt": "\\ud800"}', "not JSON: "),
-        (b'{"prompt": "\xff"}', "not valid UTF-8"),
+        (b'{"prompt": "\xff"}', "not UTF-8: byte 13 of the line is 0xff; save the file as UTF-8"),
         (b"[" * 5000, "not JSON: "),
         (b"[]", "this line is an array"),
         (b"3", "this line is a plain value"),
@@ -147,6 +154,11 @@ def test_blank_lines_count_as_lines() -> None:
         list(read_task_lines([b'{"prompt": "a"}\n', b"\n", b"oops\n"], spec=SPEC))
 
 
+def test_the_line_of_an_id_is_that_which_gives_it_and_not_one_that_mentions_it() -> None:
+    lines = [b'\xef\xbb\xbf{"id": "t-1", "prompt": "t-2"}\r\n', b"\n", b'{"id": "t-2", "prompt": "a"}\n']
+    assert [line_of_id(lines, task_id) for task_id in ("t-1", "t-2", "t-3")] == [1, 3, None]
+
+
 @pytest.mark.parametrize(
     ("lines", "text"),
     [
@@ -154,6 +166,10 @@ def test_blank_lines_count_as_lines() -> None:
         ([b"\xef\xbb\xbf"], "there are no tasks in this file: it has only blank lines"),
         ([b"\n", b"\r\n"], "there are no tasks in this file: it has only blank lines"),
         (['{"prompt": "a"}\n'.encode("utf-16")], "line 1: the file is UTF-16; save it as UTF-8"),
+        (
+            ['{"prompt": "caf\xe9"}\n'.encode("latin-1")],
+            "line 1: not UTF-8: byte 16 of the line is 0xe9; save",
+        ),
     ],
 )
 def test_a_file_without_tasks_says_what_it_is(lines: list[bytes], text: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskfleet.cli.resultfile import whole_file
+from taskfleet.core.settlement import WorkerReport
 from tests.cli.conftest import Remote, Taskfleet
 from tests.support.laptop import PROGRAM
 
@@ -143,7 +144,18 @@ def test_stats_shows_every_number(batch: Remote, taskfleet: Taskfleet) -> None:
     rows = dict(line.split("\t") for line in taskfleet("stats", batch.name).out.splitlines())
     assert (rows["pending"], rows["completed"], rows["failed"]) == ("3", "1", "1")
     assert rows["total enqueued"] == "5"
+    assert rows["total failed"] == "1"
+    assert rows["workers"] == "0"
     assert rows["pending, priority normal"] == "3"
+
+
+def test_stats_tells_what_workers_complain_of(batch: Remote, taskfleet: Taskfleet) -> None:
+    report = WorkerReport("w-1", "pool", "llm", slots=2, inflight=0, trouble="the endpoint refuses our API key (401)")
+    batch.ask(lambda store: store.heartbeat(batch.key, report, {}))
+    done = taskfleet("stats", batch.name)
+    assert "workers\t1\n" in done.out
+    assert done.err == "trouble: pool/llm: the endpoint refuses our API key (401)\n"
+    assert taskfleet("stats", batch.name, "-o", "json").json["workers"][0]["trouble"] == report.trouble
 
 
 def test_what_is_nowhere_is_exit_code_4(batch: Remote, taskfleet: Taskfleet) -> None:

@@ -1,5 +1,6 @@
 """What a person sees of a running `up`: on a terminal, in a log, and as JSON."""
 
+import dataclasses
 import io
 import json
 
@@ -21,6 +22,7 @@ QUEUE = QueueView(
     note="",
 )
 ENDPOINT = EndpointView(
+    queue="default/demo",
     pool="pool",
     endpoint="local-llm",
     healthy=True,
@@ -127,6 +129,13 @@ def test_a_log_gets_a_line_when_numbers_moved_and_not_more_often_than_every_few_
     assert plain.lines[2] == "an event comes at once"
     plain.view.show(moved(pending=0), last=True)
     assert plain.lines[3].startswith("default/demo: 0 pending"), "and so do the last numbers"
+
+
+def test_a_log_counts_the_workers_of_each_queue_for_itself(plain: Plain) -> None:
+    other = dataclasses.replace(ENDPOINT, queue="default/other", workers=1)
+    queues = (QUEUE, dataclasses.replace(QUEUE, queue="default/other"))
+    plain.view.show(dataclasses.replace(BUSY, queues=queues, endpoints=(ENDPOINT, other)))
+    assert [line.rpartition("; ")[2] for line in plain.lines] == ["2 workers", "1 worker"]
 
 
 def test_a_log_has_no_escape_codes(plain: Plain) -> None:

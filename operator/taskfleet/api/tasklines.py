@@ -62,6 +62,15 @@ def read_task_lines(lines: Iterable[bytes], *, spec: TaskQueueSpec) -> Iterator[
         raise InvalidTask(f"there are no tasks in this file: {what}; write one JSON object on each line")
 
 
+def line_of_id(lines: Iterable[bytes], task_id: str) -> int | None:
+    """The number of the line that gives this id, of lines that ``read_task_lines`` takes; None when none does."""
+    written = task_id.encode()
+    for number, line in enumerate(lines, start=1):
+        if written in line and orjson.loads(_without_bom(line)).get("id") == task_id:
+            return number
+    return None
+
+
 def parse_task_line(line: bytes, *, spec: TaskQueueSpec, number: int) -> NewTask:
     """The task of one line. Raises InvalidTask or UnknownModel: ``line 7: priority: ...``."""
     return _Reader(spec).task(line, number)[0]
@@ -167,11 +176,21 @@ def _json_object(line: bytes) -> dict[str, Any]:
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError as error:
+        _check_utf8(line)
         raise InvalidTask(f"not JSON: {error.msg} at column {error.colno}{_hint(line)}") from None
     if not isinstance(fields, dict):
         kind = "an array" if isinstance(fields, list) else "a plain value"
         raise InvalidTask(f'a task is a JSON object such as {{"prompt": "Say hello"}}, this line is {kind}')
     return fields
+
+
+def _check_utf8(line: bytes) -> None:
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidTask(
+            f"not UTF-8: byte {error.start + 1} of the line is 0x{line[error.start]:02x}; save the file as UTF-8"
+        ) from None
 
 
 def _hint(line: bytes) -> str:

@@ -9,10 +9,17 @@ from taskfleet.cli.options import output_option, target_options
 from taskfleet.cli.output import Output
 from taskfleet.cli.running import run_async
 from taskfleet.cli.target import find_target, open_store
-from taskfleet.core.errors import NotFound
 from taskfleet.core.quantities import format_duration
-from taskfleet.core.settlement import QueueStats, WorkerReport
+from taskfleet.core.settlement import QueueStats, WorkerReport, complaints
 from taskfleet.core.task import QueueKey
+
+_TOTALS = {
+    "enqueued": "total enqueued",
+    "failed_total": "total failed",
+    "lease_expired": "total leases expired",
+    "tokens_input": "total tokens in",
+    "tokens_output": "total tokens out",
+}
 
 EPILOG = """
 \b
@@ -37,13 +44,15 @@ def stats(queue: str, data: Path | None, namespace: str | None, output: Output) 
 
     numbers, workers = run_async(ask())
     if numbers is None:
-        raise NotFound(f"there is no queue {key}")
+        raise target.no_queue(key)
     if output.as_json:
         output.json_line(_fields(key, numbers, workers))
     else:
-        output.table(f"queue {key}", ("what", "number"), _rows(numbers))
+        output.table(f"queue {key}", ("what", "number"), _rows(numbers, workers))
         if workers:
             output.table("workers", ("worker", "pool", "endpoint", "running", "slots", "a task"), _workers(workers))
+        for complaint in complaints(workers):
+            output.remark(f"trouble: {complaint}")
     return 0
 
 
@@ -60,7 +69,7 @@ def _fields(key: QueueKey, numbers: QueueStats, workers: list[WorkerReport]) -> 
     )
 
 
-def _rows(numbers: QueueStats) -> list[tuple[str, object]]:
+def _rows(numbers: QueueStats, workers: list[WorkerReport]) -> list[tuple[str, object]]:
     oldest = _oldest_seconds(numbers)
     states = ("pending", "scheduled", "running", "completed", "failed", "cancelled", "expired")
     return [
@@ -68,8 +77,14 @@ def _rows(numbers: QueueStats) -> list[tuple[str, object]]:
         ("oldest pending", "-" if oldest is None else format_duration(oldest)),
         *((f"pending, priority {name}", count) for name, count in numbers.depth.items()),
         *((f"backlog, model {name}", count) for name, count in numbers.backlog.items()),
-        *((f"total {name}", count) for name, count in sorted(numbers.counters.items())),
+        *((_TOTALS.get(name) or _retries(name), count) for name, count in sorted(numbers.counters.items())),
+        ("workers", len(workers)),
     ]
+
+
+def _retries(counter: str) -> str:
+    """``retries.connection_refused``, in words."""
+    return "total " + counter.replace(".", ", ").replace("_", " ")
 
 
 def _workers(workers: list[WorkerReport]) -> list[tuple[object, ...]]:

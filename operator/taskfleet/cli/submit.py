@@ -10,17 +10,17 @@ from typing import Any
 import click
 import orjson
 
-from taskfleet.api.tasklines import read_task_lines, result_line, task_from_prompt
-from taskfleet.api.taskqueue import TaskQueueSpec
+from taskfleet.api.tasklines import line_of_id, read_task_lines, result_line, task_from_prompt
+from taskfleet.api.taskqueue import TaskQueueSpec, published_spec
 from taskfleet.cli import exits
 from taskfleet.cli.options import output_option, target_options
 from taskfleet.cli.output import Output
 from taskfleet.cli.resultfile import Tally, check_out, summary_numbers, tasks, whole_file, write_results
-from taskfleet.cli.running import run_async
+from taskfleet.cli.running import blocking, run_async
 from taskfleet.cli.source import open_source
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.cli.waiting import wait_for_batch
-from taskfleet.core.errors import NotFound
+from taskfleet.core.errors import DuplicateTask
 from taskfleet.core.models import resolve_model
 from taskfleet.core.task import Priority, QueueKey
 from taskfleet.store import Store
@@ -95,9 +95,8 @@ async def _submit(request: _Request, target: Target, queue: QueueKey, output: Ou
     async with open_store(target) as store:
         policy = await store.policy(queue)
         if policy is None:
-            known = ", ".join(str(key) for key in target.queues)
-            raise NotFound(f"there is no queue {queue}" + (f"; there are: {known}" if known else ""))
-        spec = TaskQueueSpec.model_validate(policy.spec)
+            raise target.no_queue(queue)
+        spec = published_spec(policy, queue)
         count = await _enqueue(request, store, queue, spec)
         submitted = {"queue": str(queue), "batch": request.batch, "tasks": count}
         look = f"taskfleet status --batch {request.batch}{again}"
@@ -129,9 +128,14 @@ async def _enqueue(request: _Request, store: Store, queue: QueueKey, spec: TaskQ
     if request.model is not None:
         spec = spec.model_copy(update={"default_model": resolve_model(request.model, spec.offered, spec.default_lane)})
     with open_source(request.file or "-", spec) as source:
-        for _ in read_task_lines(source.lines(), spec=spec):
-            pass  # a first pass that only checks: most bad files never reach the store
-        return await store.submit(queue, read_task_lines(source.lines(), spec=spec), batch=request.batch)
+        with blocking():
+            for _ in read_task_lines(source.lines(), spec=spec):
+                pass  # a first pass that only checks: most bad files never reach the store
+        try:
+            return await store.submit(queue, read_task_lines(source.lines(), spec=spec), batch=request.batch)
+        except DuplicateTask as error:
+            number = line_of_id(source.lines(), error.task_id)
+            raise DuplicateTask(error.task_id, f"line {number}: {error}" if number else str(error)) from None
 
 
 async def _show_results(

@@ -49,6 +49,11 @@ class Target:
             raise click.UsageError(f"with {STORE_URL_VARIABLE}, say which queue: --queue NAME")
         return self.queues
 
+    def no_queue(self, key: QueueKey) -> NotFound:
+        """The error for a queue that the store does not have; names those known to be there."""
+        known = ", ".join(str(each) for each in self.queues)
+        return NotFound(f"there is no queue {key}" + (f"; there are: {known}" if known else ""))
+
     def not_found(self, what: str, queue: str | None) -> NotFound:
         """The error for a task or batch that is in none of the queues searched."""
         searched = ", ".join(str(key) for key in self.queues_to_search(queue))

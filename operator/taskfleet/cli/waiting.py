@@ -12,13 +12,14 @@ from taskfleet.cli.output import Output
 from taskfleet.cli.target import Target
 from taskfleet.core.errors import NotFound, StoreUnreachable
 from taskfleet.core.quantities import format_duration
-from taskfleet.core.settlement import BatchCounts
+from taskfleet.core.settlement import BatchCounts, complaints
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
 
 LOOK_EVERY_SECONDS = 0.2
 LOOK_AGAIN_SECONDS = 1.0
 PLAIN_LINE_EVERY_SECONDS = 5.0
+LISTEN_EVERY_SECONDS = 3.0
 RATE_SPEED = 30.0  # seconds over which rich averages the rate
 
 Show = Callable[[BatchCounts], None]
@@ -27,13 +28,22 @@ Show = Callable[[BatchCounts], None]
 async def wait_for_batch(store: Store, target: Target, queue: QueueKey, batch: str, output: Output) -> BatchCounts:
     """The counts of the batch once nothing of it is open.
 
-    A store that is away for a while is waited for, as long as its `up` runs: NotRunning when that has ended.
+    A store that is away for a while is waited for, as long as its `up` runs: NotRunning when that has ended. What the
+    workers complain of meanwhile is told, each complaint once.
     """
     away = False
+    told: set[str] = set()
+    listen_at = time.monotonic() + LISTEN_EVERY_SECONDS
     with _progress(output) as show:
         while True:
             try:
                 counts = await store.batch(queue, batch)
+                if time.monotonic() >= listen_at:
+                    listen_at = time.monotonic() + LISTEN_EVERY_SECONDS
+                    for complaint in complaints(await store.workers(queue)):
+                        if complaint not in told:
+                            output.remark(f"trouble: {complaint}")
+                            told.add(complaint)
             except StoreUnreachable as error:
                 target.check()
                 if not away:

@@ -1,6 +1,6 @@
 """How a lease ends, and what a queue and its workers look like from outside: the store's vocabulary."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -67,6 +67,11 @@ class WorkerReport:
     tasks_per_minute: float = 0.0
     trouble: str = ""
     draining: bool = False
+
+
+def complaints(reports: Iterable[WorkerReport]) -> list[str]:
+    """Why workers do not get on, each trouble of an endpoint once: ``pool/endpoint: words``."""
+    return sorted({f"{report.pool}/{report.endpoint}: {report.trouble}" for report in reports if report.trouble})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.core.errors import StoreError
-from taskfleet.core.settlement import QueueStats
+from taskfleet.core.settlement import QueueStats, WorkerReport, complaints
 from taskfleet.core.task import QueueKey
 from taskfleet.local.surface import MemorySurface
 from taskfleet.store import Store
@@ -35,6 +35,7 @@ class QueueView:
 class EndpointView:
     """One endpoint of a pool. ``healthy`` is None before its first probe."""
 
+    queue: str
     pool: str
     endpoint: str
     healthy: bool | None
@@ -68,6 +69,7 @@ class Observer:
         self._surface = surface
         self._clock = clock
         self._stats: dict[QueueKey, QueueStats] = {}
+        self._workers: dict[QueueKey, list[WorkerReport]] = {}
         self._finished: dict[QueueKey, deque[tuple[float, int]]] = {}
 
     async def snapshot(self, queues: Sequence[TaskQueue], pools: Sequence[WorkerPool]) -> Snapshot:
@@ -77,6 +79,7 @@ class Observer:
                 stats = await self._store.stats(queue.key)
                 if stats is not None:
                     self._stats[queue.key] = stats
+                    self._workers[queue.key] = await self._store.workers(queue.key)
         except StoreError as error:
             store_error = str(error)
         seen = {queue.key: self._stats[queue.key] for queue in queues if queue.key in self._stats}
@@ -99,6 +102,7 @@ class Observer:
             for condition in status.get("conditions", [])
             if (condition["type"], condition["status"]) in (("Served", "False"), ("Paused", "True"))
         ]
+        notes += complaints(self._workers.get(key, ()))
         return QueueView(
             str(key), waiting, stats.running, stats.completed, stats.failed, rate, oldest, left, "; ".join(notes)
         )
@@ -118,6 +122,7 @@ class Observer:
         status = self._surface.status("WorkerPool", pool.metadata.namespace, pool.metadata.name)
         return [
             EndpointView(
+                str(pool.queue),
                 pool.metadata.name,
                 endpoint["name"],
                 endpoint.get("healthy"),

@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from taskfleet.core.needs import count
 from taskfleet.core.quantities import format_duration
 from taskfleet.local.snapshot import EndpointView, QueueView, Snapshot
 
@@ -166,12 +167,12 @@ class PlainView(_Lines):
 
     @staticmethod
     def _queue_line(queue: QueueView, snapshot: Snapshot) -> str:
-        workers = sum(endpoint.workers for endpoint in snapshot.endpoints)
+        workers = sum(endpoint.workers for endpoint in snapshot.endpoints if endpoint.queue == queue.queue)
         left = f", {_duration(queue.seconds_left)} left" if queue.seconds_left else ""
         note = f"; {queue.note}" if queue.note else ""
         return (
             f"{queue.queue}: {queue.pending} pending, {queue.running} running, {queue.completed} done, "
-            f"{queue.failed} failed, {queue.rate:.1f}/s{left}; {workers} workers{note}"
+            f"{queue.failed} failed, {queue.rate:.1f}/s{left}; {count(workers, 'worker')}{note}"
         )
 
 
