@@ -1,5 +1,6 @@
 """`taskfleet submit`: what goes in whole, and what is refused with its line and leaves the queue empty."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Remote, Taskfleet
+from taskfleet.controller.policy import queue_policy
+from tests.cli.conftest import SPEC, Remote, Taskfleet
 from tests.support.laptop import PROGRAM
 
 
@@ -219,3 +221,29 @@ def test_ctrl_c_while_waiting_leaves_the_tasks_and_says_how_to_look_again(remote
     assert b"the tasks go on. Look again with: taskfleet status --batch b-9" in complaints
     assert b"Traceback" not in complaints
     assert remote.pending() == 1
+
+
+def test_ctrl_c_ends_a_submit_that_waits_for_its_lines(remote: Remote) -> None:
+    command = [PROGRAM, "submit", remote.name, "-f", "-"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    line = b'{"prompt": "%s"}\n' % (b"x" * 1000)
+    process.stdin.write(line * 500)  # more than a pipe holds: it has come to reading them
+    process.stdin.flush()
+    process.send_signal(2)
+    try:
+        assert process.wait(timeout=20) == 130
+    finally:
+        process.kill()
+        _, complaints = process.communicate()
+    assert b"Traceback" not in complaints
+    assert remote.pending() == 0
+
+
+def test_a_queue_of_a_newer_taskfleet_is_told_in_words(taskfleet: Taskfleet, remote: Remote) -> None:
+    newer = dataclasses.replace(queue_policy(SPEC), spec={**SPEC.to_wire(), "tenants": {}})
+    remote.ask(lambda store: store.put_policy(remote.key, newer))
+    done = taskfleet("submit", remote.name, "hello")
+    assert done.code == 15
+    assert "tenants" in done.err and remote.name in done.err
+    assert "Traceback" not in done.err

@@ -2,13 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from taskfleet.api.base import BY_NAME, UNIQUE, ApiModel, Duration, ModelName, ObjectMeta, Size
 from taskfleet.api.rules import Rule, duration_between, not_longer
+from taskfleet.core.errors import StoreSchemaMismatch
 from taskfleet.core.models import OfferedModel
 from taskfleet.core.pool import StopPolicy
 from taskfleet.core.retry import RetryPolicy
+from taskfleet.core.settlement import QueuePolicy
 from taskfleet.core.task import QueueKey
 
 MAX_MODELS = 64
@@ -162,3 +164,11 @@ class TaskQueue(ApiModel):
     @property
     def key(self) -> QueueKey:
         return QueueKey(self.metadata.namespace, self.metadata.name)
+
+
+def published_spec(policy: QueuePolicy, queue: QueueKey) -> TaskQueueSpec:
+    """The spec in a policy that the store holds. Raises StoreSchemaMismatch for one that this version does not know."""
+    try:
+        return TaskQueueSpec.model_validate(policy.spec)
+    except ValidationError as error:
+        raise StoreSchemaMismatch(f"the policy of queue {queue} was written by another version: {error}") from error

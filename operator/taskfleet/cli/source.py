@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from taskfleet.api.taskqueue import TaskQueueSpec
+from taskfleet.cli.running import blocking
 from taskfleet.core.errors import InputError, InvalidTask
 
 # A line of JSON may be this much longer than the task that it becomes: escapes such as \u00e9, spaces, the id.
@@ -47,7 +48,8 @@ def open_source(path: str, spec: TaskQueueSpec) -> Iterator[Source]:
     limit = spec.limits.max_task_bytes.bytes
     if path == "-":
         with tempfile.TemporaryFile(prefix="taskfleet-") as spool:
-            shutil.copyfileobj(sys.stdin.buffer, spool)
+            with blocking():
+                shutil.copyfileobj(sys.stdin.buffer, spool)
             yield Source(spool, max_task_bytes=limit)
         return
     try:

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
-from taskfleet.api.taskqueue import TaskQueueSpec
-from taskfleet.core.errors import NotFound, StoreSchemaMismatch
+from taskfleet.api.taskqueue import published_spec
+from taskfleet.core.errors import NotFound
 from taskfleet.core.retry import RetryPolicy
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
@@ -30,8 +28,5 @@ async def read_policy(store: Store, queue: QueueKey) -> WorkPolicy:
     published = await store.policy(queue)
     if published is None:
         raise NotFound(f"queue {queue} does not exist (yet)")
-    try:
-        spec = TaskQueueSpec.model_validate(published.spec)
-    except ValidationError as error:
-        raise StoreSchemaMismatch(f"the policy of queue {queue} was written by another version: {error}") from error
+    spec = published_spec(published, queue)
     return WorkPolicy(spec.task_timeout.seconds, spec.lease_duration.seconds, spec.retry_policy)
