@@ -4,6 +4,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from taskfleet.core.errors import InputError
 from taskfleet.telemetry.server import status_server
 
 
@@ -11,7 +12,7 @@ async def test_it_serves_health_readiness_and_metrics_on_one_port() -> None:
     registry = CollectorRegistry()
     counter = Counter("things", "Things.", registry=registry)
     async with (
-        status_server(registry=registry, ready=lambda: "", port=0, host="127.0.0.1") as port,
+        status_server(registry=registry, ready=lambda: "", port=0, host="127.0.0.1", setting="--port") as port,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
     ):
         assert (await client.get("/healthz")).text == "ok\n"
@@ -25,7 +26,9 @@ async def test_it_serves_health_readiness_and_metrics_on_one_port() -> None:
 async def test_not_ready_is_503_with_the_reason_while_health_stays() -> None:
     reason = "the store cannot be reached"
     async with (
-        status_server(registry=CollectorRegistry(), ready=lambda: reason, port=0, host="127.0.0.1") as port,
+        status_server(
+            registry=CollectorRegistry(), ready=lambda: reason, port=0, host="127.0.0.1", setting="--port"
+        ) as port,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
     ):
         answer = await client.get("/readyz")
@@ -36,7 +39,11 @@ async def test_not_ready_is_503_with_the_reason_while_health_stays() -> None:
 
 
 async def test_a_taken_port_is_an_error() -> None:
-    async with status_server(registry=CollectorRegistry(), ready=str, port=0, host="127.0.0.1") as port:
-        with pytest.raises(OSError, match="address already in use"):
-            async with status_server(registry=CollectorRegistry(), ready=str, port=port, host="127.0.0.1"):
+    async with status_server(
+        registry=CollectorRegistry(), ready=str, port=0, host="127.0.0.1", setting="--port"
+    ) as port:
+        with pytest.raises(InputError, match=f"--port: {port} cannot be used: .*address already in use"):
+            async with status_server(
+                registry=CollectorRegistry(), ready=str, port=port, host="127.0.0.1", setting="--port"
+            ):
                 pass

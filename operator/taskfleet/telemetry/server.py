@@ -10,15 +10,17 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from taskfleet.core.errors import InputError
+
 
 @asynccontextmanager
 async def status_server(
-    *, registry: CollectorRegistry, ready: Callable[[], str], port: int, host: str = "0.0.0.0"
+    *, registry: CollectorRegistry, ready: Callable[[], str], port: int, setting: str, host: str = "0.0.0.0"
 ) -> AsyncIterator[int]:
     """Serve until the block ends; gives the bound port (``port`` 0 takes any free one).
 
     ``ready()`` is "" when the process can work, else the reason why not, which ``/readyz`` answers with status 503.
-    Raises OSError when the port is taken.
+    Raises InputError, which names the port's ``setting``, when the port is taken or may not be used.
     """
 
     async def healthz(_request: web.Request) -> web.Response:
@@ -38,7 +40,10 @@ async def status_server(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise InputError(f"{setting}: {port} cannot be used: {error.strerror}") from error
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

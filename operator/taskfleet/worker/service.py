@@ -8,7 +8,7 @@ import time
 
 from prometheus_client import CollectorRegistry
 
-from taskfleet.core.errors import InputError, StoreError, StoreUnreachable
+from taskfleet.core.errors import StoreError, StoreUnreachable
 from taskfleet.providers import Provider, open_provider
 from taskfleet.store import Store, WakeListener
 from taskfleet.telemetry.metrics import WorkerMetrics
@@ -44,12 +44,10 @@ async def run_worker(settings: WorkerSettings) -> int:
     service = Service(settings, stop, hurry)
     async with contextlib.AsyncExitStack() as stack:
         if settings.port is not None:
-            try:
-                port = await stack.enter_async_context(
-                    status_server(registry=service.registry, ready=service.not_ready, port=settings.port)
-                )
-            except OSError as error:
-                raise InputError(f"{variables.PORT}: {settings.port} cannot be used: {error.strerror}") from error
+            served = status_server(
+                registry=service.registry, ready=service.not_ready, port=settings.port, setting=variables.PORT
+            )
+            port = await stack.enter_async_context(served)
             log.info("status server is up", extra={"port": port})
         with contextlib.suppress(Stopped):
             return await service.run()

@@ -42,12 +42,13 @@ class ControllerOptions:
 async def run_controller(options: ControllerOptions, stop: asyncio.Event, serving: Callable[[int], None]) -> None:
     """Run until ``stop``. ``serving`` is told the port of /healthz, /readyz and /metrics.
 
-    Raises KubeLoginFailed when there is no login, OSError when the port is taken; anything that may pass is waited for.
+    Raises KubeLoginFailed when there is no login, InputError when the port is taken; what may pass is waited for.
     """
     registry = CollectorRegistry()
     async with KubeClient.open(options.kubeconfig) as client:
         controller = _Controller(options, client, ControllerMetrics(registry))
-        async with status_server(registry=registry, ready=controller.trouble, port=options.port) as port:
+        served = status_server(registry=registry, ready=controller.trouble, port=options.port, setting="--port")
+        async with served as port:
             serving(port)
             await controller.run(stop)
 
