@@ -75,6 +75,7 @@ def test_workers_come_with_the_tasks_and_go_after_them(ready: Laptop, stub_model
     assert ready.descendants() == {}
     assert "demo: 0 pending, 0 running, 20 done, 0 failed" in ready.output
     assert "stopped; no tasks are open" in ready.output
+    assert "go on with: taskfleet up -f " in ready.output and "--data " in ready.output
     assert "Traceback" not in ready.output
 
 

@@ -19,6 +19,7 @@ from taskfleet.api.manifests import Manifests
 from taskfleet.controller.policy import queue_policy
 from taskfleet.controller.reconciler import Reconciler
 from taskfleet.core.errors import TaskfleetError
+from taskfleet.core.needs import count
 from taskfleet.local.datadir import DataDir, locked
 from taskfleet.local.fleet import ProcessFleet
 from taskfleet.local.logfile import logs_in
@@ -45,6 +46,13 @@ class UpOptions:
     data: Path
     namespace: str
     until_empty: bool
+
+    @property
+    def command_line(self) -> str:
+        """What goes on with this folder, to be typed."""
+        manifests = (f"-f {path}" for path in self.manifests)
+        namespace = () if self.namespace == "default" else (f"--namespace {self.namespace}",)
+        return " ".join(("taskfleet up", *manifests, f"--data {self.data}", *namespace))
 
 
 async def run_up(options: UpOptions, view: View) -> int:
@@ -180,9 +188,10 @@ class _Laptop:
 
     async def _say_goodbye(self) -> None:
         snapshot = await self._snapshot()
-        kept = f"{snapshot.open_tasks} open tasks are" if snapshot.open_tasks else "no tasks are open; results are"
-        again = " ".join(f"-f {path}" for path in self._options.manifests)
-        self._view.tell(f"stopped; {kept} kept in {self._options.data}, go on with: taskfleet up {again}")
+        verb = "is" if snapshot.open_tasks == 1 else "are"
+        open_tasks = f"{count(snapshot.open_tasks, 'open task')} {verb}"
+        kept = open_tasks if snapshot.open_tasks else "no tasks are open; results are"
+        self._view.tell(f"stopped; {kept} kept in {self._options.data}, go on with: {self._options.command_line}")
 
 
 def _is_empty(snapshot: Snapshot) -> bool:
