@@ -77,6 +77,20 @@ async def test_tasks_wake_the_healthy_one_of_two_endpoints(
         await eventually(lambda: control.fleet.asked[NAMESPACE, "pool"] == {"dead": 0, "well": 2}, "the healthy one")
 
 
+async def test_no_proxy_of_the_controller_s_own_is_asked_as_workers_ask_none(
+    store_url: str, queue: QueueKey, stub_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{free_port()}")
+    async with controlling(store_url) as control:
+        control.reconciler.set_queue(task_queue(queue.name))
+        control.reconciler.set_pool(worker_pool(queue.name, stub_model.url))
+        await eventually(
+            lambda: control.condition("WorkerPool", "pool", "EndpointsHealthy")[0] in ("True", "False"), "it"
+        )
+        assert control.reason("WorkerPool", "pool", "EndpointsHealthy") == "AllHealthy"
+
+
 async def test_probing_ends_with_the_pool(store_url: str, queue: QueueKey) -> None:
     async with silent_server() as (url, connections), controlling(store_url) as control:
         check = {"interval": "100ms", "timeout": "10ms"}

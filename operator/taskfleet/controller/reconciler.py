@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Collection
 from typing import Literal
 
-import httpx
-
 from taskfleet.api.base import ObjectMeta
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
@@ -26,6 +24,7 @@ from taskfleet.controller.storelink import StoreLink
 from taskfleet.controller.world import PoolName, QueueState, World, pool_labels, pool_name
 from taskfleet.core.names import FINALIZER
 from taskfleet.core.task import QueueKey
+from taskfleet.providers.probe import probe_client
 from taskfleet.telemetry.metrics import ControllerMetrics
 
 _log = logging.getLogger(__name__)
@@ -69,7 +68,7 @@ class Reconciler:
         self._link = StoreLink(
             store_url, queues=self._world.queues.keys, changed=self._store_changed, woken=self._woken
         )
-        self._client = httpx.AsyncClient(timeout=None, limits=httpx.Limits(max_connections=None))
+        self._client = probe_client()
         self._prober = Prober(self._client, lambda name: self.touch_pool(*name), reach)
         self._reporter = Reporter(surface, clock)
         self._queue_reconciler = QueueReconciler(

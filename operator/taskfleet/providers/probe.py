@@ -5,6 +5,12 @@ import ssl
 import httpx
 
 
+def probe_client() -> httpx.AsyncClient:
+    """A client that finds servers as the workers' does: through no proxy, and trusting whom the machine trusts."""
+    limits = httpx.Limits(max_connections=None)
+    return httpx.AsyncClient(timeout=None, limits=limits, trust_env=False, verify=ssl.create_default_context())
+
+
 async def probe(client: httpx.AsyncClient, url: str, path: str, timeout: float) -> str:  # noqa: ASYNC109  httpx's own
     """Ask ``url`` + ``path``: "" when it is healthy, else its trouble in words. ``timeout`` is in seconds.
 
