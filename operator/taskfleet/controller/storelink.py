@@ -53,7 +53,7 @@ class StoreLink:
     def use(self) -> Store:
         """The connected store; raises what is wrong with it while there is none."""
         if self._store is None:
-            raise self._trouble
+            raise self._trouble.with_traceback(None)  # or it would keep the frames of everyone who ever asked
         return self._store
 
     def follow(self) -> None:
