@@ -1,11 +1,12 @@
 """Leases and fences inside one worker: its parts run here in the test's own process, on a real store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from taskfleet.core.outcome import Outcome
@@ -147,16 +148,27 @@ async def test_a_waiting_result_is_dropped_only_for_its_own_lease(work: Work, mo
         await worker.outbox.until_empty()
 
 
-async def test_huge_results_are_settled_in_several_batches(work: Work, model: ModelStub) -> None:
+def text_of(task: str) -> str:
+    return task * 5_000_000
+
+
+def message_of(task: str) -> dict[str, Any]:
+    return {"choices": [{"message": {"content": text_of(task)}}]}
+
+
+@pytest.mark.parametrize("output_of", [text_of, message_of])
+async def test_huge_results_are_settled_in_several_batches(
+    work: Work, model: ModelStub, output_of: Callable[[str], Any]
+) -> None:
     await work.open()
     await work.submit("a", "b", "c")
     async with parts(work, model.url) as worker:
         for _ in range(3):
             task = await claimed(work)
-            worker.outbox.put(Settlement(task.id, task.fence, Verdict.COMPLETE, output=task.id * 5_000_000))
+            worker.outbox.put(Settlement(task.id, task.fence, Verdict.COMPLETE, output=output_of(task.id)))
         assert len(worker.outbox._next_batch()) == 1
         views = await work.finished(["a", "b", "c"])
-    assert [view.output for view in views] == [task * 5_000_000 for task in "abc"]
+    assert [view.output for view in views] == [output_of(task) for task in "abc"]
 
 
 async def test_a_result_of_an_older_lease_is_refused_and_forgotten(work: Work, model: ModelStub) -> None:

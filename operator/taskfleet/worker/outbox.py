@@ -2,6 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
 
 from taskfleet.core.errors import StoreError
 from taskfleet.core.settlement import Settlement
@@ -13,7 +17,7 @@ from taskfleet.worker.storehealth import StoreHealth, pause_after
 log = logging.getLogger(__name__)
 
 LARGEST_BATCH = 256
-LARGEST_BATCH_CHARACTERS = 8_000_000  # a batch is one command to the store, and long texts hold it up
+LARGEST_BATCH_BYTES = 8_000_000  # a batch is one command to the store, and long texts hold it up
 
 
 class Outbox:
@@ -81,10 +85,10 @@ class Outbox:
     def _next_batch(self) -> list[Settlement]:
         """The oldest results, at least one, that fit in one command."""
         batch: list[Settlement] = []
-        characters = 0
+        size = 0
         for settlement in self._waiting.values():
-            characters += len(settlement.output) if isinstance(settlement.output, str) else 0
-            if batch and (len(batch) == LARGEST_BATCH or characters > LARGEST_BATCH_CHARACTERS):
+            size += _size(settlement.output)
+            if batch and (len(batch) == LARGEST_BATCH or size > LARGEST_BATCH_BYTES):
                 break
             batch.append(settlement)
         return batch
@@ -96,3 +100,8 @@ class Outbox:
         if not self._waiting:
             self._filled.clear()
             self._empty.set()
+
+
+def _size(output: str | Mapping[str, Any] | None) -> int:
+    """Bytes, near enough; a text is not encoded for it."""
+    return len(output) if isinstance(output, str) else len(orjson.dumps(output))
