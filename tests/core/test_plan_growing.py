@@ -124,3 +124,18 @@ def test_at_the_maximum_tasks_come_before_workers_that_are_only_kept_for_a_while
     two = pool(endpoint("before", models="x"), endpoint("now", models="y"), max_workers=1)
     decided = plan(two, seen(waiting(y=1), before=has(1), now=has(0)), NOW)
     assert workers_of(decided) == {"before": 0, "now": 1}
+
+
+def test_more_replicas_from_outside_than_the_endpoints_may_have_are_told_as_limited() -> None:
+    decided = plan(pool(endpoint("a", max_workers=2), fixed_workers=9), seen(waiting(small=1), a=has(0)), NOW)
+    assert only(decided).workers == 2
+    assert (
+        only(decided).message == "autoscaling.mode is External and spec.replicas is 9; maxWorkers of the endpoint is 2"
+    )
+    assert condition(decided, "ScalingLimited").status == "True"
+
+
+def test_an_endpoint_whose_tasks_go_to_others_does_not_say_that_none_wait() -> None:
+    sick = has(0, healthy=False, trouble="refused")
+    decided = plan(pool(endpoint("a"), endpoint("b")), seen(waiting(small=8), a=has(0), b=sick), NOW)
+    assert decided.endpoints[1].message == "other endpoints take what waits for its models"

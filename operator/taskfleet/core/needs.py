@@ -11,6 +11,8 @@ from taskfleet.core.scaling import needed_workers
 
 Seen = Mapping[str, EndpointObserved]
 
+_NOTHING = "no task waits or runs for its models"
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -30,12 +32,21 @@ def count(number: int, noun: str) -> str:
 def from_load(pool: PoolPolicy, queue: QueueObserved, seen: Seen) -> dict[str, Need]:
     """Needs that follow what waits and runs."""
     shares = share_backlog(pool.endpoints, queue.backlog or {}, seen)
-    return {policy.name: _from_load(pool, policy, shares[policy.name], seen[policy.name]) for policy in pool.endpoints}
+    lanes = {lane for lane, waiting in (queue.backlog or {}).items() if waiting}
+    return {
+        policy.name: _from_load(
+            pool, policy, shares[policy.name], seen[policy.name], waiting=not lanes.isdisjoint(policy.models)
+        )
+        for policy in pool.endpoints
+    }
 
 
-def _from_load(pool: PoolPolicy, policy: EndpointPolicy, backlog: int, seen: EndpointObserved) -> Need:
+def _from_load(
+    pool: PoolPolicy, policy: EndpointPolicy, backlog: int, seen: EndpointObserved, *, waiting: bool
+) -> Need:
+    """``backlog``: its share of the waiting tasks; ``waiting``: whether any task waits for one of its models."""
     if backlog + seen.inflight == 0:
-        return Need(0, "Idle", "no task waits or runs for its models")
+        return Need(0, "Idle", "other endpoints take what waits for its models" if waiting else _NOTHING)
     wanted = needed_workers(
         backlog=backlog,
         inflight=seen.inflight,
@@ -78,9 +89,12 @@ def fixed(pool: PoolPolicy) -> dict[str, Need]:
     wanted = pool.fixed_workers or 0
     limits = [policy.max_workers for policy in pool.endpoints]
     text = f"autoscaling.mode is External and spec.replicas is {wanted}"
+    if wanted <= sum(limits):
+        dealt = zip(pool.endpoints, level(limits, wanted), strict=True)
+        return {policy.name: Need(workers, "External", text) for policy, workers in dealt}
     return {
-        policy.name: Need(workers, "External", text)
-        for policy, workers in zip(pool.endpoints, level(limits, wanted), strict=True)
+        policy.name: Need(limit, "EndpointMaxWorkers", f"{text}; maxWorkers of the endpoint is {limit}")
+        for policy, limit in zip(pool.endpoints, limits, strict=True)
     }
 
 
