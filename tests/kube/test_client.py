@@ -38,8 +38,9 @@ def write_kubeconfig(path: Path, port: int, token: str) -> str:
 class Recorder:
     """Accepts one token, gives one answer, and keeps every request."""
 
-    def __init__(self, token: str, answer: Any = None) -> None:
+    def __init__(self, token: str, answer: Any = None, status: int = 200) -> None:
         self.token = token
+        self.status = status
         self.answered = answer or {"items": [{"metadata": {"name": "a"}}]}
         self.requests: list[tuple[str, str, str, Any]] = []
 
@@ -49,7 +50,7 @@ class Recorder:
         self.requests.append(seen)
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return web.json_response({"message": "Unauthorized"}, status=401)
-        return web.json_response(self.answered)
+        return web.json_response(self.answered, status=self.status)
 
 
 @asynccontextmanager

@@ -1,7 +1,10 @@
 """The surface asks the API server for nothing that it already shows, and writes over nothing that it must not."""
 
+import logging
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.controller.cluster.cache import ObjectCache
@@ -51,3 +54,26 @@ async def test_a_status_is_not_written_to_a_later_object_of_the_same_name(tmp_pa
 
 async def test_what_is_wrong_with_an_object_is_not_written_over(tmp_path: Path) -> None:
     assert await requests_of(tmp_path, {"pending": 2}, live=seen(), invalid=True) == 0
+
+
+async def test_an_event_and_an_object_that_is_gone_are_logged_at_every_level(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "taskfleet.controller.cluster")
+    queue = TaskQueue.model_validate(seen())
+    recorder = Recorder("good", answer={"message": "gone"}, status=404)
+    caches: dict[Kind, ObjectCache] = {"TaskQueue": ObjectCache(), "WorkerPool": ObjectCache()}
+    caches["TaskQueue"].saw(seen())
+    async with (
+        serving(recorder) as port,
+        KubeClient.open(write_kubeconfig(tmp_path / "k", port, "good")) as client,
+    ):
+        surface = KubernetesSurface(client, caches, set())
+        surface.event("TaskQueue", queue, "Deleting", "3 tasks wait", warning=True)
+        await surface.write_status("TaskQueue", queue, {"pending": 2})
+        await surface.release(queue)
+    assert [(each.message, each.__dict__["object"]) for each in caplog.records] == [
+        ("3 tasks wait", "ns/q"),
+        ("gone before its status was written", "ns/q"),
+        ("gone before it was released", "ns/q"),
+    ]

@@ -56,12 +56,19 @@ class KubernetesSurface:
         try:
             written = await self._client.apply(RESOURCES[kind], manifest, subresource="status")
         except (KubeNotFound, KubeConflict):
-            log.debug("gone before its status was written", extra={"kind": kind, "name": meta.name})
+            log.debug(
+                "gone before its status was written", extra={"kind": kind, "object": f"{meta.namespace}/{meta.name}"}
+            )
             return
         self._caches[kind].saw(written)
 
     def event(self, kind: Kind, obj: TaskQueue | WorkerPool, reason: str, message: str, *, warning: bool) -> None:
-        """Queued, and posted by ``post_events``; when too many wait, the newest are dropped and the log says so."""
+        """Logged, for Kubernetes forgets events within the hour, and queued for ``post_events``.
+
+        When too many wait, the newest are dropped and the log says so.
+        """
+        about = {"kind": kind, "object": f"{obj.metadata.namespace}/{obj.metadata.name}", "reason": reason}
+        log.log(logging.WARNING if warning else logging.INFO, "%s", message, extra=about)
         try:
             self._events.put_nowait(self._manifest(kind, obj, reason, message, warning=warning))
         except asyncio.QueueFull:
@@ -94,7 +101,7 @@ class KubernetesSurface:
         try:
             await self._patch_finalizers(live, finalizers)
         except KubeNotFound:
-            log.debug("gone before it was released", extra={"name": meta.name})
+            log.debug("gone before it was released", extra={"object": f"{meta.namespace}/{meta.name}"})
 
     async def _patch_finalizers(self, live: Object, finalizers: list[str]) -> None:
         meta = live["metadata"]
