@@ -8,6 +8,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+import trustme
 
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
 from taskfleet.providers import Call, open_provider
@@ -15,8 +16,6 @@ from taskfleet.providers.http import HttpClient
 from taskfleet.providers.openai import OpenAI
 from tests.support import modelstub
 from tests.support.modelstub import ModelStub
-
-CERTIFICATE = Path(__file__).parents[1] / "data" / "tls" / "self_signed.pem"
 
 DOWN, LIMITED, AGAIN, NEVER = EndpointDown, RateLimited, Retry, Fatal
 
@@ -133,9 +132,13 @@ async def test_a_host_that_does_not_exist_is_an_endpoint_that_is_down() -> None:
     assert "model-server.invalid" in outcome.error.message
 
 
-async def test_a_certificate_that_nobody_signed_is_an_endpoint_that_is_down() -> None:
+async def test_a_certificate_that_nobody_signed_is_an_endpoint_that_is_down(tmp_path: Path) -> None:
+    authority = trustme.CA()  # its own certificate is signed by itself
+    certificate = tmp_path / "self_signed.pem"
+    authority.private_key_pem.write_to_path(certificate)
+    authority.cert_pem.write_to_path(certificate, append=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
+    context.load_cert_chain(certificate)
     async with ModelStub(tls=context) as stub:
         outcome = await outcome_of(stub.url, hello())
         assert stub.calls.total() == 0
