@@ -45,9 +45,6 @@ class Agenda(Generic[Key]):
         """Forget the time of a key; its work, if it goes on, is not touched."""
         self._due.pop(key, None)
 
-    def due_at(self, key: Key) -> float | None:
-        return self._due.get(key)
-
     async def take(self) -> Key:
         """The next due key, waited for without polling. It is busy until ``done``."""
         while True:

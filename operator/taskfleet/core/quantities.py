@@ -3,7 +3,6 @@
 import re
 
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
-SIZE_PATTERN = r"^[0-9]+(Ki|Mi)?$"
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _UNIT_BYTES = {"": 1, "Ki": 1024, "Mi": 1024 * 1024}

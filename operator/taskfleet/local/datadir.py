@@ -101,7 +101,7 @@ def _take(descriptor: int, path: Path) -> None:
                 raise AlreadyRunning(
                     f"another process holds {path / LOCK_FILE}; choose another folder with --data"
                 ) from None
-            time.sleep(0.05)  # before the event loop starts
+            time.sleep(0.05)  # nothing else runs on the loop yet
         else:
             return
 

@@ -1,6 +1,6 @@
 """The Store: everything that Taskfleet keeps about queues, tasks and workers, behind one class.
 
-Each method is one or a few atomic lua. A Store may be shared by many coroutines of one event loop.
+Each method is one atomic script, or a few. A Store may be shared by many coroutines of one event loop.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence

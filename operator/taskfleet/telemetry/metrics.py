@@ -36,7 +36,6 @@ OUTCOMES: Mapping[type[Outcome], str] = {
 }
 RETRY_REASONS: Mapping[type[Outcome], str] = {kind: OUTCOMES[kind] for kind in (Retry, RateLimited, EndpointDown)}
 FINISHED = {Verdict.COMPLETE: "completed", Verdict.FAIL: "failed", Verdict.CANCEL: "cancelled"}
-FINAL_STATES = tuple(state.value for state in TaskState if state.is_final)
 
 
 class WorkerMetrics:
