@@ -146,6 +146,13 @@ async def test_a_task_over_the_limit_refuses_all_and_is_named(store: Store, open
     assert await store.submit(opened, tasks(1)) == 1
 
 
+async def test_metadata_too_large_for_a_record_is_refused_in_words(store: Store, opened: QueueKey) -> None:
+    await store.put_policy(opened, policy(max_task_bytes=64 * 2**20))
+    body = b'{"messages":[],"parameters":{},"metadata":{"x":"' + b"x" * 2**24 + b'"}}'
+    with pytest.raises(InvalidTask, match=r"t1.*metadata.*16 MiB"):
+        await store.submit(opened, [task("t1", body=body)])
+
+
 @pytest.mark.parametrize("name", ["", "b" * 256])
 async def test_a_batch_name_that_cannot_be_kept_is_refused(store: Store, opened: QueueKey, name: str) -> None:
     with pytest.raises(InputError, match="batch: a name has 1 to 255 bytes"):

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from taskfleet.core.errors import DuplicateTask, InputError
+from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask
 from taskfleet.core.settlement import QueuePolicy, Settlement, Verdict, WorkerReport
 from taskfleet.core.task import LeasedTask, NewTask, Priority, TaskError, TaskState, TaskView, Usage
 
@@ -47,6 +47,7 @@ _VERDICTS = {
     Verdict.CANCEL: b"X",
 }
 MAX_NAME_BYTES = 255  # its length takes one byte of a record
+MAX_METADATA_BYTES = 2**24  # its length takes three bytes of a record
 _NO_METADATA = b'"metadata":{}}'
 _MAX_32 = 0xFFFFFFFF
 
@@ -92,7 +93,7 @@ class NewTasks:
         return len(self._ids)
 
     def add(self, task: NewTask) -> None:
-        """One more. Errors: DuplicateTask when its id is here already."""
+        """One more. Errors: DuplicateTask when its id is here already, InvalidTask when its metadata is too large."""
         if task.id in self._ids:
             raise DuplicateTask(task.id)
         self._ids.add(task.id)
@@ -102,6 +103,8 @@ class NewTasks:
             lane = self._lanes[task.model, task.priority] = (len(self._lanes), task.model.encode())
         number, model = lane
         metadata = _metadata_of(body)
+        if len(metadata) >= MAX_METADATA_BYTES:
+            raise InvalidTask(f"task {task.id!r}: metadata: it has {len(metadata)} bytes; keep it below 16 MiB")
         identity = task.id.encode()
         head = _INCOMING.pack(task.priority, len(model), len(self._batch), len(metadata) >> 16, len(metadata) & 0xFFFF)
         length = len(head) + len(model) + len(self._batch) + len(metadata) + len(body)
