@@ -84,14 +84,14 @@ class Observer:
             store_error = str(error)
         seen = {queue.key: self._stats[queue.key] for queue in queues if queue.key in self._stats}
         return Snapshot(
-            tuple(self._queue_view(key, stats) for key, stats in seen.items()),
+            tuple(self._queue_view(key, stats, pools) for key, stats in seen.items()),
             tuple(view for pool in pools for view in self._endpoint_views(pool)),
             store_error,
             enqueued=sum(stats.counters.get("enqueued", 0) for stats in seen.values()),
             failed=sum(stats.counters.get("failed_total", 0) for stats in seen.values()),
         )
 
-    def _queue_view(self, key: QueueKey, stats: QueueStats) -> QueueView:
+    def _queue_view(self, key: QueueKey, stats: QueueStats, pools: Sequence[WorkerPool]) -> QueueView:
         waiting = stats.pending + stats.scheduled
         rate = self._rate(key, stats)
         oldest = None if stats.oldest_pending_at is None else max(0.0, stats.now - stats.oldest_pending_at)
@@ -103,9 +103,20 @@ class Observer:
             if (condition["type"], condition["status"]) in (("Served", "False"), ("Paused", "True"))
         ]
         notes += complaints(self._workers.get(key, ()))
+        if waiting:
+            notes += [note for pool in pools if pool.queue == key for note in self._sick_endpoints(pool)]
         return QueueView(
             str(key), waiting, stats.running, stats.completed, stats.failed, rate, oldest, left, "; ".join(notes)
         )
+
+    def _sick_endpoints(self, pool: WorkerPool) -> list[str]:
+        """What the probes of a pool's endpoints say: without a worker there is nobody else to complain."""
+        status = self._surface.status("WorkerPool", pool.metadata.namespace, pool.metadata.name)
+        return [
+            f"pool {pool.metadata.name}: endpoints not healthy: {condition['message']}"
+            for condition in status.get("conditions", [])
+            if (condition["type"], condition["status"]) == ("EndpointsHealthy", "False")
+        ]
 
     def _rate(self, key: QueueKey, stats: QueueStats) -> float:
         """Finished tasks a second, over the last seconds."""
