@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from taskfleet.core.errors import StoreUnreachable
 from taskfleet.core.outcome import Outcome
 from taskfleet.core.settlement import Claim, Settlement, Verdict
 from taskfleet.core.task import LeasedTask, Priority, QueueKey, TaskState
@@ -213,6 +214,39 @@ async def test_a_claim_that_arrives_after_the_stop_is_handed_back_unburnt(work: 
         await worker.outbox.until_empty()
     assert model.calls.total() == 0
     assert (await claimed(work)).attempt == 1
+
+
+class AwayStore:
+    """A store that takes no results until ``back`` is set."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.back = False
+
+    async def settle(self, queue: QueueKey, settlements: Sequence[Settlement]) -> list[bool]:
+        if not self.back:
+            raise StoreUnreachable("away on purpose")
+        return await self._store.settle(queue, settlements)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def test_a_worker_whose_last_waiting_result_lost_its_lease_claims_again(work: Work, model: ModelStub) -> None:
+    """The store was away for longer than a lease: nothing of what waited can be settled any more."""
+    await work.open()
+    away = AwayStore(work.store)
+    async with parts(work, model.url, store=away) as worker:
+        worker.outbox.put(Settlement("gone", 1, Verdict.COMPLETE, output="late"))
+        await eventually(lambda: worker.outbox.stuck, "the outbox to notice")
+        await worker.beats.beat()
+        assert len(worker.outbox) == 0
+        away.back = True
+        loop = asyncio.create_task(worker.claims.run())
+        await work.submit("task")
+        await work.finished(["task"])
+        worker.claims.stop()
+        await loop
 
 
 class Broken:

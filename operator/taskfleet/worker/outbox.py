@@ -23,7 +23,7 @@ LARGEST_BATCH_BYTES = 8_000_000  # a batch is one command to the store, and long
 class Outbox:
     """Settlements that the store has not taken yet. Their leases must be renewed like those of running calls.
 
-    ``stuck``: the store did not take the last batch.
+    ``stuck``: results wait because the store did not take the last batch.
     """
 
     def __init__(self, store: Store, queue: QueueKey, health: StoreHealth, metrics: WorkerMetrics) -> None:
@@ -98,6 +98,7 @@ class Outbox:
             if self._waiting.get(settlement.task_id) is settlement:  # not a newer lease's
                 del self._waiting[settlement.task_id]
         if not self._waiting:
+            self.stuck = False  # also when the last one was dropped: nothing will be settled that could tell
             self._filled.clear()
             self._empty.set()
 
