@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from taskfleet.api.workerpool import WorkerPool
+from taskfleet.core.errors import TaskfleetError
+from taskfleet.core.plan import Plan
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
 from tests.controller.control import (
@@ -316,3 +319,20 @@ async def test_a_fleet_that_refuses_is_quoted_in_the_status_and_asked_again(
         await eventually(lambda: control.condition("WorkerPool", "pool", "Ready") == told, "the refusal")
         fleet.refused = {}
         await control.workers(1)
+
+
+class AwayFleet(RecordingFleet):
+    """One whose API server cannot be reached."""
+
+    async def apply(self, pool: WorkerPool, plan: Plan) -> None:
+        raise TaskfleetError("the API server is away")
+
+
+async def test_trouble_that_was_foreseen_is_logged_in_a_sentence_without_a_traceback(
+    store_url: str, queue: QueueKey, stub_model: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with controlling(store_url, fleet=AwayFleet()) as control:
+        control.reconciler.set_queue(task_queue(queue.name))
+        control.reconciler.set_pool(worker_pool(queue.name, stub_model.url))
+        await eventually(lambda: "the API server is away" in caplog.text, "the sentence")
+    assert "Traceback" not in caplog.text

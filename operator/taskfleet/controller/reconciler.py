@@ -22,6 +22,7 @@ from taskfleet.controller.queue_reconciler import QueueReconciler
 from taskfleet.controller.reporter import Reporter
 from taskfleet.controller.storelink import StoreLink
 from taskfleet.controller.world import PoolName, QueueState, World, pool_labels, pool_name
+from taskfleet.core.errors import TaskfleetError
 from taskfleet.core.names import FINALIZER
 from taskfleet.core.task import QueueKey
 from taskfleet.providers.probe import probe_client
@@ -198,9 +199,11 @@ class Reconciler:
                 again_at = await self._queue_reconciler.reconcile(key[1])
             else:
                 again_at = await self._pool_reconciler.reconcile(key[1])
-        except Exception:
+        except Exception as error:
             again_at = self._clock() + self._backoff(key)
-            _log.exception("%s %s could not be reconciled", key[0], _display(key))
+            foreseen = isinstance(error, TaskfleetError)  # then its sentence says it all
+            text = "%s %s could not be reconciled, and is tried again: %s"
+            _log.error(text, key[0], _display(key), error, exc_info=None if foreseen else error)
             self._metrics.reconciles.labels(key[0], "error").inc()
         else:
             self._failures.pop(key, None)
