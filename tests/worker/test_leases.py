@@ -222,9 +222,13 @@ class AwayStore:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.back = False
+        self.asked = asyncio.Event()
+        self.answer = asyncio.Event()
 
     async def settle(self, queue: QueueKey, settlements: Sequence[Settlement]) -> list[bool]:
         if not self.back:
+            self.asked.set()
+            await self.answer.wait()
             raise StoreUnreachable("away on purpose")
         return await self._store.settle(queue, settlements)
 
@@ -232,15 +236,23 @@ class AwayStore:
         return getattr(self._store, name)
 
 
-async def test_a_worker_whose_last_waiting_result_lost_its_lease_claims_again(work: Work, model: ModelStub) -> None:
+@pytest.mark.parametrize("noticed_first", [True, False])
+async def test_a_worker_whose_last_waiting_result_lost_its_lease_claims_again(
+    work: Work, model: ModelStub, noticed_first: bool
+) -> None:
     """The store was away for longer than a lease: nothing of what waited can be settled any more."""
     await work.open()
     away = AwayStore(work.store)
     async with parts(work, model.url, store=away) as worker:
         worker.outbox.put(Settlement("gone", 1, Verdict.COMPLETE, output="late"))
-        await eventually(lambda: worker.outbox.stuck, "the outbox to notice")
+        await away.asked.wait()
+        if noticed_first:
+            away.answer.set()
+            await eventually(lambda: worker.outbox.stuck, "the outbox to notice")
         await worker.beats.beat()
         assert len(worker.outbox) == 0
+        away.answer.set()
+        await eventually(lambda: worker.outbox._refused, "the settling to fail")
         away.back = True
         loop = asyncio.create_task(worker.claims.run())
         await work.submit("task")

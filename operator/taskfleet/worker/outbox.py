@@ -31,11 +31,16 @@ class Outbox:
         self._queue = queue
         self._health = health
         self._metrics = metrics
-        self.stuck = False
+        self._refused = False
         self._waiting: dict[str, Settlement] = {}
         self._filled = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
+
+    @property
+    def stuck(self) -> bool:
+        """False also when the last one was dropped, even during a settling that fails: no later one could tell."""
+        return self._refused and bool(self._waiting)
 
     def put(self, settlement: Settlement) -> None:
         self._waiting[settlement.task_id] = settlement
@@ -68,12 +73,12 @@ class Outbox:
                 accepted = await self._store.settle(self._queue, batch)
             except StoreError as error:
                 failures += 1
-                self.stuck = True
+                self._refused = True
                 self._health.failed(error)
                 await asyncio.sleep(pause_after(failures))
                 continue
             failures = 0
-            self.stuck = False
+            self._refused = False
             self._health.served()
             self._forget(batch)
             for settlement, taken in zip(batch, accepted, strict=True):
@@ -98,7 +103,6 @@ class Outbox:
             if self._waiting.get(settlement.task_id) is settlement:  # not a newer lease's
                 del self._waiting[settlement.task_id]
         if not self._waiting:
-            self.stuck = False  # also when the last one was dropped: nothing will be settled that could tell
             self._filled.clear()
             self._empty.set()
 
