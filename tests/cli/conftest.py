@@ -1,7 +1,6 @@
 """Fixtures for commands against a real store, run in this process through the same function as the script."""
 
 import asyncio
-import io
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -44,13 +43,18 @@ Taskfleet = Callable[..., Done]
 
 
 @pytest.fixture
-def taskfleet(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Taskfleet:
+def taskfleet(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Taskfleet:
     """Run a command line; ``stdin`` is what it reads."""
+    redirected = tmp_path_factory.mktemp("redirected") / "stdin"
 
     def call(*arguments: object, stdin: bytes = b"") -> Done:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        redirected.write_bytes(stdin)
         capfd.readouterr()
-        code = run([str(argument) for argument in arguments])
+        with redirected.open() as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            code = run([str(argument) for argument in arguments])
         printed = capfd.readouterr()
         return Done(code, printed.out, printed.err)
 

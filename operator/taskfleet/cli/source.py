@@ -3,7 +3,8 @@
 The lines are read twice, once to check all of them and once to submit them, so memory stays small for any size.
 """
 
-import shutil
+import os
+import select
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from taskfleet.core.errors import InputError, InvalidTask
 # A line of JSON may be this much longer than the task that it becomes: escapes such as \u00e9, spaces, the id.
 ESCAPED_LENGTH = 6
 OTHER_FIELDS_BYTES = 4096
+CHUNK_BYTES = 1 << 20
+# A signal that comes just before a read blocks is not seen until the read ends: so no wait is longer than this.
+LOOK_UP_SECONDS = 0.5
 
 
 class Source:
@@ -49,7 +53,8 @@ def open_source(path: str, spec: TaskQueueSpec) -> Iterator[Source]:
     if path == "-":
         with tempfile.TemporaryFile(prefix="taskfleet-") as spool:
             with blocking():
-                shutil.copyfileobj(sys.stdin.buffer, spool)
+                for chunk in _chunks_of_stdin():
+                    spool.write(chunk)
             yield Source(spool, max_task_bytes=limit)
         return
     try:
@@ -60,3 +65,13 @@ def open_source(path: str, spec: TaskQueueSpec) -> Iterator[Source]:
         if not file.seekable():
             raise InputError(f"-f {path}: cannot be read twice; pipe it into `-f -`")
         yield Source(file, max_task_bytes=limit)
+
+
+def _chunks_of_stdin() -> Iterator[bytes]:
+    stdin = sys.stdin.fileno()
+    while True:
+        if select.select([stdin], [], [], LOOK_UP_SECONDS)[0]:
+            chunk = os.read(stdin, CHUNK_BYTES)
+            if not chunk:
+                return
+            yield chunk

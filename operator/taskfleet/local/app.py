@@ -103,6 +103,9 @@ class _Laptop:
     async def run(self, manifests: Manifests) -> int:
         with _signals(self._told_to_stop):
             await self._take(manifests)
+            for queue in self._manifests.queues:  # so that commands find it as soon as we are announced
+                await self._store.put_policy(queue.key, queue_policy(queue.spec))
+            self._announce()
             try:
                 async with asyncio.TaskGroup() as group:
                     keeping = group.create_task(self._server.keep_alive())
@@ -126,13 +129,12 @@ class _Laptop:
         return self._exit_code
 
     async def _take(self, manifests: Manifests) -> None:
-        """Make these manifests what runs, and tell the other commands of the queues."""
+        """Make these manifests what runs; the reconciler publishes the queues, at once or when the store is back."""
         manifests = await on_this_machine(manifests, self._view.tell)
         old, self._manifests = self._manifests, manifests
         for remark in (*manifests.notes, *manifests.warnings):
             self._view.tell(remark)
         for queue in manifests.queues:
-            await self._store.put_policy(queue.key, queue_policy(queue.spec))
             self._reconciler.set_queue(queue)
         for pool in manifests.pools:
             self._reconciler.set_pool(pool)
@@ -145,6 +147,9 @@ class _Laptop:
         for pool in old.pools:
             if (pool.metadata.namespace, pool.metadata.name) not in pools:
                 self._reconciler.forget_pool(pool.metadata.namespace, pool.metadata.name)
+
+    def _announce(self) -> None:
+        keys = [queue.key for queue in self._manifests.queues]
         self._data.announce(store_url=self._server.url, namespace=self._options.namespace, queues=keys)
 
     async def _follow_manifests(self) -> None:
@@ -155,6 +160,7 @@ class _Laptop:
                 continue
             try:
                 await self._take(self._files.load())
+                self._announce()
             except TaskfleetError as error:
                 self._view.tell(f"the edited manifests are not used: {error}")
             else:
