@@ -19,23 +19,14 @@ from typing import Any
 
 import uvloop
 
-from taskfleet.core.settlement import QueuePolicy, Settlement, Verdict
+from benchmarks.store_throughput import POLICY
+from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import NewTask, QueueKey, new_task_id
 from taskfleet.store import codec, keys, lua
 from tests.support.valkeyserver import running_valkey
 
 QUEUE = QueueKey("bench", "clients")
 BODY = b'{"messages":[{"role":"user","content":"' + b"x" * 960 + b'"}],"parameters":{},"metadata":{}}'
-POLICY = QueuePolicy(
-    spec={},
-    max_pending=10_000_000,
-    max_task_bytes=1 << 20,
-    lease_seconds=60,
-    ttl_seconds=86_400,
-    max_attempts=5,
-    keep_results_seconds=60,
-    keep_failed_seconds=60,
-)
 
 Call = Callable[..., Awaitable[Any]]
 Open = Callable[[int], Awaitable[tuple[Call, Callable[[], Awaitable[Any]]]]]

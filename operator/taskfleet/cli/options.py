@@ -25,6 +25,20 @@ def output_option(command: F) -> F:
     )(command)
 
 
+def manifests_option(help_text: str) -> Callable[[F], F]:
+    """``-f``, as kubectl has it, as the parameter ``manifests``: one or more paths."""
+    return click.option(
+        "-f",
+        "--filename",
+        "manifests",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        required=True,
+        metavar="FILE|DIR",
+        help=help_text,
+    )
+
+
 def target_options(command: F) -> F:
     """``--data`` and ``--namespace`` as the parameters ``data`` and ``namespace``: which store, which namespace."""
     command = click.option(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from taskfleet.cli.options import DEFAULT_DATA_FOLDER, output_option
+from taskfleet.cli.options import DEFAULT_DATA_FOLDER, manifests_option, output_option
 from taskfleet.cli.output import Output
 from taskfleet.cli.running import run_async
 from taskfleet.local.app import UpOptions, run_up
@@ -31,16 +31,7 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.option(
-    "-f",
-    "--filename",
-    "manifests",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    required=True,
-    metavar="DIR|FILE",
-    help="Manifests of TaskQueues and WorkerPools; may be given several times.",
-)
+@manifests_option("Manifests of TaskQueues and WorkerPools; may be given several times.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),

@@ -8,7 +8,7 @@ from taskfleet.api.manifests import Manifests, load
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.cli import exits
-from taskfleet.cli.options import output_option
+from taskfleet.cli.options import manifests_option, output_option
 from taskfleet.cli.output import Output
 from taskfleet.core.errors import InvalidManifest
 
@@ -25,21 +25,12 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.option(
-    "-f",
-    "--file",
-    "paths",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    required=True,
-    metavar="FILE|DIR",
-    help="File or folder of manifests, or - for stdin; may be given more than once.",
-)
+@manifests_option("File or folder of manifests, or - for stdin; may be given several times.")
 @output_option
-def validate(paths: tuple[Path, ...], output: Output) -> int:
+def validate(manifests: tuple[Path, ...], output: Output) -> int:
     """Check manifests against the rules of the custom resources, without a cluster."""
     try:
-        found = load(paths)
+        found = load(manifests)
     except InvalidManifest as error:
         if not output.as_json:
             raise
