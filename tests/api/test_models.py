@@ -52,9 +52,10 @@ def test_a_pool_aims_at_a_minute_of_backlog_unless_told_otherwise() -> None:
 
 
 def test_replicas_count_only_in_mode_external() -> None:
-    assert pool(replicas=3).policy.fixed_workers is None
-    assert pool(replicas=3, autoscaling={"mode": "External"}).policy.fixed_workers == 3
-    assert pool(autoscaling={"mode": "External"}).policy.fixed_workers == 0
+    assert not pool(replicas=3).policy.external
+    from_outside = pool(replicas=3, autoscaling={"mode": "External"}).policy
+    assert (from_outside.external, from_outside.replicas) == (True, 3)
+    assert pool(autoscaling={"mode": "External"}).policy.replicas is None
 
 
 def test_a_status_leaves_out_what_is_not_known() -> None:

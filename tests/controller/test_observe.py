@@ -1,5 +1,7 @@
 """What planning sees of the workers: exact numbers from the store, their places from the workers, in doubt busy."""
 
+from dataclasses import replace
+
 import pytest
 
 from taskfleet.controller.fleet import FleetState
@@ -55,3 +57,14 @@ def test_the_pace_of_an_endpoint_outlives_its_workers() -> None:
     remember_pace(POOL, state, Sight(running(2), [report("a", 1, seconds=2.0), report("a", 2, seconds=4.0)]))
     remember_pace(POOL, state, Sight(running(0), [report("a", 0)]))
     assert observe_endpoints(POOL, state, Sight(running(0)), {})["a"].seconds_per_task == 3.0
+
+
+def test_workers_complain_of_an_endpoint_only_when_none_of_them_gets_on() -> None:
+    def complaint(*reports: WorkerReport) -> str:
+        return observe_endpoints(POOL, PoolState(POOL, asked={"a": 2}), Sight(running(0), reports), {})["a"].complaint
+
+    refused, fine = replace(report("a", 0), trouble="401"), report("a", 1)
+    leaving = replace(fine, draining=True)
+    assert complaint(refused, fine) == ""
+    assert complaint(refused, leaving) == "401"
+    assert complaint(leaving) == complaint() == ""

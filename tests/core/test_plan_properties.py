@@ -40,7 +40,8 @@ def pools(draw: st.DrawFn) -> PoolPolicy:
         max_workers=most,
         target=draw(drain | ratio),
         patience=Patience(draw(delays), draw(delays)),
-        fixed_workers=draw(st.none() | numbers) if draw(st.booleans()) else None,
+        external=draw(st.booleans()),
+        replicas=draw(st.none() | numbers),
     )
 
 
@@ -78,7 +79,7 @@ def worlds(draw: st.DrawFn) -> tuple[PoolPolicy, Observed]:
 
 def follows_the_queue(policy: PoolPolicy, observed: Observed) -> bool:
     queue = observed.queue
-    return queue.exists and queue.backlog is not None and queue.stop is StopPolicy.NONE and policy.fixed_workers is None
+    return queue.exists and queue.backlog is not None and queue.stop is StopPolicy.NONE and not policy.external
 
 
 def workers_seen(policy: PoolPolicy, observed: Observed) -> dict[str, EndpointObserved]:
@@ -107,7 +108,7 @@ def test_no_endpoint_and_no_pool_ever_exceeds_its_maximum(world: tuple[PoolPolic
 def test_a_pool_has_its_minimum_unless_it_drains_has_no_queue_or_people_decide(
     world: tuple[PoolPolicy, Observed],
 ) -> None:
-    policy, observed = replace(world[0], fixed_workers=None), world[1]
+    policy, observed = replace(world[0], external=False), world[1]
     assume(observed.queue.exists and observed.queue.stop is not StopPolicy.HOLD_AND_DRAIN)
     possible = min(policy.min_workers, sum(each.max_workers for each in policy.endpoints))
     assert plan(policy, observed, NOW).workers >= possible
@@ -118,7 +119,7 @@ def test_no_endpoint_has_fewer_workers_than_its_running_tasks_occupy_unless_limi
     world: tuple[PoolPolicy, Observed],
 ) -> None:
     policy, observed = world
-    policy = replace(policy, max_workers=1000, fixed_workers=None)
+    policy = replace(policy, max_workers=1000, external=False)
     assume(follows_the_queue(policy, observed))
     now_seen = workers_seen(policy, observed)
     occupied = {
@@ -135,7 +136,7 @@ def test_an_unseen_queue_changes_nothing_within_the_limits(world: tuple[PoolPoli
     policy, observed = world
     there = {name: each.workers for name, each in workers_seen(policy, observed).items()}
     roomy = tuple(replace(each, max_workers=99) for each in policy.endpoints)
-    policy = replace(policy, endpoints=roomy, min_workers=0, max_workers=999, fixed_workers=None)
+    policy = replace(policy, endpoints=roomy, min_workers=0, max_workers=999, external=False)
     blind = replace(observed, queue=QueueObserved(backlog=None, unseen_reason="StoreUnreachable", unseen="gone"))
     decided = plan(policy, blind, NOW)
     assert {planned.name: planned.workers for planned in decided.endpoints} == there
@@ -146,7 +147,7 @@ def test_an_unseen_queue_changes_nothing_within_the_limits(world: tuple[PoolPoli
 def test_every_waiting_task_of_a_healthy_served_lane_has_a_worker_that_will_take_it(
     world: tuple[PoolPolicy, Observed],
 ) -> None:
-    policy = replace(world[0], max_workers=world[0].max_workers + len(world[0].endpoints), fixed_workers=None)
+    policy = replace(world[0], max_workers=world[0].max_workers + len(world[0].endpoints), external=False)
     observed = world[1]
     assume(follows_the_queue(policy, observed))
     now_seen = workers_seen(policy, observed)

@@ -47,7 +47,7 @@ def test_limits_that_people_set_hold_also_while_nothing_can_be_seen() -> None:
 
 
 def test_external_workers_do_not_need_the_store() -> None:
-    assert only(plan(pool(fixed_workers=4), seen(UNSEEN, llm=has(1)), NOW)).workers == 4
+    assert only(plan(pool(external=True, replicas=4), seen(UNSEEN, llm=has(1)), NOW)).workers == 4
 
 
 def test_a_queue_on_hold_is_told() -> None:
@@ -108,7 +108,7 @@ def test_hold_and_drain_keeps_workers_until_the_last_task_has_ended_and_then_non
 
 
 def test_hold_and_drain_goes_before_a_number_from_outside() -> None:
-    assert only(plan(pool(fixed_workers=5), seen(draining(small=9), llm=has(5)), NOW)).workers == 0
+    assert only(plan(pool(external=True, replicas=5), seen(draining(small=9), llm=has(5)), NOW)).workers == 0
 
 
 def test_workers_that_do_not_come_up_are_told() -> None:
@@ -141,4 +141,31 @@ def test_of_many_endpoints_only_a_few_are_told() -> None:
 
 def test_a_drain_that_cannot_be_seen_takes_no_worker_whoever_decides_their_number() -> None:
     blind = QueueObserved(True, StopPolicy.HOLD_AND_DRAIN, None, "StoreUnreachable", "gone")
-    assert only(plan(pool(fixed_workers=5), seen(blind, llm=has(2)), NOW)).workers == 2
+    assert only(plan(pool(external=True, replicas=5), seen(blind, llm=has(2)), NOW)).workers == 2
+
+
+def test_external_workers_stay_until_someone_writes_their_number() -> None:
+    decided = plan(pool(external=True), seen(waiting(small=40), llm=has(3)), NOW)
+    assert (only(decided).workers, only(decided).reason) == (3, "External")
+    assert only(decided).message == (
+        "autoscaling.mode is External and spec.replicas is not set; set it, by kubectl scale or an autoscaler; "
+        "the workers stay as they are"
+    )
+    assert condition(decided, "Ready").reason == "External"
+
+
+def test_workers_that_cannot_work_with_a_healthy_endpoint_are_quoted() -> None:
+    refused = has(2, complaint="the endpoint refuses the API key (401)")
+    decided = plan(pool(endpoint("a"), endpoint("b")), seen(waiting(small=8), a=refused, b=has(0)), NOW)
+    healthy = condition(decided, "EndpointsHealthy")
+    assert (healthy.status, healthy.reason) == (Status.FALSE, "WorkersInTrouble")
+    assert healthy.message == "a: its workers say: the endpoint refuses the API key (401)"
+
+
+def test_a_pool_is_ready_as_long_as_the_workers_of_one_endpoint_can_work() -> None:
+    refused = has(1, complaint="the endpoint refuses the API key (401)")
+    two = pool(endpoint("a", models="x"), endpoint("b", models="y"))
+    none_works = plan(two, seen(waiting(x=4), a=refused, b=has(0)), NOW)
+    one_works = plan(two, seen(waiting(x=4, y=4), a=refused, b=has(1)), NOW)
+    assert condition(none_works, "Ready").reason == "WorkersInTrouble"
+    assert condition(one_works, "Ready").reason == "Backlog"

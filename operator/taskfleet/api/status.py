@@ -71,6 +71,9 @@ class EndpointStatus(ApiModel):
         None, ge=0, description="Seconds that one task takes, on average; absent until one has run."
     )
     tasks_per_minute: float = Field(0.0, ge=0, description="Tasks that its workers ended in the last minute.")
+    idle_since: Time | None = Field(
+        None, description="Since when its workers have nothing to do; absent while they have."
+    )
     reason: str = Field("", max_length=1024, description="Why it has this many workers, as one CamelCase word.")
     message: str = Field("", max_length=32768, description="Why it has this many workers, as a sentence.")
 

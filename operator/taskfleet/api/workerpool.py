@@ -203,7 +203,8 @@ class WorkerPoolSpec(ApiModel):
             max_workers=scaling.max_workers,
             target=ScalingTarget(drain, scaling.target_backlog_per_worker),
             patience=Patience(scaling.scale_down_delay.seconds, scaling.scale_to_zero_delay.seconds),
-            fixed_workers=(self.replicas or 0) if scaling.mode is AutoscalingMode.EXTERNAL else None,
+            external=scaling.mode is AutoscalingMode.EXTERNAL,
+            replicas=self.replicas,
         )
 
 

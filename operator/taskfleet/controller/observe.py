@@ -56,6 +56,7 @@ def observe_endpoints(
             healthy=probed.healthy,
             trouble=probed.trouble,
             stuck=fleet.trouble,
+            complaint=_complaint(reports[name]),
             seconds_per_task=state.pace.get(name),
         )
     return observed
@@ -80,6 +81,12 @@ def worker_troubles(pool: WorkerPool, reports: Sequence[WorkerReport]) -> dict[s
         for name, own in _by_endpoint(pool, reports).items()
         if (troubles := {report.trouble for report in own if report.trouble})
     }
+
+
+def _complaint(reports: Sequence[WorkerReport]) -> str:
+    """One that does work shows that the endpoint can be worked with."""
+    troubles = [report.trouble for report in reports if not report.draining]
+    return min(troubles) if troubles and all(troubles) else ""
 
 
 def _by_endpoint(pool: WorkerPool, reports: Sequence[WorkerReport]) -> defaultdict[str, list[WorkerReport]]:

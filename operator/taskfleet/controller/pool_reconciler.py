@@ -10,9 +10,9 @@ from taskfleet.controller.news import pool_news
 from taskfleet.controller.observe import Sight, observe_endpoints, observe_queue, remember_pace
 from taskfleet.controller.pool_status import pool_status
 from taskfleet.controller.probes import Prober
-from taskfleet.controller.queue_status import wire_time
 from taskfleet.controller.reporter import Reporter
 from taskfleet.controller.storelink import StoreLink
+from taskfleet.controller.wiretime import wire_time
 from taskfleet.controller.world import PoolName, PoolState, World, pool_labels
 from taskfleet.core.errors import StoreError
 from taskfleet.core.needs import count

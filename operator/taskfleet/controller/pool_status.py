@@ -5,6 +5,7 @@ from typing import Any
 
 from taskfleet.api.status import ConditionStatus, EndpointStatus, WorkerPoolStatus
 from taskfleet.api.workerpool import WorkerPool
+from taskfleet.controller.heritage import idle_since
 from taskfleet.controller.observe import Sight, tasks_per_minute, worker_troubles
 from taskfleet.controller.world import PoolState
 from taskfleet.core.conditions import merge_conditions
@@ -25,8 +26,15 @@ def pool_status(
 ) -> dict[str, Any]:
     """The whole status."""
     pace, troubles = tasks_per_minute(pool, sight.reports), worker_troubles(pool, sight.reports)
+    shown = {each["name"]: each.get("idleSince") for each in last.get("endpoints", ())}
     endpoints = [
-        _endpoint(planned, seen[planned.name], pace.get(planned.name, 0.0), troubles.get(planned.name, ""))
+        _endpoint(
+            planned,
+            seen[planned.name],
+            pace=pace.get(planned.name, 0.0),
+            trouble=troubles.get(planned.name, ""),
+            idle=idle_since(plan.memory.get(planned.name), shown.get(planned.name), state.planned_at),
+        )
         for planned in plan.endpoints
     ]
     generation = pool.metadata.generation
@@ -44,7 +52,9 @@ def pool_status(
     ).to_wire()
 
 
-def _endpoint(planned: EndpointPlan, seen: EndpointObserved, pace: float, trouble: str) -> EndpointStatus:
+def _endpoint(
+    planned: EndpointPlan, seen: EndpointObserved, *, pace: float, trouble: str, idle: str | None
+) -> EndpointStatus:
     message = planned.message
     if seen.healthy is False and seen.trouble not in message:
         message += f"; the endpoint is not healthy: {seen.trouble}"
@@ -60,6 +70,7 @@ def _endpoint(planned: EndpointPlan, seen: EndpointObserved, pace: float, troubl
         inflight=seen.inflight,
         latency_seconds=None if seen.seconds_per_task is None else float(f"{seen.seconds_per_task:.3g}"),
         tasks_per_minute=float(f"{pace:.3g}"),
+        idle_since=idle if planned.workers else None,
         reason=planned.reason,
         message=message,
     )

@@ -8,9 +8,10 @@ from taskfleet.controller.deletion import Deletion, decide_deletion
 from taskfleet.controller.fleet import Surface
 from taskfleet.controller.news import queue_news
 from taskfleet.controller.policy import queue_policy
-from taskfleet.controller.queue_status import queue_status, unserved_models, wire_time
+from taskfleet.controller.queue_status import queue_status, unserved_models
 from taskfleet.controller.reporter import Reporter
 from taskfleet.controller.storelink import StoreLink
+from taskfleet.controller.wiretime import wire_time
 from taskfleet.controller.world import QueueState, World
 from taskfleet.core.errors import StoreError
 from taskfleet.core.names import DISCARD_ANNOTATION, FINALIZER

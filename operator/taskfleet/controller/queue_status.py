@@ -1,13 +1,13 @@
 """The status of a TaskQueue: its numbers, and in words whether it works and why not."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from taskfleet.api.status import ConditionStatus, Depth, TaskQueueStatus
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.deletion import Deletion
+from taskfleet.controller.wiretime import wire_time
 from taskfleet.core.conditions import Condition, Status, merge_conditions
 from taskfleet.core.errors import StoreError
 from taskfleet.core.needs import count
@@ -15,11 +15,6 @@ from taskfleet.core.pool import StopPolicy
 from taskfleet.core.settlement import QueueStats
 
 _NUMBERS = ("pending", "scheduled", "running", "completed", "failed", "cancelled", "expired", "depth")
-
-
-def wire_time(seconds: float) -> str:
-    """Seconds since the epoch as RFC 3339, to the second as Kubernetes writes it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def unserved_models(stats: QueueStats | None, pools: Sequence[WorkerPool]) -> dict[str, int]:

@@ -16,6 +16,7 @@ from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.agenda import Agenda
 from taskfleet.controller.fleet import Fleet, Surface
+from taskfleet.controller.heritage import heir
 from taskfleet.controller.pool_reconciler import PoolReconciler
 from taskfleet.controller.probes import Prober
 from taskfleet.controller.queue_reconciler import QueueReconciler
@@ -63,7 +64,7 @@ class Reconciler:
         self._clock = clock
         self._metrics = metrics
         self._resync_seconds = resync_seconds
-        self._world = World()
+        self._world = World(heir(clock))
         self._agenda: Agenda[Key] = Agenda(clock)
         self._failures: dict[Key, int] = {}
         self._link = StoreLink(

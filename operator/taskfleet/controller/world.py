@@ -1,6 +1,6 @@
 """What the reconciler holds in memory: the newest objects, and what it did for each of them last."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from taskfleet.api.taskqueue import TaskQueue
@@ -65,9 +65,11 @@ class PoolState:
 
 
 class World:
-    """All queues and pools, and which pools serve which queue."""
+    """All queues and pools, and which pools serve which queue. ``inherit`` gives what is known of a pool that is new
+    to us: the controller before us may have left something in its status."""
 
-    def __init__(self) -> None:
+    def __init__(self, inherit: Callable[[WorkerPool], "PoolState"]) -> None:
+        self._inherit = inherit
         self.queues: dict[QueueKey, QueueState] = {}
         self.pools: dict[PoolName, PoolState] = {}
         self._serving: dict[QueueKey, set[PoolName]] = {}
@@ -86,9 +88,7 @@ class World:
         name = pool_name(pool)
         state = self.pools.get(name)
         if state is None or (state.pool is not None and state.pool.metadata.uid != pool.metadata.uid):
-            state = self.pools[name] = PoolState(pool)
-            state.last_scale_time = pool.status.get("lastScaleTime")
-            state.last_scale_reason = pool.status.get("lastScaleReason", "")
+            state = self.pools[name] = self._inherit(pool)
         self._unlink(name)
         state.pool = pool
         self._serving.setdefault(pool.queue, set()).add(name)

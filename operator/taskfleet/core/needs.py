@@ -84,9 +84,15 @@ def _draining(policy: EndpointPolicy, seen: EndpointObserved) -> Need:
     return Need(kept, "Draining", text, kept)
 
 
-def fixed(pool: PoolPolicy) -> dict[str, Need]:
-    """Spread the number that someone outside wrote over the endpoints, in turn, each up to its maximum."""
-    wanted = pool.fixed_workers or 0
+def from_outside(pool: PoolPolicy, seen: Seen) -> dict[str, Need]:
+    """Spread the number that someone outside wrote over the endpoints, in turn, each up to its maximum.
+
+    As long as nobody wrote one, who was there when the mode was changed stays: a mode takes no worker away.
+    """
+    wanted = pool.replicas
+    if wanted is None:
+        why = "autoscaling.mode is External and spec.replicas is not set; set it, by kubectl scale or an autoscaler"
+        return unchanged(pool, seen, "External", why)
     limits = [policy.max_workers for policy in pool.endpoints]
     text = f"autoscaling.mode is External and spec.replicas is {wanted}"
     if wanted <= sum(limits):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from taskfleet.core.conditions import Condition
 from taskfleet.core.limits import raised_to_minimum, within_maximum
-from taskfleet.core.needs import Need, Seen, count, draining, fixed, from_load, unchanged
+from taskfleet.core.needs import Need, Seen, count, draining, from_load, from_outside, unchanged
 from taskfleet.core.pool import EndpointObserved, Observed, PoolPolicy, StopPolicy
 from taskfleet.core.pool_conditions import pool_conditions
 from taskfleet.core.quantities import format_duration
@@ -95,12 +95,12 @@ def _rule(pool: PoolPolicy, observed: Observed, seen: Seen) -> _Rule:
         )
         needs = {policy.name: Need(0, "QueueNotFound", why) for policy in pool.endpoints}
         return _Rule(needs, patience, keeps_minimum=False)
-    if queue.backlog is None and (pool.fixed_workers is None or queue.stop is StopPolicy.HOLD_AND_DRAIN):
+    if queue.backlog is None and (not pool.external or queue.stop is StopPolicy.HOLD_AND_DRAIN):
         return _Rule(unchanged(pool, seen, queue.unseen_reason, f"cannot see the queue: {queue.unseen}"))
     if queue.stop is StopPolicy.HOLD_AND_DRAIN:
         return _Rule(draining(pool, seen), keeps_minimum=False)
-    if pool.fixed_workers is not None:
-        return _Rule(fixed(pool), keeps_minimum=False)
+    if pool.external:
+        return _Rule(from_outside(pool, seen), keeps_minimum=False)
     if queue.stop is StopPolicy.HOLD:
         why = "the queue's stopPolicy is Hold: no task is started"
         return _Rule(unchanged(pool, seen, "QueueOnHold", why))

@@ -27,14 +27,18 @@ class EndpointPolicy:
 
 @dataclass(frozen=True, slots=True)
 class PoolPolicy:
-    """What planning needs to know of a pool. ``fixed_workers`` is set when someone outside decides (External)."""
+    """What planning needs to know of a pool.
+
+    ``external``: someone outside decides how many workers there are, and says so in ``replicas`` (None: not yet).
+    """
 
     endpoints: tuple[EndpointPolicy, ...]
     min_workers: int
     max_workers: int
     target: ScalingTarget
     patience: Patience
-    fixed_workers: int | None = None
+    external: bool = False
+    replicas: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,9 @@ class EndpointObserved:
     """An endpoint as seen now. ``workers`` were asked for, ``ready`` of them can work.
 
     ``healthy``: whether the endpoint answers its probe (None: not known yet), ``trouble``: why not, in words.
-    ``stuck``: why its workers do not come up, in words. ``seconds_per_task`` is None until one has run.
+    ``stuck``: why its workers do not come up, in words. ``complaint``: what all of its workers say keeps them from
+    working, in words: they call it with its key and its models, which a probe does not. ``seconds_per_task`` is None
+    until one has run.
     """
 
     workers: int = 0
@@ -51,6 +57,7 @@ class EndpointObserved:
     healthy: bool | None = None
     trouble: str = ""
     stuck: str = ""
+    complaint: str = ""
     seconds_per_task: float | None = None
 
 

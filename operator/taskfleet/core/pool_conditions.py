@@ -56,6 +56,9 @@ def _ready(queue: QueueObserved, seen: Seen, decided: Mapping[str, Need]) -> Con
     stuck = {name: endpoint.stuck for name, endpoint in seen.items() if endpoint.stuck and not endpoint.ready}
     if stuck:
         return Condition("Ready", Status.FALSE, "WorkersNotStarting", _tell(stuck.items()))
+    complaints = _complaints(seen)
+    if complaints and all(name in complaints for name, need in decided.items() if need.workers):
+        return Condition("Ready", Status.FALSE, "WorkersInTrouble", _tell(complaints.items()))
     return _working(seen, decided)
 
 
@@ -74,7 +77,7 @@ def _scaling_active(pool: PoolPolicy, queue: QueueObserved) -> Condition:
     kind = "ScalingActive"
     if not queue.exists:
         return Condition(kind, Status.FALSE, "QueueNotFound", _queue_not_found())
-    if pool.fixed_workers is not None and queue.stop is not StopPolicy.HOLD_AND_DRAIN:
+    if pool.external and queue.stop is not StopPolicy.HOLD_AND_DRAIN:
         return Condition(kind, Status.FALSE, "External", "autoscaling.mode is External: spec.replicas decides")
     if queue.backlog is None:
         text = f"cannot see the queue: {queue.unseen}; the workers stay as they are"
@@ -101,9 +104,16 @@ def _endpoints_healthy(seen: Seen) -> Condition:
     sick = [(name, endpoint.trouble) for name, endpoint in seen.items() if endpoint.healthy is False]
     if sick:
         return Condition(kind, Status.FALSE, "EndpointUnhealthy", _tell(sick))
+    complaints = _complaints(seen)
+    if complaints:
+        return Condition(kind, Status.FALSE, "WorkersInTrouble", _tell(complaints.items()))
     if any(endpoint.healthy is None for endpoint in seen.values()):
         return Condition(kind, Status.UNKNOWN, "NotProbedYet", "not every endpoint has been probed yet")
     return Condition(kind, Status.TRUE, "AllHealthy", "every endpoint answers its probe")
+
+
+def _complaints(seen: Seen) -> dict[str, str]:
+    return {name: f"its workers say: {endpoint.complaint}" for name, endpoint in seen.items() if endpoint.complaint}
 
 
 def _queue_not_found() -> str:
