@@ -120,7 +120,7 @@ async def test_a_store_that_lost_all_its_data_gets_the_policies_again(
 
 async def test_a_wrong_password_says_so_and_a_right_one_heals(own_valkey: ValkeyServer, queue: QueueKey) -> None:
     admin = await Store.connect(url_of(own_valkey))
-    await admin._connection.client.config_set("requirepass", "secret")
+    await admin._connection.call("CONFIG SET", "requirepass", "secret")
     async with controlling(url_of(own_valkey, "wrong")) as control:
         control.reconciler.set_queue(task_queue(queue.name))
         await eventually(
@@ -128,7 +128,7 @@ async def test_a_wrong_password_says_so_and_a_right_one_heals(own_valkey: Valkey
         )
         message = control.condition("TaskQueue", queue.name, "StoreReachable")[2]
         assert "refused the user or password" in message and "wrong" not in message
-        await admin._connection.client.config_set("requirepass", "wrong")
+        await admin._connection.call("CONFIG SET", "requirepass", "wrong")
         await eventually(lambda: control.reason("TaskQueue", queue.name) == "NoWorkerPool", "it to heal")
     await admin.close()
 

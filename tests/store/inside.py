@@ -43,8 +43,13 @@ async def make_stages_old(store: Store, queue: QueueKey) -> None:
 
 async def key_names(store: Store, queue: QueueKey) -> set[str]:
     """Keys of the queue without their common beginning."""
-    found = await call(store, "KEYS", keys.pattern(queue))
-    return {name.decode().removeprefix(keys.prefix(queue)) for name in found}
+    names: set[str] = set()
+    cursor, more = 0, True
+    while more:
+        cursor, found = await store._connection.scan(queue, cursor, 1000)
+        names |= {name.decode().removeprefix(keys.prefix(queue)) for name in found}
+        more = cursor != 0
+    return names
 
 
 class Census:

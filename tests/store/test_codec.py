@@ -2,17 +2,12 @@
 
 import re
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 
 from taskfleet.core.task import Priority, QueueKey
 from taskfleet.store import Store, codec, keys, lua
-from taskfleet.store.connection import Connection
-from tests.store import inside
-from tests.store.given import POLICY, claim_one, settle, task, tasks
-from tests.support.valkeyserver import free_port, running_valkey
-from tests.support.waiting import eventually
+from tests.store.given import claim_one, task
 
 
 @pytest.mark.parametrize(
@@ -73,27 +68,3 @@ def test_the_bytes_of_a_fresh_record_are_counted() -> None:
     blob = new.arguments()[3]
     assert isinstance(blob, bytes)
     assert len(blob) == 2 + 2 + 1 + 4 + 6 + len("small") + 1024
-
-
-async def test_scripts_run_on_a_cluster_where_all_keys_of_a_queue_are_in_one_slot(
-    tmp_path: Path, queue: QueueKey
-) -> None:
-    with running_valkey(tmp_path, cluster_enabled=True, cluster_port=free_port()) as server:
-        url = f"valkey://127.0.0.1:{server.port}"
-        admin = Store(Connection(url, 5.0))
-        await inside.call(admin, "CLUSTER ADDSLOTSRANGE", 0, 16383)
-
-        async def is_up() -> bool:
-            return (await inside.call(admin, "CLUSTER INFO"))["cluster_state"] == "ok"
-
-        await eventually(is_up, "the cluster")
-        store = await Store.connect(url)
-        await store.put_policy(queue, POLICY)
-        await store.submit(queue, tasks(1500), batch="b")
-        assert await store.settle(queue, [settle(await claim_one(store, queue))]) == [True]
-        await store.cancel(queue, ["t00009"])
-        await store.tick(queue)
-        await inside.assert_consistent(store, queue)
-        await store.drop_queue(queue)
-        await store.close()
-        await admin.close()

@@ -20,7 +20,9 @@ from taskfleet.core.errors import (
 )
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store, keys
-from taskfleet.store.connection import address, check_version, explain
+from taskfleet.store.address import parse
+from taskfleet.store.connection import check_version
+from taskfleet.store.troubles import explain
 from tests.store import inside
 from tests.store.given import POLICY, tasks
 from tests.store.wire import Wire
@@ -54,7 +56,7 @@ async def refusal(url: str, *, patience: float = 5.0) -> StoreError:
     ],
 )
 def test_a_server_is_named_by_its_address_alone(url: str, where: str) -> None:
-    assert address(url) == where
+    assert parse(url).where == where
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ async def test_a_submission_is_refused_whole(small_server: str) -> None:
 
 async def test_a_big_submission_that_meets_the_limit_midway_leaves_nothing(small_server: str, tmp_path: Path) -> None:
     store = await filled(small_server)
-    info = await store._connection.client.info("memory")
+    info = await inside.call(store, "INFO", "memory")
     await inside.call(store, "CONFIG SET", "maxmemory", info["used_memory"] + 3_000_000)
 
     def many() -> Iterator[NewTask]:

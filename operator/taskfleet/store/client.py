@@ -72,7 +72,7 @@ class Store:
         await call("UNLINK", keys.key(queue, "policy"))
         cursor, more = 0, True
         while more:
-            cursor, found = await call("SCAN", cursor, "MATCH", keys.pattern(queue), "COUNT", _AT_ONCE)
+            cursor, found = await self._connection.scan(queue, cursor, _AT_ONCE)
             if found:
                 await call("UNLINK", *found)
             more = cursor != 0

@@ -92,7 +92,7 @@ class WakeListener:
         while True:
             try:
                 with self._connection.explained():
-                    async with self._connection.client.pubsub() as pubsub:
+                    async with self._connection.subscriber() as pubsub:
                         await self._subscribe(pubsub)
                         pause = _FIRST_PAUSE
                         await self._read(pubsub)

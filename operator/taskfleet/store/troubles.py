@@ -1,0 +1,82 @@
+"""Every trouble of the library as one of our errors, in a sentence that names the server and the fix."""
+
+import os
+
+from valkey import exceptions as trouble
+from valkey.asyncio.sentinel import MasterNotFoundError
+
+from taskfleet.core.errors import StoreAuthFailed, StoreError, StoreOutOfMemory, StoreUnreachable
+
+# What a server says when it is there and cannot serve: the first word of its answer, and what to do about it.
+_BUSY_ANSWERS = {
+    "LOADING": "is still loading its data; try again in a moment",
+    "BUSY": "is busy with a long script; try again in a moment",
+    "READONLY": "is a replica and takes no writes; give the URL of the primary",
+    "MASTERDOWN": "is a replica that has lost its primary; give the URL of the primary",
+    "CLUSTERDOWN": "belongs to a cluster that is down; look at its nodes",
+    "MISCONF": "cannot write to its disk and so takes no writes; look at its log",
+    "NOREPLICAS": "has too few replicas to take writes; look at its replication",
+    "TRYAGAIN": "is moving this queue to another node; try again in a moment",
+}
+
+# The library takes the first word off the answers that it has a class for.
+_CLASSES: dict[str, type[Exception]] = {
+    "LOADING": trouble.BusyLoadingError,
+    "READONLY": trouble.ReadOnlyError,
+    "MASTERDOWN": trouble.MasterDownError,
+    "CLUSTERDOWN": trouble.ClusterDownError,
+    "TRYAGAIN": trouble.TryAgainError,
+}
+
+_ABOUT_USERS = (
+    trouble.AuthenticationError,
+    trouble.AuthenticationWrongNumberOfArgsError,
+    trouble.AuthorizationError,
+    trouble.NoPermissionError,
+)
+
+
+def _system_words(error: Exception) -> str:
+    """``Connection refused``; what the library makes of it repeats the address twice."""
+    cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+    if not isinstance(cause, OSError) or cause.errno is None:
+        return str(error)
+    return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)  # names that do not resolve are below 0
+
+
+def explain(error: Exception, where: str, *, tls: bool = False) -> StoreError:
+    """Our error for one of the library's, in a sentence that names the server and the fix."""
+    text = str(error)
+    first_word = text.split(" ", 1)[0]
+    if isinstance(error, trouble.OutOfMemoryError) or "OOM command not allowed" in text:
+        return StoreOutOfMemory(
+            f"the store at {where} is full (maxmemory) and takes no new tasks; raise maxmemory or let it drain"
+        )
+    if isinstance(error, _ABOUT_USERS):
+        return _not_permitted(error, text, where)
+    for answer, words in _BUSY_ANSWERS.items():
+        if first_word == answer or isinstance(error, _CLASSES.get(answer, ())):
+            return StoreUnreachable(f"the store at {where} {words}")
+    if isinstance(error, trouble.TimeoutError | TimeoutError):
+        not_tls = ", or does it not speak TLS" if tls else ""
+        return StoreUnreachable(
+            f"the store at {where} did not answer in time; is it overloaded, or the network cut{not_tls}?"
+        )
+    if isinstance(error, trouble.InvalidResponse):
+        return StoreError(f"the store at {where} is no Valkey or Redis server; check host and port in its URL")
+    if isinstance(error, trouble.ValkeyClusterException | trouble.ClusterError):
+        said = text.partition("\n")[0].rstrip(".")
+        return StoreUnreachable(f"the cluster at {where} cannot be used now ({said}); look at its nodes")
+    if isinstance(error, MasterNotFoundError):
+        return StoreUnreachable(f"no primary is known for the store at {where}; look at its Sentinels and their name")
+    if isinstance(error, trouble.ConnectionError | OSError):
+        return StoreUnreachable(f"the store at {where} cannot be reached ({_system_words(error)}); is it running?")
+    return StoreError(f"the store at {where} answered with an error: {text}")
+
+
+def _not_permitted(error: Exception, text: str, where: str) -> StoreError:
+    if isinstance(error, trouble.NoPermissionError | trouble.AuthorizationError):
+        return StoreAuthFailed(f"the store at {where} does not permit its user what Taskfleet does: {text}")
+    if "required" in text:
+        return StoreAuthFailed(f"the store at {where} needs a password; write valkey://:PASSWORD@HOST:PORT")
+    return StoreAuthFailed(f"the store at {where} refused the user or password; check those in its URL")
