@@ -115,7 +115,7 @@ async def pick_up(store: Store, count: int) -> None:
 
 async def memory(store: Store, count: int) -> None:
     async def used() -> int:
-        found = await store._connection.client.info("memory")  # noqa: SLF001 - no one else asks
+        found = await store._connection.call("INFO", "memory")  # noqa: SLF001 - no one else asks
         return int(found["used_memory"]) - int(found["mem_clients_normal"])  # not the buffers of this very connection
 
     await fresh(store)

@@ -142,7 +142,7 @@ async def test_a_store_that_hangs_is_a_store_that_is_lost(
         control.reconciler.set_pool(worker_pool(queue.name, stub_model.url))
         await submit(store, queue, 4)
         await control.workers(1)
-        server = int((await store._connection.client.info("server"))["process_id"])
+        server = int((await store._connection.call("INFO", "server"))["process_id"])
         os.kill(server, signal.SIGSTOP)
         try:
             await eventually(lambda: control.reason("WorkerPool", "pool") == "StoreUnreachable", "the loss", timeout=20)
