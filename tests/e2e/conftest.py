@@ -16,7 +16,7 @@ from tests.e2e.cluster import SYSTEM, Cluster
 
 ROOT = Path(__file__).parents[2]
 INSTALL = ROOT / "manifests" / "install.yaml"
-STUB = ROOT / "tests" / "support" / "modelstub.py"
+STUB = [ROOT / "tests" / "support" / name for name in ("modelstub.py", "dialectstub.py")]
 IMAGE = os.environ.get("TASKFLEET_E2E_IMAGE", "taskfleet:0.1.0")
 
 
@@ -50,7 +50,8 @@ def namespace(installed: Cluster) -> Iterator[str]:
     """A namespace with a stub model server as the Service ``llm``; its queues are gone before it is."""
     name = f"e2e-{uuid.uuid4().hex[:6]}"
     installed.kubectl("create", "namespace", name)
-    installed.kubectl("create", "configmap", "modelstub", f"--from-file={STUB}", "-n", name)
+    files = [f"--from-file={path}" for path in STUB]
+    installed.kubectl("create", "configmap", "modelstub", *files, "-n", name)
     installed.apply(*model_server(name))
     installed.kubectl("rollout", "status", "deployment/llm", "-n", name, "--timeout=120s", seconds=130)
     yield name
@@ -61,15 +62,17 @@ def namespace(installed: Cluster) -> Iterator[str]:
 
 def model_server(namespace: str) -> list[dict[str, object]]:
     labels = {"app": "llm"}
-    command = ["python", "/stub/modelstub.py", "--host", "0.0.0.0", "--port", "8080", "--latency", "0.2"]
+    command = ["python", "-m", "tests.support.modelstub", "--host", "0.0.0.0", "--port", "8080", "--latency", "0.2"]
     container = {
         "name": "llm",
         "image": IMAGE,
         "command": command,
+        "workingDir": "/stub",
         "volumeMounts": [{"name": "stub", "mountPath": "/stub"}],
         "readinessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1},
     }
-    volumes = [{"name": "stub", "configMap": {"name": "modelstub"}}]
+    where = [{"key": path.name, "path": str(path.relative_to(ROOT))} for path in STUB]
+    volumes = [{"name": "stub", "configMap": {"name": "modelstub", "items": where}}]
     pod = {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": 1}
     spec = {
         "selector": {"matchLabels": labels},

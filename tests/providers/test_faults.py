@@ -12,9 +12,10 @@ import trustme
 
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
 from taskfleet.providers import Call, open_provider
+from taskfleet.providers.dialect import HttpProvider
 from taskfleet.providers.http import HttpClient
-from taskfleet.providers.openai import OpenAI
-from tests.support import modelstub
+from taskfleet.providers.openai import OPENAI
+from tests.support import dialectstub, modelstub
 from tests.support.modelstub import ModelStub
 
 DOWN, LIMITED, AGAIN, NEVER = EndpointDown, RateLimited, Retry, Fatal
@@ -54,6 +55,49 @@ ANSWERS = [
     ("503", None, DOWN, "server_error", 503, "Loading model"),
     ("503", "5", LIMITED, "rate_limited", 503, "Loading model"),
 ]
+OLLAMA = [
+    ("ollama-200-not-done", None, DOWN, "not_a_completion", 200, "not done"),
+    ("ollama-200-no-message", None, DOWN, "not_a_completion", 200, "without a completion"),
+    ("ollama-400", None, NEVER, "bad_request", 400, "invalid options: num_ctx"),
+    ("ollama-404", None, NEVER, "model_not_found", 404, dialectstub.OLLAMA_404),
+    ("ollama-404-path", None, DOWN, "wrong_url", 404, "404 page not found"),
+    ("ollama-500", None, DOWN, "server_error", 500, "model runner has unexpectedly stopped"),
+    ("ollama-503-busy", None, LIMITED, "rate_limited", 503, "server busy"),
+]
+ANTHROPIC = [
+    ("anthropic-200-error", None, DOWN, "not_a_completion", 200, "Internal server error"),
+    ("anthropic-400", None, NEVER, "bad_request", 400, "at least one message is required"),
+    ("anthropic-400-credit", None, DOWN, "no_credit", 400, "credit balance is too low"),
+    ("anthropic-401", None, DOWN, "key_refused", 401, "invalid x-api-key"),
+    ("anthropic-403", None, DOWN, "key_refused", 403, "may not use this resource"),
+    ("anthropic-404", None, NEVER, "model_not_found", 404, dialectstub.ANTHROPIC_404),
+    ("anthropic-413", None, NEVER, "too_large", 413, "exceeds the maximum size"),
+    ("anthropic-429", "2", LIMITED, "rate_limited", 429, "exceed your rate limit"),
+    ("anthropic-500", None, DOWN, "server_error", 500, "Internal server error"),
+    ("anthropic-529", None, LIMITED, "rate_limited", 529, "Overloaded"),
+    ("anthropic-529", "5", LIMITED, "rate_limited", 529, "Overloaded"),
+]
+# What is not a protocol's own comes to the same with any of them.
+_SHARED = [
+    "200-html",
+    "200-truncated",
+    "200-empty",
+    "302",
+    "404-html",
+    "405",
+    "408",
+    "413",
+    "422",
+    "429",
+    "502-html",
+    "503",
+]
+SHARED = [row for row in ANSWERS if row[0] in _SHARED]
+TABLE = [
+    *(("openai", *row) for row in ANSWERS),
+    *(("ollama", *row) for row in (*SHARED, *OLLAMA)),
+    *(("anthropic", *row) for row in (*SHARED, *ANTHROPIC)),
+]
 AFTER = {"1": 1.0, "2": 2.0, "5": 5.0, "Wed, 21 Oct 2015 07:28:09 GMT": 9.0, None: None}
 SERVER_DATE = "Wed, 21 Oct 2015 07:28:00 GMT"  # a server whose clock is years behind ours
 
@@ -69,8 +113,8 @@ def hello(prompt: str = "hello", *, timeout: float = 10.0, **parameters: object)
     return Call("stub", [{"role": "user", "content": prompt}], timeout, parameters)
 
 
-async def outcome_of(url: str, call: Call, api_key: str | None = None) -> Outcome:
-    provider = open_provider("openai", url, api_key)
+async def outcome_of(url: str, call: Call, api_key: str | None = None, kind: str = "openai") -> Outcome:
+    provider = open_provider(kind, url, api_key)
     try:
         return await provider.complete(call)
     finally:
@@ -78,16 +122,16 @@ async def outcome_of(url: str, call: Call, api_key: str | None = None) -> Outcom
 
 
 @pytest.mark.parametrize(
-    ("fault", "after", "expected", "code", "status", "words"),
-    ANSWERS,
-    ids=[f"{fault}-{after}" for fault, after, *_ in ANSWERS],
+    ("kind", "fault", "after", "expected", "code", "status", "words"),
+    TABLE,
+    ids=[f"{kind}-{fault}-{after}" for kind, fault, after, *_ in TABLE],
 )
 async def test_an_answer_comes_to_its_outcome(
-    fault: str, after: str | None, expected: type, code: str, status: int, words: str
+    kind: str, fault: str, after: str | None, expected: type, code: str, status: int, words: str
 ) -> None:
     async with ModelStub() as stub:
         stub.set_fault(fault, after=after, date=SERVER_DATE)
-        outcome = await outcome_of(stub.url, hello())
+        outcome = await outcome_of(stub.root if kind == "ollama" else stub.url, hello(), kind=kind)
     assert type(outcome) is expected
     assert not isinstance(outcome, Ok)
     assert (outcome.error.code, outcome.error.status) == (code, status)
@@ -99,7 +143,7 @@ async def test_an_answer_comes_to_its_outcome(
 @pytest.mark.parametrize(("fault", "expected", "code"), CONNECTION_FAULTS)
 async def test_a_broken_connection_comes_to_its_outcome(fault: str, expected: type, code: str) -> None:
     async with ModelStub() as stub:
-        provider = OpenAI(HttpClient(stub.url, max_answer_bytes=4 * 2**20))
+        provider = HttpProvider(HttpClient(stub.url, max_answer_bytes=4 * 2**20), OPENAI)
         stub.set_fault(fault)
         outcome = await provider.complete(hello(timeout=0.2 if fault == "hang" else 10.0))
         await provider.close()
@@ -109,7 +153,7 @@ async def test_a_broken_connection_comes_to_its_outcome(fault: str, expected: ty
 
 
 def test_the_table_has_every_fault_that_the_stub_knows() -> None:
-    tried = {fault for fault, *_ in ANSWERS} | {fault for fault, *_ in CONNECTION_FAULTS}
+    tried = {fault for _, fault, *_ in TABLE} | {fault for fault, *_ in CONNECTION_FAULTS}
     assert tried == {*modelstub.ANSWERS, *modelstub.CONNECTION_FAULTS}
 
 

@@ -4,14 +4,13 @@ import asyncio
 import logging
 from typing import Any
 
-import orjson
 import pytest
 
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok
 from taskfleet.core.task import Usage
 from taskfleet.providers import Call, open_provider
-from taskfleet.providers.http import Answer
-from taskfleet.providers.openai import _completion
+from taskfleet.providers.dialect import NotACompletion
+from taskfleet.providers.openai import OPENAI
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
 
@@ -20,7 +19,7 @@ KEY = "sk-very-secret-indeed"
 
 def completion(*messages: dict[str, Any], usage: Any = None) -> Any:
     choices = [{"index": index, "message": message} for index, message in enumerate(messages)]
-    return _completion(Answer(200, {}, orjson.dumps({"choices": choices, "usage": usage})))
+    return OPENAI.completion({"choices": choices, "usage": usage})
 
 
 async def test_a_completion_is_its_text_and_its_tokens() -> None:
@@ -118,7 +117,8 @@ def test_several_choices_are_all_kept() -> None:
 
 @pytest.mark.parametrize("choices", [[None], ["text"], [{}], [{"message": {}}], [{"message": {"content": "a"}}, {}]])
 def test_choices_without_a_message_are_no_completion(choices: list[Any]) -> None:
-    assert isinstance(_completion(Answer(200, {}, orjson.dumps({"choices": choices}))), EndpointDown)
+    with pytest.raises(NotACompletion):
+        OPENAI.completion({"choices": choices})
 
 
 @pytest.mark.parametrize("usage", [None, [], {"prompt_tokens": None, "completion_tokens": "3"}, {"prompt_tokens": -1}])

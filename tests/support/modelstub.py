@@ -3,7 +3,7 @@
 In a test: ``async with ModelStub(latency=0.05) as stub: stub.set_fault("429", after="2", times=3)``, then ``stub.url``,
 ``stub.calls``. As a process: ``python -m tests.support.modelstub --port 0 --latency 0.2 --fault '500*3@poison'``, which
 prints its URL; ``GET /stub/calls`` shows the counts and ``POST /stub/fault`` sets faults. The error bodies are those
-that OpenAI, vLLM, llama.cpp, Ollama and FastAPI send.
+that OpenAI, vLLM, llama.cpp, Ollama and FastAPI send. Ollama's own API and Anthropic's are there too (dialectstub.py).
 """
 
 import argparse
@@ -14,12 +14,21 @@ import random
 import ssl
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from aiohttp import web
 
+from tests.support.dialectstub import (
+    ANTHROPIC_ANSWERS,
+    OLLAMA_ANSWERS,
+    anthropic_completion,
+    ollama_completion,
+    prompt_of,
+)
+
+Completion = Callable[[str, str], dict[str, Any]]
 Latency = float | Callable[[], float]
 
 
@@ -98,6 +107,7 @@ ANSWERS: dict[str, tuple[int, str, str]] = {
         json.dumps({"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}),
     ),
 }
+ANSWERS |= {**OLLAMA_ANSWERS, **ANTHROPIC_ANSWERS}
 # These need the connection itself.
 CONNECTION_FAULTS = ("reset", "hang", "200-cut", "200-huge")
 
@@ -161,7 +171,12 @@ class ModelStub:
     @property
     def url(self) -> str:
         """The base URL for an endpoint, ``http://127.0.0.1:PORT/v1``."""
-        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}/v1"
+        return f"{self.root}/v1"
+
+    @property
+    def root(self) -> str:
+        """The base URL of Ollama's own API."""
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
     def set_fault(self, kind: str, **options: Any) -> Fault:
         """Replace all faults by one; see Fault for the options."""
@@ -187,7 +202,9 @@ class ModelStub:
         self._loop = asyncio.get_running_loop()
         self._gate.set()
         app = web.Application(client_max_size=64 * 2**20)
-        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/chat/completions", self._chat(_completion))
+        app.router.add_post("/v1/messages", self._chat(anthropic_completion))
+        app.router.add_post("/api/chat", self._chat(ollama_completion))
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/health", self._health)
         app.router.add_get("/stub/calls", self._show_calls)
@@ -212,15 +229,23 @@ class ModelStub:
     async def __aexit__(self, *exc: object) -> None:
         await self.stop()
 
-    async def _chat(self, request: web.Request) -> web.StreamResponse:
+    def _chat(self, completion: Completion) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            return await self._answer(request, completion)
+
+        return answer
+
+    async def _answer(self, request: web.Request, completion: Completion) -> web.StreamResponse:
         body = json.loads(await request.read())
-        content = body["messages"][-1]["content"] if body.get("messages") else ""
-        prompt = content if isinstance(content, str) else json.dumps(content)
+        prompt = prompt_of(body["messages"][-1]["content"]) if body.get("messages") else ""
         self.calls[prompt] += 1
         if self.keep_requests:
             port = request.transport.get_extra_info("peername")[1] if request.transport else 0
             self.requests.append({"headers": dict(request.headers), "body": body, "port": port})
-        if self.api_key is not None and request.headers.get("Authorization") != f"Bearer {self.api_key}":
+        if self.api_key is not None and self.api_key not in (
+            request.headers.get("Authorization", "").removeprefix("Bearer "),
+            request.headers.get("x-api-key"),
+        ):
             return await self._fail(request, Fault("401"))
         self.inflight += 1
         self.max_inflight = max(self.max_inflight, self.inflight)
@@ -238,7 +263,7 @@ class ModelStub:
         finally:
             self.inflight -= 1
         self.answered[prompt] += 1
-        return web.json_response(_completion(body["model"], prompt))
+        return web.json_response(completion(body["model"], prompt))
 
     async def _fail(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         if fault.kind == "hang":

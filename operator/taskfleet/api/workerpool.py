@@ -21,6 +21,8 @@ class Provider(StrEnum):
     """The protocol that an endpoint speaks."""
 
     OPENAI = "openai"
+    OLLAMA = "ollama"
+    ANTHROPIC = "anthropic"
 
 
 class AutoscalingMode(StrEnum):
@@ -74,8 +76,13 @@ class Endpoint(ApiModel):
             ".url",
         ),
         Rule(
-            "!self.url.matches('/(chat/)?completions/?$')",
-            "url must be the base URL, such as http://vllm:8000/v1; remove /completions or /chat/completions",
+            "!self.url.matches('/((chat/)?completions|messages|api/(chat|generate))/?$')",
+            "url must be the base URL, such as http://vllm:8000/v1; remove the name of the call at its end",
+            ".url",
+        ),
+        Rule(
+            "self.provider != 'ollama' || !self.url.matches('/(v1|api)/?$')",
+            "url must be Ollama's base URL, such as http://ollama:11434; remove /v1 or /api, or use provider openai",
             ".url",
         ),
         Rule(
@@ -89,9 +96,15 @@ class Endpoint(ApiModel):
         description="Unique in the pool; part of the Deployment's name."
     )
     provider: Provider = Field(
-        Provider.OPENAI, description="Protocol: openai fits vLLM, llama.cpp, Ollama's /v1 and OpenAI."
+        Provider.OPENAI,
+        description="Protocol: openai fits vLLM, llama.cpp, Ollama's /v1 and OpenAI; ollama is Ollama's own, with its "
+        "options; anthropic is the Messages API.",
     )
-    url: str = Field(max_length=2048, description="Base URL, such as http://vllm:8000/v1. Never with a key in it.")
+    url: str = Field(
+        max_length=2048,
+        description="Base URL, such as http://vllm:8000/v1, http://ollama:11434 or https://api.anthropic.com/v1, never with a "
+        "key in it.",
+    )
     models: Annotated[list[ModelName], UNIQUE] = Field(
         min_length=1, max_length=64, description="The queue's model names that this endpoint serves."
     )
@@ -103,7 +116,7 @@ class Endpoint(ApiModel):
     concurrency: int = Field(4, ge=1, le=1024, description="Calls at once in one worker.")
     max_workers: int = Field(10, ge=1, le=1000, description="Most workers of this endpoint.")
     api_key_secret_ref: SecretKeyRef | None = Field(
-        None, description="Where the API key is, sent as a bearer token; none when the server wants no key."
+        None, description="Where the API key is, sent as the protocol has it; none when the server wants no key."
     )
 
 

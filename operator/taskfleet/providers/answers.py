@@ -28,7 +28,7 @@ def refusal(answer: Answer) -> Outcome:
     """
     status = answer.status
     words = server_words(answer)
-    after = retry_after_seconds(answer.headers.get("Retry-After"), answer.headers.get("Date"), datetime.now(UTC))
+    after = after_seconds(answer)
 
     def error(code: str, message: str = words) -> TaskError:
         return TaskError(code, message, status)
@@ -48,6 +48,11 @@ def refusal(answer: Answer) -> Outcome:
     if status == 402 or status >= 500 or status < 300:
         return EndpointDown(error("server_error", f"HTTP {status}: {words}"), after)
     return Fatal(error(_FATAL_CODES.get(status, f"http_{status}")))
+
+
+def after_seconds(answer: Answer) -> float | None:
+    """Seconds that the server asks to wait; None when it does not say."""
+    return retry_after_seconds(answer.headers.get("Retry-After"), answer.headers.get("Date"), datetime.now(UTC))
 
 
 def server_words(answer: Answer) -> str:

@@ -38,27 +38,29 @@ class NoAnswer(Exception):
 
 
 class HttpClient:
-    """One server's pooled, kept-alive connections: as many as there are calls, which the worker's slots bound."""
+    """One server's pooled, kept-alive connections: as many as there are calls, which the worker's slots bound.
+
+    ``headers`` go with every call; ``api_key`` is what they may hold and no message may show.
+    """
 
     def __init__(
         self,
         url: str,
         *,
-        api_key: str | None = None,
+        api_key: str = "",
+        headers: Mapping[str, str] | None = None,
         connect_timeout: float = CONNECT_SECONDS,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         self.url = url.rstrip("/")
-        self._key = (api_key or "").encode()
+        self._key = api_key.encode()
         self._connect_timeout = connect_timeout
         self._max_answer_bytes = max_answer_bytes
         # Compressed, an answer's size would not be known from its length, and on a local network it costs more time.
-        headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
-        if api_key:
-            headers["Authorization"] = f"Bearer {api_key}"
+        json = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
-            headers=headers,
+            headers={**json, **(headers or {})},
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
