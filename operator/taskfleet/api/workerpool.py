@@ -102,8 +102,8 @@ class Endpoint(ApiModel):
     )
     url: str = Field(
         max_length=2048,
-        description="Base URL, such as http://vllm:8000/v1, http://ollama:11434 or https://api.anthropic.com/v1, never with "
-        "a key in it.",
+        description="Base URL, such as http://vllm:8000/v1, http://ollama:11434 or https://api.anthropic.com/v1, "
+        "never with a key in it.",
     )
     models: Annotated[list[ModelName], UNIQUE] = Field(
         min_length=1, max_length=64, description="The queue's model names that this endpoint serves."
