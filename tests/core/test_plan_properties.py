@@ -11,7 +11,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from taskfleet.core.plan import Plan, plan
-from taskfleet.core.pool import EndpointObserved, EndpointPolicy, Observed, PoolPolicy, QueueObserved, StopPolicy
+from taskfleet.core.pool import (
+    EndpointObserved,
+    EndpointPolicy,
+    Observed,
+    PoolPolicy,
+    QueueObserved,
+    StopPolicy,
+    Strategy,
+)
 from taskfleet.core.scaling import Patience, ScaleMemory, ScalingTarget, needed_workers, stabilise
 from tests.core.given import NOW, endpoint, has, only, pool, seen, waiting
 
@@ -25,7 +33,8 @@ memories = st.builds(ScaleMemory, past, numbers, past)
 @st.composite
 def endpoint_policies(draw: st.DrawFn, name: str) -> EndpointPolicy:
     models = draw(st.frozensets(st.sampled_from(LANES[:3]), min_size=1))
-    return EndpointPolicy(name, models, draw(st.integers(1, 8)), draw(st.integers(1, 12)))
+    weight, cost = draw(st.integers(1, 5)), draw(st.sampled_from((0.0, 0.5, 3.0)))
+    return EndpointPolicy(name, models, draw(st.integers(1, 8)), draw(st.integers(1, 12)), weight, cost)
 
 
 @st.composite
@@ -40,6 +49,7 @@ def pools(draw: st.DrawFn) -> PoolPolicy:
         max_workers=most,
         target=draw(drain | ratio),
         patience=Patience(draw(delays), draw(delays)),
+        strategy=draw(st.sampled_from(Strategy)),
         external=draw(st.booleans()),
         replicas=draw(st.none() | numbers),
     )

@@ -8,7 +8,7 @@ from pydantic import Field
 from taskfleet.api.base import BY_NAME, UNIQUE, ApiModel, Duration, ModelName, Name, ObjectMeta
 from taskfleet.api.rules import DNS_LABEL, SUBDOMAIN, Rule, duration_between, not_longer
 from taskfleet.api.workertemplate import WorkerTemplate
-from taskfleet.core.pool import EndpointPolicy, PoolPolicy
+from taskfleet.core.pool import EndpointPolicy, PoolPolicy, Strategy
 from taskfleet.core.scaling import Patience, ScalingTarget
 from taskfleet.core.task import QueueKey
 
@@ -48,6 +48,13 @@ class SecretKeyRef(ApiModel):
         pattern=r"^[-._a-zA-Z0-9]+$",
         description="Key in the Secret's data, such as token.",
     )
+
+
+class Cost(ApiModel):
+    """What tokens cost at an endpoint, in dollars."""
+
+    input: float = Field(0.0, ge=0, le=1_000_000, description="Dollars for a million input tokens.")
+    output: float = Field(0.0, ge=0, le=1_000_000, description="Dollars for a million output tokens.")
 
 
 class Endpoint(ApiModel):
@@ -115,6 +122,15 @@ class Endpoint(ApiModel):
     )
     concurrency: int = Field(4, ge=1, le=1024, description="Calls at once in one worker.")
     max_workers: int = Field(10, ge=1, le=1000, description="Most workers of this endpoint.")
+    weight: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Its share of the workers when the pool's strategy is Weighted; 1 when not set.",
+    )
+    cost_per_million_tokens: Cost | None = Field(
+        None, description="What it costs; with strategy Cheapest the lowest sum of both comes first."
+    )
     api_key_secret_ref: SecretKeyRef | None = Field(
         None, description="Where the API key is, sent as the protocol has it; none when the server wants no key."
     )
@@ -189,9 +205,25 @@ class WorkerPoolSpec(ApiModel):
             "minWorkers must not exceed the maxWorkers of all endpoints together; lower it or raise theirs",
             ".autoscaling.minWorkers",
         ),
+        Rule(
+            "self.strategy == 'Weighted' || self.endpoints.all(endpoint, !has(endpoint.weight))",
+            "weight counts only when strategy is Weighted; set that strategy or remove the weights",
+            ".strategy",
+        ),
+        Rule(
+            "self.strategy != 'Cheapest' || self.endpoints.all(endpoint, has(endpoint.costPerMillionTokens))",
+            "strategy Cheapest needs costPerMillionTokens on every endpoint; add it, or choose another strategy",
+            ".strategy",
+        ),
     )
 
     queue_ref: QueueRef = Field(description="The queue to serve.")
+    strategy: Strategy = Field(
+        Strategy.LEAST_LOADED,
+        description="Which endpoint gets the next worker. LeastLoaded: by what each can run at once. RoundRobin: in "
+        "turn. Weighted: by weight. Fastest, Cheapest: the fastest or the cheapest first, each until it has all of its "
+        "workers.",
+    )
     endpoints: Annotated[list[Endpoint], BY_NAME] = Field(
         min_length=1, max_length=100, description="Model servers, one Deployment each."
     )
@@ -209,13 +241,23 @@ class WorkerPoolSpec(ApiModel):
         drain = scaling.target_drain_time.seconds if scaling.target_drain_time else 60.0
         return PoolPolicy(
             endpoints=tuple(
-                EndpointPolicy(endpoint.name, frozenset(endpoint.models), endpoint.concurrency, endpoint.max_workers)
+                EndpointPolicy(
+                    name=endpoint.name,
+                    models=frozenset(endpoint.models),
+                    concurrency=endpoint.concurrency,
+                    max_workers=endpoint.max_workers,
+                    weight=endpoint.weight or 1,
+                    cost=sum(endpoint.cost_per_million_tokens.to_wire().values())
+                    if endpoint.cost_per_million_tokens
+                    else 0.0,
+                )
                 for endpoint in self.endpoints
             ),
             min_workers=scaling.min_workers,
             max_workers=scaling.max_workers,
             target=ScalingTarget(drain, scaling.target_backlog_per_worker),
             patience=Patience(scaling.scale_down_delay.seconds, scaling.scale_to_zero_delay.seconds),
+            strategy=self.strategy,
             external=scaling.mode is AutoscalingMode.EXTERNAL,
             replicas=self.replicas,
         )

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from taskfleet.core.needs import Need, Seen, level
-from taskfleet.core.pool import PoolPolicy
+from taskfleet.core.needs import Need, level
+from taskfleet.core.pool import PoolPolicy, Seen
 
 
 def within_maximum(pool: PoolPolicy, needs: Mapping[str, Need], kept: Mapping[str, int]) -> dict[str, int]:

@@ -1,15 +1,12 @@
 """How many workers each endpoint would have if there were no limits of the pool, no delays and no past."""
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from taskfleet.core.pool import EndpointObserved, EndpointPolicy, PoolPolicy, QueueObserved
+from taskfleet.core.pool import EndpointObserved, EndpointPolicy, PoolPolicy, QueueObserved, Seen
 from taskfleet.core.quantities import format_duration
 from taskfleet.core.scaling import needed_workers
-
-Seen = Mapping[str, EndpointObserved]
+from taskfleet.core.sharing import share_backlog
 
 _NOTHING = "no task waits or runs for its models"
 
@@ -31,7 +28,7 @@ def count(number: int, noun: str) -> str:
 
 def from_load(pool: PoolPolicy, queue: QueueObserved, seen: Seen) -> dict[str, Need]:
     """Needs that follow what waits and runs."""
-    shares = share_backlog(pool.endpoints, queue.backlog or {}, seen)
+    shares = share_backlog(pool, queue.backlog or {}, seen)
     lanes = {lane for lane, waiting in (queue.backlog or {}).items() if waiting}
     return {
         policy.name: _from_load(
@@ -109,29 +106,6 @@ def unchanged(pool: PoolPolicy, seen: Seen, reason: str, why: str) -> dict[str, 
     text = f"{why}; the workers stay as they are"
     kept = {policy.name: min(seen[policy.name].workers, policy.max_workers) for policy in pool.endpoints}
     return {name: Need(workers, reason, text, workers) for name, workers in kept.items()}
-
-
-def share_backlog(endpoints: tuple[EndpointPolicy, ...], backlog: Mapping[str, int], seen: Seen) -> dict[str, int]:
-    """Split each lane's waiting tasks over the endpoints that serve it, in proportion to what they can run at once.
-
-    Shares are whole workerfuls, so that one task wakes one worker and not one of every endpoint. An endpoint known
-    to be unhealthy gets a share only when no other one serves the lane.
-    """
-    serving: dict[str, list[EndpointPolicy]] = defaultdict(list)
-    for policy in endpoints:
-        for lane in policy.models:
-            serving[lane].append(policy)
-    shares = {policy.name: 0 for policy in endpoints}
-    for lane, waiting in backlog.items():
-        able = [policy for policy in serving[lane] if seen[policy.name].healthy is not False] or serving[lane]
-        total = sum(policy.concurrency * policy.max_workers for policy in able)
-        left = waiting
-        for policy in able:
-            workerfuls = -(-waiting * policy.max_workers // total)
-            share = min(left, workerfuls * policy.concurrency)
-            shares[policy.name] += share
-            left -= share
-    return shares
 
 
 def level(limits: list[int], amount: int) -> list[int]:

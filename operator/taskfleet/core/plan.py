@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from taskfleet.core.conditions import Condition
 from taskfleet.core.limits import raised_to_minimum, within_maximum
-from taskfleet.core.needs import Need, Seen, count, draining, from_load, from_outside, unchanged
-from taskfleet.core.pool import EndpointObserved, Observed, PoolPolicy, StopPolicy
+from taskfleet.core.needs import Need, count, draining, from_load, from_outside, unchanged
+from taskfleet.core.pool import EndpointObserved, Observed, PoolPolicy, Seen, StopPolicy
 from taskfleet.core.pool_conditions import pool_conditions
 from taskfleet.core.quantities import format_duration
 from taskfleet.core.scaling import Patience, ScaleMemory, stabilise

@@ -15,14 +15,27 @@ class StopPolicy(StrEnum):
     HOLD_AND_DRAIN = "HoldAndDrain"
 
 
+class Strategy(StrEnum):
+    """Which endpoint gets the next worker: by room, in turn, by weight, the fastest first, the cheapest first."""
+
+    LEAST_LOADED = "LeastLoaded"
+    ROUND_ROBIN = "RoundRobin"
+    WEIGHTED = "Weighted"
+    FASTEST = "Fastest"
+    CHEAPEST = "Cheapest"
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointPolicy:
-    """What planning needs to know of an endpoint. ``models`` are the lanes that it serves."""
+    """What planning needs to know of an endpoint. ``models`` are the lanes that it serves, ``cost`` is in dollars for a
+    million tokens."""
 
     name: str
     models: frozenset[str]
     concurrency: int
     max_workers: int
+    weight: int = 1
+    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +50,7 @@ class PoolPolicy:
     max_workers: int
     target: ScalingTarget
     patience: Patience
+    strategy: Strategy = Strategy.LEAST_LOADED
     external: bool = False
     replicas: int | None = None
 
@@ -59,6 +73,9 @@ class EndpointObserved:
     stuck: str = ""
     complaint: str = ""
     seconds_per_task: float | None = None
+
+
+Seen = Mapping[str, EndpointObserved]
 
 
 @dataclass(frozen=True, slots=True)

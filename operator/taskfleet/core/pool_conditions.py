@@ -6,8 +6,8 @@
 from collections.abc import Iterable, Mapping
 
 from taskfleet.core.conditions import Condition, Status
-from taskfleet.core.needs import Need, Seen, count
-from taskfleet.core.pool import PoolPolicy, QueueObserved, StopPolicy
+from taskfleet.core.needs import Need, count
+from taskfleet.core.pool import PoolPolicy, QueueObserved, Seen, StopPolicy
 
 _MOST_ENDPOINTS_TOLD = 3
 # What describes a pool best when its endpoints differ: limits, then work, then waiting.
