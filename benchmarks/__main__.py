@@ -1,13 +1,19 @@
-"""``make bench``: every benchmark that needs no package of its own, one after another, each a process of its own.
+"""``make bench``: every benchmark, one after another, each a process of its own; ``ARGS="NAME..."`` runs only those.
 
-Figures of two runs, or of two machines, are not to be compared; ratios within one run are.
+The rows of the run are also written to ``benchmarks/results.json``. Figures of two runs, or of two machines, are not to
+be compared; ratios within one run are.
 """
 
 import argparse
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
-BENCHMARKS = ("store_throughput", "worker_throughput", "http_clients")
+from benchmarks.rows import machine, read, write
+
+BENCHMARKS = ("store_throughput", "store_clients", "worker_throughput", "http_clients")
+RESULTS = Path(__file__).with_name("results.json")
 
 
 def main() -> int:
@@ -16,11 +22,18 @@ def main() -> int:
     names = parser.parse_args().names or BENCHMARKS
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are: {', '.join(BENCHMARKS)}")
-    for name in names:
-        print(f"\n== {name}", flush=True)
-        ended = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode
-        if ended:
-            return ended
+    print(machine())
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            print(f"\n== {name}", flush=True)
+            file = Path(folder, f"{name}.json")
+            ended = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--rows", file], check=False).returncode
+            if ended:
+                return ended
+            rows += read(file)
+    write(RESULTS, rows)
+    print(f"\n{len(rows)} rows in {RESULTS}")
     return 0
 
 

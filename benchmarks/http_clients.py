@@ -1,9 +1,8 @@
 """CPU of one model call by client: aiohttp as the worker uses it, and httpx; 16 at a time, to a stub without latency.
 
-``python -m benchmarks.http_clients [--calls 2000]``; see docs/adr/0003-http-client.md.
+``python -m benchmarks.http_clients [--rounds 5] [--calls 2000]``; see docs/adr/0003-http-client.md.
 """
 
-import argparse
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
@@ -12,6 +11,7 @@ import httpx
 import orjson
 import uvloop
 
+from benchmarks.rows import Row, medians, parser, tell
 from benchmarks.worker_throughput import stub_process
 from taskfleet.core.outcome import Ok
 from taskfleet.providers import Call, open_provider
@@ -56,15 +56,17 @@ async def with_httpx(url: str, count: int) -> float:
         return await cpu_milliseconds(call, count)
 
 
+def one_round(url: str, count: int) -> dict[str, float]:
+    return {"ours": uvloop.run(with_our_provider(url, count)), "httpx": uvloop.run(with_httpx(url, count))}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=2000)
-    count = parser.parse_args().calls
+    own = parser(__doc__)
+    own.add_argument("--calls", type=int, default=2000)
+    options = own.parse_args()
     with stub_process(latency=0.0) as url:
-        ours = uvloop.run(with_our_provider(url, count))
-        theirs = uvloop.run(with_httpx(url, count))
-    print(f"aiohttp, our provider  {ours:6.3f} ms CPU a call")
-    print(f"httpx                  {theirs:6.3f} ms CPU a call, {theirs / ours:.1f} x")
+        cpu = medians([one_round(url, options.calls) for _ in range(options.rounds)])
+    tell([Row("http.cpu_of_a_call", "ms", cpu["ours"], "lower", {"httpx": cpu["httpx"]})], options)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """Which client library serves our scripts best: valkey-py + libvalkey, valkey-glide, redis-py + hiredis.
 
-``python -m benchmarks.store_clients [--rounds 3] [--tasks 4000]``. The scripts, their arguments and the server are
+``python -m benchmarks.store_clients [--rounds 5] [--tasks 4000]``. The scripts, their arguments and the server are
 those of the store; only the library that carries them differs. All three run in turn in one process on uvloop, and the
-median of the rounds is shown: compare the rows of one run, the machine is what it is. Libraries that are not installed
-are left out. The peers are no dependencies of Taskfleet: ``pip install valkey-glide 'redis[hiredis]'`` in an
-environment of your own.
+median of the rounds is shown: compare the rows of one run, the machine is what it is. The peers are no dependencies of
+Taskfleet: ``pip install valkey-glide 'redis[hiredis]'`` in an environment of your own.
 """
 
-import argparse
 import asyncio
 import statistics
 import tempfile
@@ -15,10 +13,11 @@ import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import uvloop
 
+from benchmarks.rows import Row, parser, tell
 from benchmarks.store_throughput import POLICY
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import NewTask, QueueKey, new_task_id
@@ -60,8 +59,9 @@ async def open_glide(port: int) -> tuple[Call, Callable[[], Awaitable[Any]]]:
     return call, client.close
 
 
+OURS = "valkey-py + libvalkey"
 CLIENTS: dict[str, tuple[tuple[str, ...], Open]] = {
-    "valkey-py + libvalkey": (("valkey", "libvalkey"), open_valkey_py),
+    OURS: (("valkey", "libvalkey"), open_valkey_py),
     "valkey-glide": (("valkey-glide",), open_glide),
     "redis-py + hiredis": (("redis", "hiredis"), open_redis_py),
 }
@@ -130,44 +130,47 @@ async def measure(open_client: Open, port: int, count: int) -> dict[str, tuple[f
 
         await asyncio.gather(*(caller() for _ in range(callers)))
 
-    rows["submit one by one"] = await timed(count // 4, one_by_one)
-    rows["submit by 1000"] = await timed(count // 1000 * 1000, bulk)
-    rows["claim + settle, 1 caller"] = await timed(count // 4, lambda: cycles(1))
-    rows["claim + settle, 50 callers"] = await timed(count // 4 // 50 * 50, lambda: cycles(50))
+    rows["submit_one_by_one"] = await timed(count // 4, one_by_one)
+    rows["submit_by_1000"] = await timed(count // 1000 * 1000, bulk)
+    rows["claim_and_settle_1_caller"] = await timed(count // 4, lambda: cycles(1))
+    rows["claim_and_settle_50_callers"] = await timed(count // 4 // 50 * 50, lambda: cycles(50))
     left = count // 4 + count // 1000 * 1000 - count // 4 - count // 4 // 50 * 50
-    rows["claim + settle by 100"] = await timed(left, drain)
+    rows["claim_and_settle_by_100"] = await timed(left, drain)
     await close()
     return rows
 
 
-def versions(packages: tuple[str, ...]) -> str | None:
+def is_installed(packages: tuple[str, ...]) -> bool:
     try:
-        return ", ".join(f"{package} {version(package)}" for package in packages)
+        return all(version(package) for package in packages)
     except PackageNotFoundError:
-        return None
+        return False
 
 
-async def compare(rounds: int, count: int) -> None:
-    present = {name: found for name, (packages, _) in CLIENTS.items() if (found := versions(packages))}
+async def compare(rounds: int, count: int) -> list[Row]:
+    """The rate of each kind of work, and the CPU that a task costs this process in it."""
+    present = [name for name, (packages, _) in CLIENTS.items() if is_installed(packages)]
     results: dict[str, list[dict[str, tuple[float, float]]]] = {name: [] for name in present}
     with tempfile.TemporaryDirectory() as folder, running_valkey(Path(folder)) as server:
         for _ in range(rounds):
             for name in present:
                 results[name].append(await measure(CLIENTS[name][1], server.port, count))
-    print(f"Tasks of {len(BODY)} bytes, {count} a round, median of {rounds} rounds: tasks/s (CPU us a task)")
-    for name, found in present.items():
-        print(f"\n{name} ({found})")
-        for row in results[name][0]:
-            rate, cpu = (statistics.median(result[row][part] for result in results[name]) for part in (0, 1))
-            print(f"  {row:28} {rate:9,.0f} ({cpu:5.0f})")
+
+    def row(work: str, kind: str, unit: str, better: Literal["higher", "lower"], part: int) -> Row:
+        found = {name: statistics.median(each[work][part] for each in results[name]) for name in present}
+        peers = {name: found.get(name) for name in CLIENTS if name != OURS}
+        return Row(f"store_clients.{work}.{kind}", unit, found[OURS], better, peers)
+
+    works = list(results[OURS][0])
+    rates = [row(work, "rate", "tasks/s", "higher", 0) for work in works]
+    return rates + [row(work, "cpu", "us", "lower", 1) for work in works]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each library (default 3)")
-    parser.add_argument("--tasks", type=int, default=4000, help="tasks in a round, at least 1000 (default 4000)")
-    options = parser.parse_args()
-    uvloop.run(compare(options.rounds, max(1000, options.tasks)))
+    own = parser(__doc__)
+    own.add_argument("--tasks", type=int, default=4000, help="tasks in a round, at least 1000 (default 4000)")
+    options = own.parse_args()
+    tell(uvloop.run(compare(options.rounds, max(1000, options.tasks))), options)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """What the store itself can do, on a real server on this machine.
 
-``python -m benchmarks.store_throughput [--tasks 20000] [--pick-ups 200] [--growth 1000,10000,100000]``. Rows:
+``python -m benchmarks.store_throughput [--rounds 5] [--tasks 5000] [--pick-ups 200] [--growth 1000,100000]``. Rows:
 submitting one by one and in bulk; draining by claims and settlements of 100, one and four of them at once in one
 process; the time from a submission to its claim by a sleeping worker (p50, p99); memory of a waiting task of 1 KiB; and
-the cost of each operation with ever more tasks waiting. Server and client share the machine: compare rows within one
-run.
+the cost of each operation with many tasks waiting, whose peer is the same operation with few. Server and client share
+the machine: compare rows within one run.
 """
 
 import argparse
@@ -12,15 +12,20 @@ import asyncio
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import uvloop
 
+from benchmarks.rows import Row, medians, parser, tell
 from taskfleet.core.settlement import QueuePolicy, Settlement, Verdict
 from taskfleet.core.task import NewTask, QueueKey, new_task_id
 from taskfleet.store import Store
 from tests.support.valkeyserver import running_valkey
+
+T = TypeVar("T")
 
 QUEUE = QueueKey("bench", "store")
 MODEL = "small"
@@ -42,10 +47,6 @@ def tasks(count: int) -> Iterator[NewTask]:
     return (NewTask(new_task_id(), MODEL, BODY) for _ in range(count))
 
 
-def show(row: str, value: float, unit: str) -> None:
-    print(f"{row:44} {value:12,.1f} {unit}")
-
-
 async def seconds(work: Callable[[], Awaitable[object]]) -> float:
     began = time.perf_counter()
     await work()
@@ -62,26 +63,27 @@ async def drain(store: Store, worker: str) -> None:
         await store.settle(QUEUE, [Settlement(task.id, task.fence, Verdict.COMPLETE, output="done") for task in found])
 
 
-async def throughput(store: Store, count: int) -> None:
+async def throughput(store: Store, count: int) -> dict[str, float]:
+    """Tasks a second."""
     await fresh(store)
 
     async def one_by_one() -> None:
         for task in tasks(count // 10):
             await store.submit(QUEUE, [task])
 
-    show("submit one by one", count // 10 / await seconds(one_by_one), "tasks/s")
-    await fresh(store)
-    show("submit in bulk", count / await seconds(lambda: store.submit(QUEUE, tasks(count))), "tasks/s")
-    show("drain by 100, one at a time", count / await seconds(lambda: drain(store, "w")), "tasks/s")
-    await store.submit(QUEUE, tasks(count))
-
     async def four() -> None:
         await asyncio.gather(*(drain(store, f"w{number}") for number in range(4)))
 
-    show("drain by 100, four at once", count / await seconds(four), "tasks/s")
+    found = {"submit_one_by_one": count // 10 / await seconds(one_by_one)}
+    await fresh(store)
+    found["submit_in_bulk"] = count / await seconds(lambda: store.submit(QUEUE, tasks(count)))
+    found["drain_by_100"] = count / await seconds(lambda: drain(store, "w"))
+    await store.submit(QUEUE, tasks(count))
+    found["drain_by_100_four_at_once"] = count / await seconds(four)
+    return found
 
 
-async def pick_up(store: Store, count: int) -> None:
+async def pick_up(store: Store, count: int) -> list[Row]:
     """A worker sleeps in ``wait``; another connection submits one task."""
     await fresh(store)
     took: list[float] = []
@@ -109,11 +111,15 @@ async def pick_up(store: Store, count: int) -> None:
         await claimed.wait()
     await running
     hundredths = statistics.quantiles(took, n=100)
-    show("pick-up p50", hundredths[49] * 1000, "ms")
-    show("pick-up p99", hundredths[98] * 1000, "ms")
+    return [
+        Row("store.pick_up_p50", "ms", hundredths[49] * 1000, "lower"),
+        Row("store.pick_up_p99", "ms", hundredths[98] * 1000, "lower"),
+    ]
 
 
-async def memory(store: Store, count: int) -> None:
+async def memory(store: Store, count: int) -> Row:
+    """Bytes of a waiting task whose body has 1 KiB."""
+
     async def used() -> int:
         found = await store._connection.call("INFO", "memory")  # noqa: SLF001 - no one else asks
         return int(found["used_memory"]) - int(found["mem_clients_normal"])  # not the buffers of this very connection
@@ -121,53 +127,61 @@ async def memory(store: Store, count: int) -> None:
     await fresh(store)
     before = await used()
     await store.submit(QUEUE, tasks(count))
-    show(f"memory of a waiting task of {len(BODY)} bytes", (await used() - before) / count, "bytes")
+    return Row("store.memory_of_a_waiting_task", "bytes", (await used() - before) / count, "lower")
 
 
-async def growth(store: Store, sizes: list[int]) -> None:
-    """Median cost of each operation with that many tasks waiting."""
-    for size in sizes:
-        await fresh(store)
-        await store.submit(QUEUE, tasks(size))
-        costs: dict[str, list[float]] = {}
-        for _ in range(200):
-            task = next(tasks(1))
-            began = time.perf_counter()
-            await store.submit(QUEUE, [task])
-            submitted = time.perf_counter()
-            (leased,) = (await store.claim(QUEUE, "w", [MODEL], 1)).tasks
-            claimed = time.perf_counter()
-            await store.settle(QUEUE, [Settlement(leased.id, leased.fence, Verdict.COMPLETE, output="done")])
-            settled = time.perf_counter()
-            await store.stats(QUEUE)
-            counted = time.perf_counter()
-            await store.cancel(QUEUE, [task.id])
-            cancelled = time.perf_counter()
-            marks = [began, submitted, claimed, settled, counted, cancelled]
-            for name, first, last in zip(
-                ("submit", "claim", "settle", "stats", "cancel"), marks, marks[1:], strict=False
-            ):
-                costs.setdefault(name, []).append(last - first)
-        shown = "  ".join(f"{name} {statistics.median(values) * 1000:.2f}" for name, values in costs.items())
-        print(f"ms with {size:>9,} waiting:  {shown}")
+async def costs(store: Store, size: int) -> dict[str, float]:
+    """Median milliseconds of each operation with ``size`` tasks waiting."""
+    await fresh(store)
+    await store.submit(QUEUE, tasks(size))
+    took: defaultdict[str, list[float]] = defaultdict(list)
+
+    async def timed(name: str, call: Awaitable[T]) -> T:
+        began = time.perf_counter()
+        answer = await call
+        took[name].append(1000 * (time.perf_counter() - began))
+        return answer
+
+    for task in tasks(200):
+        await timed("submit", store.submit(QUEUE, [task]))
+        (leased,) = (await timed("claim", store.claim(QUEUE, "w", [MODEL], 1))).tasks
+        ends = [Settlement(leased.id, leased.fence, Verdict.COMPLETE, output="done")]
+        await timed("settle", store.settle(QUEUE, ends))
+        await timed("stats", store.stats(QUEUE))
+        await timed("cancel", store.cancel(QUEUE, [task.id]))
+    return {name: statistics.median(values) for name, values in took.items()}
 
 
-async def run(options: argparse.Namespace) -> None:
+async def growth(store: Store, few: int, many: int) -> list[Row]:
+    with_few, with_many = await costs(store, few), await costs(store, many)
+    return [
+        Row(f"store.{name}_with_{many}_waiting", "ms", cost, "lower", {f"with {few} waiting": with_few[name]})
+        for name, cost in with_many.items()
+    ]
+
+
+async def run(options: argparse.Namespace) -> list[Row]:
+    few, many = (int(size) for size in options.growth.split(","))
     with tempfile.TemporaryDirectory() as folder, running_valkey(Path(folder)) as server:
         store = await Store.connect(f"valkey://127.0.0.1:{server.port}", timeout=30)
-        await throughput(store, options.tasks)
-        await pick_up(store, options.pick_ups)
-        await memory(store, options.tasks)
-        await growth(store, [int(size) for size in options.growth.split(",") if size])
+        rates = medians([await throughput(store, options.tasks) for _ in range(options.rounds)])
+        rows = [
+            *(Row(f"store.{name}", "tasks/s", rate, "higher") for name, rate in rates.items()),
+            *await pick_up(store, options.pick_ups),
+            await memory(store, options.tasks),
+            *await growth(store, few, many),
+        ]
         await store.close()
+    return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", type=int, default=20_000, help="tasks for throughput and memory (default 20000)")
-    parser.add_argument("--pick-ups", type=int, default=200, help="samples of the pick-up time (default 200)")
-    parser.add_argument("--growth", default="1000,10000,100000", help="queue sizes, with commas (default up to 1e5)")
-    uvloop.run(run(parser.parse_args()))
+    own = parser(__doc__)
+    own.add_argument("--tasks", type=int, default=5000, help="tasks for throughput and memory (default 5000)")
+    own.add_argument("--pick-ups", type=int, default=200, help="samples of the pick-up time (default 200)")
+    own.add_argument("--growth", default="1000,100000", help="two sizes of the queue (default 1000,100000)")
+    options = own.parse_args()
+    tell(uvloop.run(run(options)), options)
 
 
 if __name__ == "__main__":

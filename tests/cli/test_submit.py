@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 from taskfleet.controller.policy import queue_policy
 from tests.cli.conftest import SPEC, Remote, Taskfleet
 from tests.support.laptop import PROGRAM
+from tests.support.programs import started
+
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 
 
 def test_a_prompt_becomes_one_task_of_a_new_batch(taskfleet: Taskfleet, remote: Remote) -> None:
@@ -182,15 +186,15 @@ def test_wait_saves_results_in_input_order_and_tells_of_failures(
     out = tmp_path / "results.jsonl"
     lines = b"".join(b'{"id": "t-%d", "prompt": "p%d"}\n' % (n, n) for n in range(6))
     command = [PROGRAM, "submit", remote.name, "-f", "-", "--wait", "--out", str(out)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdin is not None
-    process.stdin.write(lines)
-    process.stdin.close()
-    process.stdin = None
-    done = 0
-    while done < 6:
-        done += remote.work(failing="p3", count=2)
-    printed, complaints = process.communicate(timeout=20)
+    with started(command, **PIPES) as process:
+        assert process.stdin is not None
+        process.stdin.write(lines)
+        process.stdin.close()
+        process.stdin = None
+        done = 0
+        while done < 6:
+            done += remote.work(failing="p3", count=2)
+        printed, complaints = process.communicate(timeout=20)
     assert process.returncode == 1, complaints
     assert printed.decode() == f"6 tasks: 5 completed, 1 failed; results in {out}\n"
     assert "1 x bad_request: no such thing" in complaints.decode()
@@ -203,20 +207,20 @@ def test_wait_saves_results_in_input_order_and_tells_of_failures(
 
 def test_wait_prints_the_answer_to_a_prompt(remote: Remote) -> None:
     command = [PROGRAM, "submit", remote.name, "hello", "--id", "t-1", "--wait"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not remote.work():
-        assert process.poll() is None
-    printed, _ = process.communicate(timeout=20)
+    with started(command, **PIPES) as process:
+        while not remote.work():
+            assert process.poll() is None
+        printed, _ = process.communicate(timeout=20)
     assert (process.returncode, printed) == (0, b"did t-1\n")
 
 
 def test_ctrl_c_while_waiting_leaves_the_tasks_and_says_how_to_look_again(remote: Remote) -> None:
     command = [PROGRAM, "submit", remote.name, "hello", "--batch", "b-9", "--wait"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    assert b"submitted 1 task" in process.stderr.readline()
-    process.send_signal(2)
-    _, complaints = process.communicate(timeout=20)
+    with started(command, **PIPES) as process:
+        assert process.stderr is not None
+        assert b"submitted 1 task" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=20)
     assert process.returncode == 130
     assert b"the tasks go on. Look again with: taskfleet status --batch b-9" in complaints
     assert b"Traceback" not in complaints
@@ -225,17 +229,15 @@ def test_ctrl_c_while_waiting_leaves_the_tasks_and_says_how_to_look_again(remote
 
 def test_ctrl_c_ends_a_submit_that_waits_for_its_lines(remote: Remote) -> None:
     command = [PROGRAM, "submit", remote.name, "-f", "-"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdin is not None
-    line = b'{"prompt": "%s"}\n' % (b"x" * 1000)
-    process.stdin.write(line * 500)  # more than a pipe holds: it has come to reading them
-    process.stdin.flush()
-    process.send_signal(2)
-    try:
-        assert process.wait(timeout=20) == 130
-    finally:
-        process.kill()
-        _, complaints = process.communicate()
+    with started(command, **PIPES) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        line = b'{"prompt": "%s"}\n' % (b"x" * 1000)
+        process.stdin.write(line * 500)  # more than a pipe holds: it has come to reading them
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 130, "without the end of its input"
+        complaints = process.stderr.read()
     assert b"Traceback" not in complaints
     assert remote.pending() == 0
 

@@ -7,34 +7,34 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from demo.figures import figures
 from demo.model_server import PORT_TAKEN, layout, reserve
+from tests.support.programs import started
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 240.0
 
 
-def demo(*arguments: str) -> "subprocess.Popen[str]":
-    environment = {**os.environ, "COLUMNS": "200"}
-    return subprocess.Popen(
+def demo(*arguments: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    return started(
         [sys.executable, "-m", "demo", *arguments],
         cwd=ROOT,
-        env=environment,
-        text=True,
+        env={**os.environ, "COLUMNS": "200"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
 
 
 def finished(*arguments: str) -> tuple[int, str]:
-    process = demo(*arguments)
-    said, _ = process.communicate(timeout=RUN_SECONDS)
-    return process.returncode, said
+    with demo(*arguments) as process:
+        said, _ = process.communicate(timeout=RUN_SECONDS)
+    return process.returncode, said.decode()
 
 
 def test_a_short_run_keeps_its_promises(tmp_path: Path) -> None:
@@ -86,16 +86,12 @@ def workers_come_from_zero_and_go_back_to_zero(said: str, out: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_however_it_ends_its_processes_end_too(tmp_path: Path, number: signal.Signals) -> None:
-    process = demo("--sample", "0", "--out", str(tmp_path / "out"))
-    try:
+    with demo("--sample", "0", "--out", str(tmp_path / "out")) as process:
         children = wait_until(lambda: with_workers(process.pid), "a run with workers", timeout=120)
         process.send_signal(number)
         said, _ = process.communicate(timeout=60)
         assert process.returncode == (130 if number is signal.SIGINT else -signal.SIGKILL), said
         wait_until(lambda: not any(map(is_there, children)), "the end of all its processes", timeout=60)
-    finally:
-        process.kill()
-        process.wait()
 
 
 def with_workers(pid: int) -> list[int]:

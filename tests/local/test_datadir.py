@@ -14,11 +14,12 @@ from taskfleet.local.datadir import locked, read_up_file
 
 QUEUES = (QueueKey("default", "demo"),)
 URL = "valkey://:secret@127.0.0.1:1/0"
+STATUS_URL = "http://127.0.0.1:1"
 
 
 def test_a_note_is_found_while_its_owner_runs_and_not_after(tmp_path: Path) -> None:
     with locked(tmp_path) as data:
-        data.announce(store_url=URL, namespace="team", queues=QUEUES)
+        data.announce(store_url=URL, status_url=STATUS_URL, namespace="team", queues=QUEUES)
         running = read_up_file(tmp_path)
         assert (running.pid, running.store_url, running.namespace) == (os.getpid(), URL, "team")
         assert running.queues == QUEUES
@@ -34,7 +35,7 @@ def test_a_new_folder_is_made_for_its_owner_only(tmp_path: Path) -> None:
 
 def test_the_second_owner_is_told_of_the_first_at_once(tmp_path: Path) -> None:
     with locked(tmp_path) as data:
-        data.announce(store_url=URL, namespace="default", queues=QUEUES)
+        data.announce(store_url=URL, status_url=STATUS_URL, namespace="default", queues=QUEUES)
         with pytest.raises(AlreadyRunning, match=rf"process {os.getpid()}\b.*--data"), locked(tmp_path):
             pass
         assert read_up_file(tmp_path).pid == os.getpid(), "the refused one removed nothing"
@@ -44,7 +45,7 @@ def test_a_note_that_a_killed_owner_left_is_recognised(tmp_path: Path) -> None:
     code = (
         "import os, sys, signal; from pathlib import Path; from taskfleet.local.datadir import locked\n"
         "with locked(Path(sys.argv[1])) as data:\n"
-        "    data.announce(store_url='valkey://127.0.0.1:1', namespace='default', queues=())\n"
+        "    data.announce(store_url='valkey://127.0.0.1:1', status_url='', namespace='default', queues=())\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=30)
@@ -52,7 +53,7 @@ def test_a_note_that_a_killed_owner_left_is_recognised(tmp_path: Path) -> None:
     with pytest.raises(NotRunning, match=r"has ended.*its tasks are kept"):
         read_up_file(tmp_path)
     with locked(tmp_path) as data:
-        data.announce(store_url=URL, namespace="default", queues=QUEUES)
+        data.announce(store_url=URL, status_url=STATUS_URL, namespace="default", queues=QUEUES)
         assert read_up_file(tmp_path).pid == os.getpid()
 
 

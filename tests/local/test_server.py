@@ -33,14 +33,18 @@ def open_files(pid: int) -> list[Path]:
 async def test_data_survives_a_kill_and_a_clean_stop_in_any_folder(data: DataDir) -> None:
     told: list[str] = []
     server = EmbeddedStore(data, tell=told.append)
+    assert server.trouble == "the store is starting"
     await server.start()
+    assert server.trouble == ""
     url = server.url
     keeping = asyncio.create_task(server.keep_alive())
     with client(url) as first:
         first.set("kept", "yes")
         pid = first.info("server")["process_id"]
     os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: "the store ended (signal SIGKILL)" in server.trouble, "the end to be noticed")
     await eventually(lambda: "the store serves again" in told, "the store to be started again")
+    assert server.trouble == ""
     assert server.url == url
     with client(url) as second:
         assert second.get("kept") == b"yes"

@@ -14,6 +14,7 @@ from taskfleet.store import Store
 from tests.support import waiting
 from tests.support.laptop import PROGRAM, QUEUE, Laptop
 from tests.support.modelstub import ModelStub
+from tests.support.programs import started
 
 LEASE_SECONDS = 2.0
 # Several processes start for each thing awaited here, on machines that are busy with other tests.
@@ -117,12 +118,12 @@ def test_killed_up_leaves_no_process_and_loses_no_task(ready: Laptop, stub_model
     wait_until(lambda: stub_model.inflight == 4, "both workers to be busy")
     assert len(ready.descendants()) == 3
     command = [PROGRAM, "submit", "demo", "-", "--batch", "waiting", "--wait", "--data", str(ready.data)]
-    waiter = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert waiter.stderr is not None
-    assert b"submitted 1 task" in waiter.stderr.readline()
-    ready.signal(signal.SIGKILL)
-    ready.wait()
-    _, complaint = waiter.communicate(timeout=PATIENCE)
+    with started(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as waiter:
+        assert waiter.stderr is not None
+        assert b"submitted 1 task" in waiter.stderr.readline()
+        ready.signal(signal.SIGKILL)
+        ready.wait()
+        _, complaint = waiter.communicate(timeout=PATIENCE)
     assert waiter.returncode == 17, "no use to wait for a store that has ended"
     assert b"has ended; start it with" in complaint
     done = ready.run("stats", "demo")
@@ -215,6 +216,7 @@ def test_up_json_is_for_its_owner_only_and_a_second_up_is_told_of_the_first(read
     assert ready.up_file == {
         "pid": process.pid,
         "store_url": ready.up_file["store_url"],
+        "status_url": ready.up_file["status_url"],
         "namespace": "default",
         "queues": ["default/demo"],
     }

@@ -9,6 +9,7 @@ from taskfleet.cli.options import DEFAULT_DATA_FOLDER, manifests_option, output_
 from taskfleet.cli.output import Output
 from taskfleet.cli.running import run_async
 from taskfleet.local.app import UpOptions, run_up
+from taskfleet.local.status import HOST, USUAL_PORT
 from taskfleet.local.view import open_view
 
 EPILOG = """
@@ -21,6 +22,10 @@ reads TASKFLEET_SECRET_LLM_KEY_TOKEN: the Secret's name and key in capitals, any
 The data folder keeps the tasks, their results and the logs. Ctrl-C (or SIGTERM) lets running tasks finish, twice
 ends at once; either way nothing is lost, and the next `up` on the folder goes on. Edited manifests are taken over
 while it runs; an edit that is wrong is reported, and what ran goes on.
+
+\b
+Only this machine reaches the metrics and the health; their address is told at the start and is `status_url` in
+up.json in the data folder. They are the controller's: worker processes serve theirs in a cluster only.
 
 \b
 Examples:
@@ -54,9 +59,23 @@ Examples:
     help="End when all queues are empty and nothing runs; a new data folder waits for its first task. "
     "Exit code 1 when tasks failed.",
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help=f"Port of /metrics, /healthz and /readyz on {HOST}; 0 takes any free one "
+    f"(default: {USUAL_PORT}, or any free one when that is taken).",
+)
 @output_option
-def up(manifests: tuple[Path, ...], data: Path, namespace: str, until_empty: bool, output: Output) -> int:
+def up(
+    manifests: tuple[Path, ...],
+    data: Path,
+    namespace: str,
+    until_empty: bool,
+    metrics_port: int | None,
+    output: Output,
+) -> int:
     """Run the queues and worker pools of manifests on this machine, with a store of its own."""
-    options = UpOptions(manifests, data, namespace, until_empty)
+    options = UpOptions(manifests, data, namespace, until_empty, metrics_port)
     with closing(open_view(as_json=output.as_json)) as view:
         return run_async(run_up(options, view))

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from taskfleet.local.manifestfiles import ManifestFiles
 from taskfleet.local.server import EmbeddedStore
 from taskfleet.local.servicenames import on_this_machine
 from taskfleet.local.snapshot import Observer, Snapshot
+from taskfleet.local.status import status_on_loopback
 from taskfleet.local.surface import MemorySurface
 from taskfleet.local.view import View
 from taskfleet.store import Store
@@ -46,13 +48,16 @@ class UpOptions:
     data: Path
     namespace: str
     until_empty: bool
+    metrics_port: int | None
 
     @property
     def command_line(self) -> str:
         """What goes on with this folder, to be typed."""
-        manifests = (f"-f {path}" for path in self.manifests)
-        namespace = () if self.namespace == "default" else (f"--namespace {self.namespace}",)
-        return " ".join(("taskfleet up", *manifests, f"--data {self.data}", *namespace))
+        words = ["taskfleet", "up", *(word for path in self.manifests for word in ("-f", str(path)))]
+        words += ["--data", str(self.data)]
+        words += [] if self.namespace == "default" else ["--namespace", self.namespace]
+        words += [] if self.metrics_port is None else ["--metrics-port", str(self.metrics_port)]
+        return shlex.join(words)
 
 
 async def run_up(options: UpOptions, view: View) -> int:
@@ -86,6 +91,7 @@ class _Laptop:
         self._store = store
         self._files = files
         self._manifests = Manifests()
+        self._registry = CollectorRegistry()
         self._fleet = ProcessFleet(store_url=server.url, logs=data.logs, reports=store.workers, tell=view.tell)
         self._surface = MemorySurface(tell=view.tell)
         self._observer = Observer(store, self._surface)
@@ -93,40 +99,53 @@ class _Laptop:
             store_url=server.url,
             fleet=self._fleet,
             surface=self._surface,
-            metrics=ControllerMetrics(CollectorRegistry()),
+            metrics=ControllerMetrics(self._registry),
         )
         self._fleet.touch = self._reconciler.touch_pool
         self._stopping = asyncio.Event()
         self._reconciler_stop = asyncio.Event()
         self._exit_code = 0
+        self._seen_store_error = ""
+        self._status_url = ""
 
     async def run(self, manifests: Manifests) -> int:
-        with _signals(self._told_to_stop):
-            await self._take(manifests)
-            for queue in self._manifests.queues:  # so that commands find it as soon as we are announced
-                await self._store.put_policy(queue.key, queue_policy(queue.spec))
-            self._announce()
-            try:
-                async with asyncio.TaskGroup() as group:
-                    keeping = group.create_task(self._server.keep_alive())
-                    observing = group.create_task(self._observe())
-                    following = group.create_task(self._follow_manifests())
-                    reconciling = group.create_task(self._reconciler.run(self._reconciler_stop))
-                    await self._stopping.wait()
-                    following.cancel()
-                    self._data.retract()
-                    self._reconciler_stop.set()
-                    await reconciling
-                    await self._fleet.drain()
-                    self._view.show(dataclasses.replace(await self._snapshot(), endpoints=()), last=True)
-                    observing.cancel()
-                    keeping.cancel()
-            finally:
-                self._fleet.kill()
+        port = self._options.metrics_port
+        serving = status_on_loopback(registry=self._registry, ready=self._not_ready, port=port)
+        async with serving as self._status_url:
+            with _signals(self._told_to_stop):
+                await self._work(manifests)
         await self._say_goodbye()
         if self._view.gone:
             raise BrokenPipeError
         return self._exit_code
+
+    def _not_ready(self) -> str:
+        """Why this ``up`` takes no work or cannot do it, in words; "" when it can."""
+        return "stopping" if self._stopping.is_set() else self._server.trouble or self._seen_store_error
+
+    async def _work(self, manifests: Manifests) -> None:
+        await self._take(manifests)
+        for queue in self._manifests.queues:  # so that commands find it as soon as we are announced
+            await self._store.put_policy(queue.key, queue_policy(queue.spec))
+        self._announce()
+        self._view.tell(f"metrics at {self._status_url}/metrics, health at /healthz and /readyz there")
+        try:
+            async with asyncio.TaskGroup() as group:
+                keeping = group.create_task(self._server.keep_alive())
+                observing = group.create_task(self._observe())
+                following = group.create_task(self._follow_manifests())
+                reconciling = group.create_task(self._reconciler.run(self._reconciler_stop))
+                await self._stopping.wait()
+                following.cancel()
+                self._data.retract()
+                self._reconciler_stop.set()
+                await reconciling
+                await self._fleet.drain()
+                self._view.show(dataclasses.replace(await self._snapshot(), endpoints=()), last=True)
+                observing.cancel()
+                keeping.cancel()
+        finally:
+            self._fleet.kill()
 
     async def _take(self, manifests: Manifests) -> None:
         """Make these manifests what runs; the reconciler publishes the queues, at once or when the store is back."""
@@ -150,7 +169,9 @@ class _Laptop:
 
     def _announce(self) -> None:
         keys = [queue.key for queue in self._manifests.queues]
-        self._data.announce(store_url=self._server.url, namespace=self._options.namespace, queues=keys)
+        self._data.announce(
+            store_url=self._server.url, status_url=self._status_url, namespace=self._options.namespace, queues=keys
+        )
 
     async def _follow_manifests(self) -> None:
         """Load the files again when they change. An edit that is wrong is told, and what ran goes on."""
@@ -170,6 +191,7 @@ class _Laptop:
         before = await self._snapshot()
         while True:
             snapshot = await self._snapshot()
+            self._seen_store_error = snapshot.store_error
             self._view.show(snapshot)
             if self._options.until_empty and _is_empty(snapshot) and not self._stopping.is_set():
                 self._exit_code = TASKS_FAILED if snapshot.failed > before.failed else 0

@@ -42,11 +42,12 @@ class DataDir:
         self.logs = path / "logs"
         self.store = path / "valkey"
 
-    def announce(self, *, store_url: str, namespace: str, queues: Sequence[QueueKey]) -> None:
+    def announce(self, *, store_url: str, status_url: str, namespace: str, queues: Sequence[QueueKey]) -> None:
         """Write ``up.json``: from now on other commands find this ``up``."""
         note = {
             "pid": os.getpid(),
             "store_url": store_url,
+            "status_url": status_url,
             "namespace": namespace,
             "queues": [str(queue) for queue in queues],
         }

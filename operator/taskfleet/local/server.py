@@ -43,11 +43,12 @@ loglevel notice
 
 
 class EmbeddedStore:
-    """One server process at a time. ``tell`` takes sentences for people."""
+    """One server process at a time. ``tell`` takes sentences for people; ``trouble`` is "" while it serves."""
 
     def __init__(self, data: DataDir, *, tell: Callable[[str], None]) -> None:
         self._data = data
         self._tell = tell
+        self.trouble = "the store is starting"
         self._password = secrets.token_urlsafe(24)
         self._port = 0
         self._process: Process | None = None
@@ -79,12 +80,14 @@ class EmbeddedStore:
             started = time.monotonic()
             await self._process.wait()
             failures = 0 if time.monotonic() - started > LIVED_WELL_SECONDS else failures + 1
-            self._tell(f"the store ended ({how_it_ended(self._process)}); starting it again, its data is kept")
+            self.trouble = f"the store ended ({how_it_ended(self._process)}); starting it again, its data is kept"
+            self._tell(self.trouble)
             await asyncio.sleep(RESTART_DELAYS[min(failures, len(RESTART_DELAYS) - 1)])
             try:
                 await self._launch()
             except StoreError as error:
-                self._tell(str(error))
+                self.trouble = str(error)
+                self._tell(self.trouble)
             else:
                 self._tell("the store serves again")
 
@@ -108,6 +111,7 @@ class EmbeddedStore:
             inherit=[self._data.lock_fd],
         )
         await self._serving(self._process)
+        self.trouble = ""
 
     async def _serving(self, process: Process) -> None:
         give_up_at = time.monotonic() + START_PATIENCE_SECONDS
