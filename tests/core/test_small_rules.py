@@ -6,8 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskfleet.core.errors import UnknownModel
-from taskfleet.core.models import OfferedModel, resolve_model
 from taskfleet.core.quantities import format_duration, parse_duration, parse_size
 from taskfleet.core.retry import RetryPolicy, backoff_seconds, may_retry
 from taskfleet.core.task import TASK_ID_PATTERN, Priority, QueueKey, TaskState, new_task_id
@@ -83,24 +81,6 @@ def test_delays_double_and_jitter_moves_them_either_way() -> None:
 def test_the_last_attempt_is_not_followed_by_another() -> None:
     assert may_retry(RetryPolicy(max_attempts=3), 2)
     assert not may_retry(RetryPolicy(max_attempts=3), 3)
-
-
-MODELS = (OfferedModel("smollm2", ("fast", "small")), OfferedModel("fast-coder", ("coding",)))
-
-
-@pytest.mark.parametrize(
-    ("asked", "lane"), [(None, "smollm2"), ("smollm2", "smollm2"), ("small", "smollm2"), ("coding", "fast-coder")]
-)
-def test_a_name_or_alias_finds_its_lane(asked: str | None, lane: str) -> None:
-    assert resolve_model(asked, MODELS, "smollm2") == lane
-
-
-def test_an_unknown_model_is_refused_with_the_names_on_offer() -> None:
-    with pytest.raises(UnknownModel) as refused:
-        resolve_model("gpt-9", MODELS, "smollm2")
-    assert str(refused.value) == (
-        "model: 'gpt-9' is not offered by this queue; it offers: smollm2, fast, small, fast-coder, coding"
-    )
 
 
 def test_fresh_ids_are_valid_and_all_different() -> None:

@@ -131,6 +131,7 @@ class _Reader:
     def __init__(self, spec: TaskQueueSpec) -> None:
         self.count = 0
         self._offered = spec.offered
+        self._lanes: dict[str | None, str] = {}
         self._default = spec.default_lane
         self._max_bytes = spec.limits.max_task_bytes.bytes
         self._max_text = str(spec.limits.max_task_bytes)
@@ -169,7 +170,9 @@ class _Reader:
         model = fields.get("model")
         if not isinstance(model, str | None):
             raise InvalidTask(f"model: {_shown(model)} is not a string; leave it out for the queue's default")
-        return resolve_model(model, self._offered, self._default)
+        if model not in self._lanes:
+            self._lanes[model] = resolve_model(model, self._offered, self._default)
+        return self._lanes[model]
 
 
 def _json_object(line: bytes) -> dict[str, Any]:

@@ -79,7 +79,14 @@ class QueueModel(ApiModel):
     aliases: Annotated[list[ModelName], UNIQUE] = Field(
         default_factory=list, max_length=MAX_ALIASES, description="Other names for it."
     )
-    description: str = Field("", max_length=1024, description="For people: what it is good at.")
+    tags: Annotated[list[ModelName], UNIQUE] = Field(
+        default_factory=list,
+        max_length=MAX_ALIASES,
+        description="What it is good for, such as coding: a task may ask for a tag, and gets the first model with it.",
+    )
+    description: str = Field(
+        "", max_length=1024, description="What it is good at. Tasks that ask for fast or coding find it by these words."
+    )
 
 
 class TaskQueueSpec(ApiModel):
@@ -139,7 +146,10 @@ class TaskQueueSpec(ApiModel):
 
     @property
     def offered(self) -> tuple[OfferedModel, ...]:
-        return tuple(OfferedModel(model.name, tuple(model.aliases)) for model in self.models)
+        return tuple(
+            OfferedModel(model.name, tuple(model.aliases), tuple(model.tags), model.description)
+            for model in self.models
+        )
 
     @property
     def retry_policy(self) -> RetryPolicy:
