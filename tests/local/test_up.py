@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import re
+import shlex
 import signal
 import stat
 import subprocess
@@ -66,9 +67,9 @@ def test_workers_come_with_the_tasks_and_go_after_them(ready: Laptop, stub_model
     ready.start()
     assert ready.workers() == []
     submit(ready, 20)
-    wait_until(lambda: len(ready.workers()) == 2, "two workers")
+    ready.wait_for_workers(2)
     wait_until_done(ready)
-    wait_until(lambda: ready.workers() == [], "no worker")
+    ready.wait_for_workers(0)
     assert_completed_exactly_once(ready, 20)
     assert sum(stub_model.calls.values()) == 20
     assert stub_model.max_inflight <= 4, "two workers with two calls each"
@@ -103,7 +104,7 @@ def test_a_killed_worker_is_replaced_and_its_tasks_run_again(ready: Laptop, stub
     lost = holders.count(name)
     wait_until(lambda: sum(stub_model.calls.values()) == 4 + lost, "the lost tasks to run again")
     assert time.monotonic() - killed_at < LEASE_SECONDS + 2.0
-    wait_until(lambda: len(ready.workers()) == 2, "a new worker")
+    ready.wait_for_workers(2)
     stub_model.let_go()
     wait_until_done(ready)
     assert_completed_exactly_once(ready, 4)
@@ -250,7 +251,10 @@ def test_edited_manifests_are_taken_over_and_wrong_ones_are_reported(ready: Lapt
     submit(ready, 1)
     queue.write_text(good.replace("aliases: [fast]", "aliases: [quick]"))
     wait_until(lambda: "took over the edited manifests" in ready.output, "the right edit")
-    assert ready.run("submit", "demo", "x", "--model", "quick").returncode == 0
+    done = ready.run("submit", "demo", "x", "--model", "quick")
+    assert done.returncode == 0, done.stderr
+    look = shlex.split(done.stdout.decode().splitlines()[1])
+    assert look[-2:] == ["--data", str(ready.data)], "a folder with a space in its name"
     assert ready.run("submit", "demo", "x", "--model", "fast").returncode == 2
 
     second = ready.manifests / "second.yaml"
@@ -277,4 +281,4 @@ def test_a_changed_endpoint_gets_new_workers_and_a_pool_that_goes_takes_them_alo
     submit(ready, 2, batch="c")
     wait_until_done(ready, "c")
     (ready.manifests / "pool.yaml").unlink()
-    wait_until(lambda: ready.workers() == [], "the worker to go")
+    ready.wait_for_workers(0)

@@ -22,6 +22,7 @@ PROGRAM = str(Path(sys.executable).with_name("taskfleet"))
 QUEUE = QueueKey("default", "demo")
 START_SECONDS = 40.0
 STOP_SECONDS = 40.0
+WORKER_SECONDS = 40.0
 
 QUEUE_MANIFEST = """\
 apiVersion: taskfleet.dev/v1alpha1
@@ -60,7 +61,7 @@ class Laptop:
 
     @property
     def data(self) -> Path:
-        return self.folder / "data"
+        return self.folder / "the data"
 
     @property
     def manifests(self) -> Path:
@@ -173,6 +174,14 @@ class Laptop:
                 if b"taskfleet.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     found.append(int(pid))
         return found
+
+    def wait_for_workers(self, number: int) -> None:
+        """Until there are so many. When there never are, the logs that tell why are in the error."""
+        try:
+            wait_until(lambda: len(self.workers()) == number, f"{number} worker processes", timeout=WORKER_SECONDS)
+        except AssertionError as error:
+            logs = (f"{log.name}:\n{log.read_text()[-3000:]}" for log in sorted((self.data / "logs").glob("*.log")))
+            raise AssertionError("\n".join((str(error), f"`up` said:\n{self.output}", *logs))) from None
 
     def worker(self, name: str) -> int:
         """Pid of the worker process of this name."""

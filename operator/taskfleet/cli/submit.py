@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,6 +173,6 @@ def _new_batch_id() -> str:
 
 
 def _command_options(data: Path | None, namespace: str | None) -> str:
-    """The options by which a later command finds the same store."""
-    data_option = f" --data {data}" if data is not None else ""
+    """The options by which a later command finds the same store, to be typed."""
+    data_option = f" --data {shlex.quote(str(data))}" if data is not None else ""
     return data_option + (f" --namespace {namespace}" if namespace is not None else "")
