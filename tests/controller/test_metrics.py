@@ -6,10 +6,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from taskfleet.core import pool_conditions
+from taskfleet.core.settlement import Verdict
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
 from taskfleet.telemetry.metrics import ControllerMetrics
 from tests.controller.control import NAMESPACE, Hand, controlling, submit, task_queue, worker_pool
+from tests.store import inside
+from tests.store.given import error, policy, settle, tasks
 from tests.support.waiting import eventually
 
 KEY = QueueKey("test", "demo")
@@ -37,6 +41,8 @@ def test_every_series_of_a_queue_and_a_pool_is_there_at_0_before_anything_happen
         "taskfleet_queue_oldest_pending_seconds",
         "taskfleet_tasks_enqueued",
         "taskfleet_lease_expired",
+        "taskfleet_tasks_finished",
+        "taskfleet_scale_decisions",
         "taskfleet_pool_workers",
         "taskfleet_pool_desired_workers",
         "taskfleet_endpoint_healthy",
@@ -47,6 +53,17 @@ def test_every_series_of_a_queue_and_a_pool_is_there_at_0_before_anything_happen
     ):
         samples = [each for each in families[name].samples if not each.name.endswith("_created")]
         assert samples and {each.value for each in samples} == {0.0}, name
+
+
+def test_every_outcome_and_every_reason_to_scale_is_there_before_it_happens() -> None:
+    families = exported(opened()[0])
+    outcomes = {each.labels["outcome"] for each in families["taskfleet_tasks_finished"].samples}
+    assert outcomes == {"completed", "failed", "cancelled", "expired"}
+    decisions = {
+        (each.labels["direction"], each.labels["reason"]) for each in families["taskfleet_scale_decisions"].samples
+    }
+    told = {*pool_conditions._HEADLINES, "EndpointUnhealthy", "QueueNotFound"}
+    assert decisions == {(direction, reason) for direction in ("up", "down") for reason in told}
 
 
 def test_totals_are_counters() -> None:
@@ -100,3 +117,21 @@ async def test_the_numbers_of_a_working_pool_are_true(
         assert value("taskfleet_scale_reaction_seconds_count", pool="pool") == 1
         reaction = value("taskfleet_scale_reaction_seconds_sum", pool="pool")
         assert reaction is not None and reaction < 0.5, "from wake to workers asked for is a matter of milliseconds"
+
+
+async def test_the_outcomes_of_all_tasks_that_ended_add_up_whoever_ended_them(store: Store, queue: QueueKey) -> None:
+    await store.put_policy(queue, policy(max_attempts=1))
+    await store.submit(queue, tasks(7))
+    claimed = (await store.claim(queue, "w1", ["small"], 4)).tasks
+    await store.settle(queue, [settle(claimed[0]), settle(claimed[1], Verdict.FAIL, error=error())])
+    await store.cancel(queue, [claimed[2].id, "t00004"])
+    await inside.end_leases(store, queue)
+    await inside.make_older(store, queue, "t00005", 4000)
+    await store.tick(queue)
+    stats = await store.stats(queue)
+    assert stats is not None
+    registry, metrics = opened()
+    metrics.show_queue(KEY, stats)
+    ended = {each.labels["outcome"]: each.value for each in exported(registry)["taskfleet_tasks_finished"].samples}
+    assert ended == {"completed": 1, "failed": 2, "cancelled": 2, "expired": 1}
+    assert sum(ended.values()) == 7 - stats.pending - stats.scheduled - stats.running

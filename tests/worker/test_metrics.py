@@ -10,7 +10,6 @@ from tests.support.workerprocess import worker_process
 
 TYPES = {
     "taskfleet_task_attempts": "counter",
-    "taskfleet_tasks_finished": "counter",
     "taskfleet_task_retries": "counter",
     "taskfleet_tokens": "counter",
     "taskfleet_task_queue_seconds": "histogram",
@@ -69,8 +68,6 @@ async def test_every_series_is_there_at_zero_and_moves(work: Work, model: ModelS
     assert value(after, "task_attempts_total", "fatal") == 1
     assert value(after, "task_attempts_total", "retry") == 1
     assert value(after, "task_attempts_total", "rate_limited") == 1
-    assert value(after, "tasks_finished_total", "completed") == 3
-    assert value(after, "tasks_finished_total", "failed") == 1
     assert value(after, "task_retries_total", "retry") == 1
     assert value(after, "task_retries_total", "rate_limited") == 1
     assert value(after, "tokens_total", "input") == 3 * 7

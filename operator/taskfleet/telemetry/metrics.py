@@ -35,7 +35,24 @@ OUTCOMES: Mapping[type[Outcome], str] = {
     EndpointDown: "endpoint_down",
 }
 RETRY_REASONS: Mapping[type[Outcome], str] = {kind: OUTCOMES[kind] for kind in (Retry, RateLimited, EndpointDown)}
-FINISHED = {Verdict.COMPLETE: "completed", Verdict.FAIL: "failed", Verdict.CANCEL: "cancelled"}
+FINISHED = tuple(state.value for state in TaskState if state.is_final)
+# Why a plan may change a number of workers (core/needs.py, core/plan.py). A store that is away has reasons of its own,
+# which change workers only when someone lowers a maximum meanwhile.
+SCALE_REASONS = (
+    "Backlog",
+    "Idle",
+    "ScaleDownDelayed",
+    "PoolMaxWorkers",
+    "PoolMinWorkers",
+    "EndpointMaxWorkers",
+    "EndpointUnhealthy",
+    "External",
+    "QueueNotFound",
+    "QueueOnHold",
+    "Draining",
+    "Drained",
+)
+SCALE_DIRECTIONS = ("up", "down")
 
 
 class WorkerMetrics:
@@ -54,12 +71,6 @@ class WorkerMetrics:
         fixed = (namespace, queue, pool, endpoint)
         attempts = Counter(
             "taskfleet_task_attempts", "Attempts that ended, by outcome.", (*ENDPOINT, "outcome"), registry=registry
-        )
-        finished = Counter(
-            "taskfleet_tasks_finished",
-            "Tasks that this worker ended for good.",
-            (*ENDPOINT, "outcome"),
-            registry=registry,
         )
         retries = Counter(
             "taskfleet_task_retries",
@@ -92,7 +103,6 @@ class WorkerMetrics:
         self.store_up = store_up
         # Looked up once: finding a series by its labels costs more than counting in it.
         self._attempts = {kind: attempts.labels(*fixed, word) for kind, word in OUTCOMES.items()}
-        self._finished = {verdict: finished.labels(*fixed, word) for verdict, word in FINISHED.items()}
         self._retries = {kind: retries.labels(*fixed, word) for kind, word in RETRY_REASONS.items()}
         self._drained = retries.labels(*fixed, "drained")
         self._tokens_input = tokens.labels(*fixed, "input")
@@ -120,11 +130,6 @@ class WorkerMetrics:
     def drained(self) -> None:
         """A running task was handed back because the worker goes away."""
         self._drained.inc()
-
-    def settled(self, verdict: Verdict) -> None:
-        """The store has taken a verdict; only final ones are counted here."""
-        if verdict in FINISHED:
-            self._finished[verdict].inc()
 
 
 class ControllerMetrics:
@@ -189,7 +194,7 @@ class ControllerMetrics:
         for priority in Priority:
             self.queue_depth.labels(*labels, priority.label)
         self.oldest_pending.labels(*labels)
-        self.totals.show(queue, {})
+        self.totals.show(queue, {}, dict.fromkeys(FINISHED, 0))
 
     def show_queue(self, queue: QueueKey, stats: QueueStats) -> None:
         """``pending`` includes what is scheduled: both wait for a worker."""
@@ -202,7 +207,9 @@ class ControllerMetrics:
             self.queue_depth.labels(*labels, priority.label).set(stats.depth.get(priority.label, 0))
         oldest = stats.oldest_pending_at
         self.oldest_pending.labels(*labels).set(0 if oldest is None else max(0.0, stats.now - oldest))
-        self.totals.show(queue, stats.counters)
+        finished = {outcome: getattr(stats, outcome) for outcome in FINISHED}
+        finished[TaskState.FAILED.value] = stats.counters.get("failed_total", 0)  # the set of dead letters shrinks
+        self.totals.show(queue, stats.counters, finished)
 
     def forget_queue(self, queue: QueueKey) -> None:
         labels = dict(zip(QUEUE, (queue.namespace, queue.name), strict=True))
@@ -215,6 +222,9 @@ class ControllerMetrics:
         for metric in (self.pool_workers, self.pool_desired, self.endpoint_healthy):
             metric.remove_by_labels(dict(zip(POOL, pool, strict=True)))
         self.scale_reaction.labels(*pool)
+        for direction in SCALE_DIRECTIONS:
+            for reason in SCALE_REASONS:
+                self.scale_decisions.labels(*pool, direction, reason)
         for endpoint in endpoints:
             self.show_endpoint((*pool, endpoint), desired=0, ready=0, healthy=False)
 
@@ -241,18 +251,27 @@ class StoreTotals(Collector):
     }
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._counters: dict[QueueKey, Mapping[str, int]] = {}
+        self._shown: dict[QueueKey, tuple[Mapping[str, int], Mapping[str, int]]] = {}
         registry.register(self)
 
-    def show(self, queue: QueueKey, counters: Mapping[str, int]) -> None:
-        self._counters[queue] = counters
+    def show(self, queue: QueueKey, counters: Mapping[str, int], finished: Mapping[str, int]) -> None:
+        """``finished``: tasks that ended, by outcome."""
+        self._shown[queue] = counters, finished
 
     def forget(self, queue: QueueKey) -> None:
-        self._counters.pop(queue, None)
+        self._shown.pop(queue, None)
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         for counter, (name, text) in self._FAMILIES.items():
             family = CounterMetricFamily(name, text, labels=QUEUE)
-            for queue, counters in self._counters.items():
+            for queue, (counters, _) in self._shown.items():
                 family.add_metric((queue.namespace, queue.name), counters.get(counter, 0))
             yield family
+        # Exported here alone, from the store's own count, with no label of a pool: the store ends tasks that no worker
+        # has (expired, lost, cancelled while they waited), and a worker that leaves takes what was not scraped along.
+        # What an endpoint does is in taskfleet_task_attempts_total.
+        ended = CounterMetricFamily("taskfleet_tasks_finished", "Tasks that ended.", labels=(*QUEUE, "outcome"))
+        for queue, (_, finished) in self._shown.items():
+            for outcome, number in finished.items():
+                ended.add_metric((queue.namespace, queue.name, outcome), number)
+        yield ended

@@ -11,7 +11,6 @@ from taskfleet.core.errors import StoreError
 from taskfleet.core.settlement import Settlement
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
-from taskfleet.telemetry.metrics import WorkerMetrics
 from taskfleet.worker.storehealth import StoreHealth, pause_after
 
 log = logging.getLogger(__name__)
@@ -26,11 +25,10 @@ class Outbox:
     ``stuck``: results wait because the store did not take the last batch.
     """
 
-    def __init__(self, store: Store, queue: QueueKey, health: StoreHealth, metrics: WorkerMetrics) -> None:
+    def __init__(self, store: Store, queue: QueueKey, health: StoreHealth) -> None:
         self._store = store
         self._queue = queue
         self._health = health
-        self._metrics = metrics
         self._refused = False
         self._waiting: dict[str, Settlement] = {}
         self._filled = asyncio.Event()
@@ -82,9 +80,7 @@ class Outbox:
             self._health.served()
             self._forget(batch)
             for settlement, taken in zip(batch, accepted, strict=True):
-                if taken:
-                    self._metrics.settled(settlement.verdict)
-                else:
+                if not taken:
                     log.warning("a late result was refused by its fence", extra={"task": settlement.task_id})
 
     def _next_batch(self) -> list[Settlement]:

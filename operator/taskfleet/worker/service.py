@@ -94,7 +94,7 @@ class Service:
     async def _work(self, store: Store, wakes: WakeListener, policy: WorkPolicy, provider: Provider) -> int:
         settings, look = self._settings, self._look
         breaker, pace = Breaker(), Pace(time.monotonic())
-        outbox = Outbox(store, settings.queue, self._health, self._metrics)
+        outbox = Outbox(store, settings.queue, self._health)
         calls = Calls(
             provider=provider,
             endpoint=settings.endpoint,
