@@ -244,18 +244,18 @@ def test_up_json_is_for_its_owner_only_and_a_second_up_is_told_of_the_first(read
 def test_edited_manifests_are_taken_over_and_wrong_ones_are_reported(ready: Laptop) -> None:
     ready.start()
     queue = ready.manifests / "queue.yaml"
-    good = queue.read_text()
+    good = queue.read_text().replace("aliases: [fast]", "aliases: [swift]")
     queue.write_text(good.replace("spec:", "spec:\n  nonsense: 1"))
     wait_until(lambda: "the edited manifests are not used" in ready.output, "the report of a wrong edit")
     assert re.search(r"queue\.yaml:\d+: .*nonsense", ready.output)
     submit(ready, 1)
-    queue.write_text(good.replace("aliases: [fast]", "aliases: [quick]"))
+    queue.write_text(good.replace("aliases: [swift]", "aliases: [quick]"))
     wait_until(lambda: "took over the edited manifests" in ready.output, "the right edit")
     done = ready.run("submit", "demo", "x", "--model", "quick")
     assert done.returncode == 0, done.stderr
     look = shlex.split(done.stdout.decode().splitlines()[1])
     assert look[-2:] == ["--data", str(ready.data)], "a folder with a space in its name"
-    assert ready.run("submit", "demo", "x", "--model", "fast").returncode == 2
+    assert ready.run("submit", "demo", "x", "--model", "swift").returncode == 2
 
     second = ready.manifests / "second.yaml"
     second.write_text(good.replace("name: demo", "name: second"))

@@ -1,6 +1,7 @@
 """A scrape of a real worker: names, types and units of design section 8, there at 0, and moving."""
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.modelstub import ModelStub
@@ -12,6 +13,7 @@ TYPES = {
     "taskfleet_task_attempts": "counter",
     "taskfleet_task_retries": "counter",
     "taskfleet_tokens": "counter",
+    "taskfleet_cost_dollars": "counter",
     "taskfleet_task_queue_seconds": "histogram",
     "taskfleet_task_run_seconds": "histogram",
     "taskfleet_worker_inflight": "gauge",
@@ -19,6 +21,7 @@ TYPES = {
     "taskfleet_store_up": "gauge",
 }
 LABELS = {"namespace", "queue", "pool", "endpoint", "model", "priority", "outcome", "reason", "direction", "le"}
+PRICES = {"input": 1000, "output": 2000}
 Samples = dict[tuple[str, frozenset[str]], float]
 
 
@@ -45,7 +48,9 @@ def value(samples: Samples, name: str, *own: str) -> float:
 
 async def test_every_series_is_there_at_zero_and_moves(work: Work, model: ModelStub, store_url: str) -> None:
     await work.open()
-    with worker_process(store_url, work.queue, model.url, port="0", concurrency=3) as worker:
+    with worker_process(
+        store_url, work.queue, model.url, port="0", concurrency=3, costPerMillionTokens=PRICES
+    ) as worker:
         port = await worker.port()
         await worker.says("working")
         types, before, labels = await scrape(port)
@@ -72,6 +77,7 @@ async def test_every_series_is_there_at_zero_and_moves(work: Work, model: ModelS
     assert value(after, "task_retries_total", "rate_limited") == 1
     assert value(after, "tokens_total", "input") == 3 * 7
     assert value(after, "tokens_total", "output") == 3 * 3
+    assert value(after, "cost_dollars_total") == pytest.approx(3 * (7 * 1000 + 3 * 2000) / 1_000_000)
     assert value(after, "task_run_seconds_count") == 6
     assert value(after, "task_queue_seconds_count") == 7
 

@@ -129,11 +129,19 @@ class Endpoint(ApiModel):
         description="Its share of the workers when the pool's strategy is Weighted; 1 when not set.",
     )
     cost_per_million_tokens: Cost | None = Field(
-        None, description="What it costs; with strategy Cheapest the lowest sum of both comes first."
+        None,
+        description="What it costs, for the metric taskfleet_cost_dollars_total; with strategy Cheapest the "
+        "lowest sum of both comes first.",
     )
     api_key_secret_ref: SecretKeyRef | None = Field(
         None, description="Where the API key is, sent as the protocol has it; none when the server wants no key."
     )
+
+    @property
+    def prices(self) -> tuple[float, float]:
+        """Dollars for a million input tokens, and for a million output tokens; 0 where nothing is said."""
+        cost = self.cost_per_million_tokens
+        return (cost.input, cost.output) if cost else (0.0, 0.0)
 
 
 class Autoscaling(ApiModel):
@@ -247,9 +255,7 @@ class WorkerPoolSpec(ApiModel):
                     concurrency=endpoint.concurrency,
                     max_workers=endpoint.max_workers,
                     weight=endpoint.weight or 1,
-                    cost=sum(endpoint.cost_per_million_tokens.to_wire().values())
-                    if endpoint.cost_per_million_tokens
-                    else 0.0,
+                    cost=sum(endpoint.prices),
                 )
                 for endpoint in self.endpoints
             ),

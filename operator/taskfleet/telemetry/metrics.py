@@ -67,7 +67,9 @@ class WorkerMetrics:
         pool: str,
         endpoint: str,
         models: Collection[str],
+        prices: tuple[float, float] = (0.0, 0.0),
     ) -> None:
+        """``prices``: dollars for a million input tokens, and for a million output tokens."""
         fixed = (namespace, queue, pool, endpoint)
         attempts = Counter(
             "taskfleet_task_attempts", "Attempts that ended, by outcome.", (*ENDPOINT, "outcome"), registry=registry
@@ -80,6 +82,9 @@ class WorkerMetrics:
         )
         tokens = Counter(
             "taskfleet_tokens", "Tokens counted by the model server.", (*ENDPOINT, "direction"), registry=registry
+        )
+        cost = Counter(
+            "taskfleet_cost_dollars", "What the tokens cost by the endpoint's prices.", ENDPOINT, registry=registry
         )
         queue_seconds = Histogram(
             "taskfleet_task_queue_seconds",
@@ -105,6 +110,8 @@ class WorkerMetrics:
         self._attempts = {kind: attempts.labels(*fixed, word) for kind, word in OUTCOMES.items()}
         self._retries = {kind: retries.labels(*fixed, word) for kind, word in RETRY_REASONS.items()}
         self._drained = retries.labels(*fixed, "drained")
+        self._prices = prices
+        self._cost = cost.labels(*fixed)
         self._tokens_input = tokens.labels(*fixed, "input")
         self._tokens_output = tokens.labels(*fixed, "output")
         self._run_seconds = {model: run_seconds.labels(*fixed, model) for model in models}
@@ -126,6 +133,9 @@ class WorkerMetrics:
         if isinstance(outcome, Ok):
             self._tokens_input.inc(outcome.usage.input_tokens)
             self._tokens_output.inc(outcome.usage.output_tokens)
+            input_price, output_price = self._prices
+            spent = outcome.usage.input_tokens * input_price + outcome.usage.output_tokens * output_price
+            self._cost.inc(spent / 1_000_000)
 
     def drained(self) -> None:
         """A running task was handed back because the worker goes away."""

@@ -72,6 +72,7 @@ class Service:
             pool=settings.pool,
             endpoint=settings.endpoint.name,
             models=settings.endpoint.models,
+            prices=settings.endpoint.prices,
         )
         self._health = StoreHealth(self._metrics, on_back=self._look.set)
 
