@@ -1,5 +1,7 @@
 """A scrape of a real worker: names, types and units of design section 8, there at 0, and moving."""
 
+import json
+
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -7,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
 from tests.support.work import Work
-from tests.support.workerprocess import worker_process
+from tests.support.workerprocess import stub_endpoint, worker_process
 
 TYPES = {
     "taskfleet_task_attempts": "counter",
@@ -48,9 +50,9 @@ def value(samples: Samples, name: str, *own: str) -> float:
 
 async def test_every_series_is_there_at_zero_and_moves(work: Work, model: ModelStub, store_url: str) -> None:
     await work.open()
-    with worker_process(
-        store_url, work.queue, model.url, port="0", concurrency=3, costPerMillionTokens=PRICES
-    ) as worker:
+    priced = stub_endpoint(model.url, 3).to_wire() | {"costPerMillionTokens": PRICES}
+    told = {"TASKFLEET_ENDPOINT": json.dumps(priced)}
+    with worker_process(store_url, work.queue, model.url, port="0", **told) as worker:
         port = await worker.port()
         await worker.says("working")
         types, before, labels = await scrape(port)
