@@ -199,10 +199,11 @@ async def test_data_of_another_schema_is_left_alone(tmp_path: Path) -> None:
         store = await Store.connect(url)
         again = await Store.connect(url)
         await again.close()
-        await inside.call(store, "SET", keys.SCHEMA, 2)
+        await inside.call(store, "SET", keys.SCHEMA, keys.SCHEMA_VERSION - 1)
         problem = await refusal(url)
         assert isinstance(problem, StoreSchemaMismatch)
-        assert "schema version 2, this Taskfleet uses version 1" in str(problem)
+        told = f"schema version {keys.SCHEMA_VERSION - 1}, this Taskfleet uses version {keys.SCHEMA_VERSION}"
+        assert told in str(problem)
         await store.close()
 
 

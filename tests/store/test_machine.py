@@ -5,7 +5,7 @@ the store's sets and counters must tell the same story.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -108,6 +108,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.model = Model()
         self.submitted = 0
         self.stages: dict[bytes, list[NewTask]] = {}
+        self.purged: Counter[str] = Counter()
 
     @initialize()
     def open(self) -> None:
@@ -230,6 +231,25 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             assert answer == "finished"
 
+    @precondition(lambda self: self.model.tasks)
+    @rule(data=st.data())
+    def redrive(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.model.tasks)))
+        known = self.model.tasks[name]
+        answer = self.runner.run(self.store.redrive(self.queue, [name]))[name]
+        assert answer == ("redriven" if known.state == "f" else "not_failed")
+        if known.state == "f":
+            self.submitted += 1
+            known.order, known.attempts, known.cancelling, known.state = self.submitted, 0, False, "p"
+            self.model.lanes[known.lane].append(name)
+
+    @precondition(lambda self: self.model.in_state("f"))
+    @rule(data=st.data())
+    def purge(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.model.in_state("f"))))
+        assert self.runner.run(self.store.purge(self.queue, [name])) == {name: "purged"}
+        self.purged[self.model.tasks.pop(name).batch] += 1
+
     @precondition(lambda self: self.model.in_state("r"))
     @rule(data=st.data())
     def let_a_lease_end(self, data: st.DataObject) -> None:
@@ -273,7 +293,7 @@ class StoreMachine(RuleBasedStateMachine):
     def the_store_tells_the_same_story(self) -> None:
         if not hasattr(self, "store"):
             return
-        census = self.runner.run(inside.assert_consistent(self.store, self.queue))
+        census = self.runner.run(inside.assert_consistent(self.store, self.queue, purged=self.purged))
         assert census.staged == {task.id for staged in self.stages.values() for task in staged}
         for name, known in self.model.tasks.items():
             assert (name, census.state[name]) == (name, known.state)

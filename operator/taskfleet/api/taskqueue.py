@@ -67,7 +67,7 @@ class Retention(ApiModel):
     )
     failed: Annotated[Duration, duration_between("1s", "8760h", "168h")] = Field(
         Duration("168h"),
-        description="Failed tasks (dead letters) are kept with their last error for this long, "
+        description="Failed tasks (dead letters) are kept with their body and last error for this long, "
         "a duration from 1s to 8760h (a year).",
     )
 

@@ -35,6 +35,7 @@ SUBCOMMANDS = {
     "result": _Subcommand("Print or save the results of tasks or of a batch."),
     "cancel": _Subcommand("Cancel tasks or a whole batch."),
     "stats": _Subcommand("Show a queue in numbers."),
+    "dlq": _Subcommand("List, inspect, redrive or purge failed tasks (dead letters)."),
     "explain": _Subcommand("Say which model a name means, and why."),
     "validate": _Subcommand("Check manifests without a cluster.", extra="local"),
     "worker": _Subcommand("Run one worker (what the worker pods run).", extra="worker"),

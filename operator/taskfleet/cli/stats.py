@@ -16,6 +16,8 @@ from taskfleet.core.task import QueueKey
 _TOTALS = {
     "enqueued": "total enqueued",
     "failed_total": "total failed",
+    "redriven": "total redriven",
+    "purged": "total purged",
     "lease_expired": "total leases expired",
     "tokens_input": "total tokens in",
     "tokens_output": "total tokens out",

@@ -67,7 +67,7 @@ def _sentence(counts: BatchCounts) -> str:
 async def _task_status(target: Target, queue: str | None, task_id: str, output: Output) -> int:
     async with open_store(target) as store:
         key, view = (await find_tasks(store, target, queue, [task_id]))[task_id]
-    output.result(task_fields(key, view), *_task_lines(key, view))
+    output.result(task_fields(key, view), *task_lines(key, view))
     return 0
 
 
@@ -82,7 +82,8 @@ def task_fields(key: QueueKey, view: TaskView) -> dict[str, Any]:
     return fields
 
 
-def _task_lines(key: QueueKey, view: TaskView) -> list[str]:
+def task_lines(key: QueueKey, view: TaskView) -> list[str]:
+    """A task in words, a fact a line."""
     lines = [f"task {view.id} in {key}: {view.state.value}"]
     facts = [
         ("model", view.model),

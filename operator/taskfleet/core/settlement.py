@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from taskfleet.core.task import LeasedTask, TaskError, Usage
+from taskfleet.core.task import LeasedTask, TaskError, TaskView, Usage
 
 
 class Verdict(StrEnum):
@@ -81,7 +81,8 @@ class QueueStats:
     ``pending`` waits in a lane, ``scheduled`` waits for its time (a retry), ``running`` is leased, ``failed`` is the
     size of the dead-letter set; ``completed``, ``cancelled`` and ``expired`` count up since the queue exists.
     ``backlog`` is pending by lane and includes what is scheduled and due. ``counters`` are monotonic totals:
-    ``enqueued``, ``lease_expired``, ``failed_total``, ``tokens_input``, ``tokens_output``, ``retries.REASON``.
+    ``enqueued``, ``lease_expired``, ``failed_total``, ``redriven``, ``purged``, ``tokens_input``, ``tokens_output``,
+    ``retries.REASON``. A task that fails again after it was redriven has failed twice.
     """
 
     pending: int
@@ -97,6 +98,14 @@ class QueueStats:
     next_due_at: float | None
     now: float
     counters: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A failed task, and when it failed (seconds of the store's clock)."""
+
+    task: TaskView
+    failed_at: float
 
 
 @dataclass(frozen=True, slots=True)

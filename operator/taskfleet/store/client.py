@@ -9,6 +9,7 @@ from typing import Any
 from taskfleet.core.settlement import (
     BatchCounts,
     Claim,
+    DeadLetter,
     Heartbeat,
     QueuePolicy,
     QueueStats,
@@ -16,7 +17,7 @@ from taskfleet.core.settlement import (
     WorkerReport,
 )
 from taskfleet.core.task import NewTask, QueueKey, TaskView
-from taskfleet.store import codec, keys, lua, reading, submission
+from taskfleet.store import codec, deadletters, keys, lua, reading, submission
 from taskfleet.store.connection import Connection
 from taskfleet.store.wake import WakeListener
 
@@ -119,6 +120,28 @@ class Store:
     async def stats(self, queue: QueueKey) -> QueueStats | None:
         """The queue in numbers, or None when there is no such queue. What is due by now is brought first."""
         return await reading.stats(self._connection, queue)
+
+    # Dead letters
+
+    def dead_letters(self, queue: QueueKey) -> AsyncIterator[DeadLetter]:
+        """The failed tasks there are now, oldest first, read in bounded steps; the reader may redrive or purge them."""
+        return deadletters.dead_letters(self._connection, queue)
+
+    async def dead_body(self, queue: QueueKey, task_id: str) -> bytes | None:
+        """The body of a failed task, None when it has not failed or is not there."""
+        return await deadletters.body(self._connection, queue, task_id)
+
+    async def redrive(self, queue: QueueKey, ids: Sequence[str]) -> dict[str, str]:
+        """Bring dead letters back as if submitted now, with all their attempts; their batches are open again.
+
+        For each id ``redriven``, ``not_failed`` or ``not_found``. In bounded steps, each of them whole or not at all.
+        Errors: NotFound (no such queue), QueueFull, QueueClosed, StoreOutOfMemory; earlier steps stay done.
+        """
+        return await deadletters.redrive(self._connection, queue, ids)
+
+    async def purge(self, queue: QueueKey, ids: Sequence[str]) -> dict[str, str]:
+        """Remove dead letters for good. For each id ``purged``, ``not_failed`` or ``not_found``."""
+        return await deadletters.purge(self._connection, queue, ids)
 
     # Workers
 

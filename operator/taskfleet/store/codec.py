@@ -5,7 +5,8 @@ A record is, big-endian and without gaps:
     state 1, cancel flag 1, fence 4, attempts 2, enqueued ms 6, claimed ms 6    overwritten in place as the task moves
     sequence 4, stage 4                                                         set when it comes in
     priority 1, lengths of model 1, batch 1 and metadata 3, then these three
-    the body; once final: length of the worker's name 1, the name, the result as JSON
+    the body; once final, before it: length of the worker's name 1, the name, length 4 of the result, the result as
+    JSON. Only a failed task keeps its body, for a redrive
 
 One value in place of a hash of fields: about 180 bytes less for each waiting task of 1 KiB, one write for each move,
 and a finished task is one SET with its expiry.
@@ -222,7 +223,7 @@ def view(task_id: str, record: bytes, holder: bytes, last_error: bytes) -> TaskV
     if head.state.is_final:
         name_end = head.rest + 1 + record[head.rest]
         worker = record[head.rest + 1 : name_end].decode() or None
-        result = orjson.loads(record[name_end:])
+        result = orjson.loads(record[name_end + _LENGTH.size :])
     elif last_error:
         result = {"error": orjson.loads(last_error)}
     usage = result.get("usage")
@@ -243,6 +244,16 @@ def view(task_id: str, record: bytes, holder: bytes, last_error: bytes) -> TaskV
         batch=head.batch or None,
         metadata=orjson.loads(head.metadata) if head.metadata else {},
     )
+
+
+def dead_body(record: bytes) -> bytes | None:
+    """The body of a dead letter; None when the task has not failed."""
+    head = _Head(record)
+    if head.state is not TaskState.FAILED:
+        return None
+    at = head.rest + 1 + record[head.rest]
+    (result,) = _LENGTH.unpack_from(record, at)
+    return record[at + _LENGTH.size + result :]
 
 
 def pack_policy(policy: QueuePolicy) -> list[bytes | str | int]:

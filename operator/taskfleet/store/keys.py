@@ -26,7 +26,7 @@ touch them all. One-letter names where there is one key per task: they are paid 
 from taskfleet.core.task import QueueKey
 
 SCHEMA = "tf:schema"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _NAMES = (
     "policy",

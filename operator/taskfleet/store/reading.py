@@ -11,7 +11,7 @@ from taskfleet.store.connection import Connection
 _AT_ONCE = 200
 # Counters that other parts of QueueStats show, and sequences that are nobody's business.
 _NOT_COUNTERS = frozenset({"completed", "cancelled", "expired", "sequence", "stages", "turn"})
-_COUNTERS = ("enqueued", "lease_expired", "failed_total", "tokens_input", "tokens_output")
+_COUNTERS = ("enqueued", "lease_expired", "failed_total", "redriven", "purged", "tokens_input", "tokens_output")
 
 
 async def get(connection: Connection, queue: QueueKey, ids: Sequence[str]) -> list[TaskView | None]:

@@ -36,7 +36,7 @@ async def submit(connection: Connection, queue: QueueKey, tasks: Iterable[NewTas
             chunk.add(task)
         if not stage.is_open:
             if chunk.count:
-                _accept(queue, await connection.run(lua.SUBMIT, queue, *chunk.arguments()))
+                accept(queue, await connection.run(lua.SUBMIT, queue, *chunk.arguments()))
             return chunk.count
         await stage.add(chunk)
         await stage.commit()
@@ -61,11 +61,11 @@ class _Stage:
 
     async def add(self, chunk: NewTasks) -> None:
         reply = await self._connection.run(lua.STAGE, self._queue, self._number, self._expected, *chunk.arguments())
-        _accept(self._queue, reply)
+        accept(self._queue, reply)
         self._number = reply[1]
 
     async def commit(self) -> None:
-        _accept(self._queue, await self._connection.run(lua.COMMIT, self._queue, self._number))
+        accept(self._queue, await self._connection.run(lua.COMMIT, self._queue, self._number))
 
     async def abandon(self) -> None:
         """Take everything back now; what cannot be reached is swept by ``tick`` later."""
@@ -76,7 +76,7 @@ class _Stage:
             return
 
 
-def _accept(queue: QueueKey, reply: list[Any]) -> None:
+def accept(queue: QueueKey, reply: list[Any]) -> None:
     """Raise what a script's refusal says."""
     match [reply[0].decode(), *reply[1:]]:
         case ["ok", *_]:

@@ -10,7 +10,7 @@ for i = 1, #ARGV do
     if not t then
         answers[i] = false
     elseif STATE_WORDS[t.state] then
-        local record = call('GET', TASK_ .. id)
+        local record = final_parts(call('GET', TASK_ .. id), t)
         answers[i] = {record, '', ''}
         bytes = bytes + #record
     else

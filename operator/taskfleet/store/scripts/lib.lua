@@ -83,6 +83,13 @@ local function load_task(id)
     return t
 end
 
+-- The record of a final task: what comes before the body, and the body (of a dead letter; else '').
+local function final_parts(record, t)
+    local worker_end = t.body_at + 1 + string.byte(record, t.body_at + 1)
+    local result_end = worker_end + 4 + unpack_('>I4', record, worker_end + 1)
+    return string.sub(record, 1, result_end), string.sub(record, result_end + 1)
+end
+
 local function moving_part(t)
     return pack(MOVING, t.state, t.cancel, t.fence, t.attempts, t.enqueued, t.claimed)
 end
@@ -116,7 +123,7 @@ local function write_batch(name, changes, keep_ms)
         call('PEXPIRE', key, keep_ms)
         call('PEXPIRE', key .. ':ids', keep_ms)
         woken = true  -- whoever waits for the batch need not poll
-    elseif changes.total then
+    elseif changes.total or changes.failed then  -- it grows, or has a task of its own back
         call('PERSIST', key)
         call('PERSIST', key .. ':ids')
     end

@@ -8,11 +8,12 @@ local function end_lease(t)
     freed[#freed + 1] = t.id
 end
 
--- The record of a final task: its body is gone, worker and result JSON have taken the place.
+-- The record of a final task: worker and result JSON have taken the place of its body, which only a dead letter keeps.
 local function finish(t, state, policy, worker, result)
     t.state = state
     local keep = state == FAILED_STATE and policy.keep_failed_ms or policy.keep_results_ms
-    local record = moving_part(t) .. t.fixed .. pack('>B', #worker) .. worker .. result
+    local record = moving_part(t) .. t.fixed .. pack('>B', #worker) .. worker .. pack('>I4', #result) .. result
+    if state == FAILED_STATE then record = record .. call('GETRANGE', TASK_ .. t.id, t.body_at, -1) end
     call('SET', TASK_ .. t.id, record, 'PX', math.max(1, keep))
     if state == FAILED_STATE then
         failed_now[#failed_now + 1] = now

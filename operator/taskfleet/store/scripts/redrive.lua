@@ -1,0 +1,34 @@
+-- needs: lib, intake
+-- ARGV: ids of dead letters. Reply: {'ok', for each what became of it}, fewer than asked for when they are big; or why not.
+-- A task comes back as if submitted now: at the end of its lane, all attempts before it, its time to live anew.
+
+local ENOUGH_BYTES = 8 * 1024 * 1024
+local policy = read_policy()
+local no = refusal(policy, '', 0) or full(policy, #ARGV)
+if no then return no end
+
+local answers, bytes = {'ok'}, 0
+for i = 1, #ARGV do
+    local t = load_task(ARGV[i])
+    if not t then
+        answers[i + 1] = 'not_found'
+    elseif t.state ~= FAILED_STATE then
+        answers[i + 1] = 'not_failed'
+    else
+        local _, body = final_parts(call('GET', TASK_ .. t.id), t)
+        t.state, t.cancel, t.attempts, t.enqueued, t.claimed = PENDING, 0, 0, now, 0
+        local sequence = call('HINCRBY', STATS, 'sequence', 1) % 4294967296
+        call('SET', TASK_ .. t.id, moving_part(t) .. pack('>I4', sequence) .. string.sub(t.fixed, 5) .. body)
+        call('ZREM', FAILED, t.id)
+        call('RPUSH', LANE_ .. t.lane, t.id)
+        change(lane_changes, t.lane, 1)
+        change(stat_changes, 'redriven', 1)
+        if call('EXISTS', BATCH_ .. t.batch) == 1 then change_batch(t.batch, 'failed', -1) end
+        answers[i + 1] = 'redriven'
+        woken = true
+        bytes = bytes + #body
+    end
+    if bytes > ENOUGH_BYTES then break end
+end
+write_counters(policy)
+return answers
