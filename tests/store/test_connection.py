@@ -257,6 +257,11 @@ async def test_a_server_busy_with_a_script_is_unreachable_and_then_works_again(t
             StoreOutOfMemory,
             "raise maxmemory",
         ),
+        (
+            trouble.ResponseError("Error running script (call to f_1): @user_script:29: 29: -READONLY You can't write"),
+            StoreUnreachable,
+            "is a replica and takes no writes",
+        ),
         (trouble.TimeoutError("Timeout connecting to server"), StoreUnreachable, "did not answer in time"),
         (trouble.ConnectionError("Connection closed by server."), StoreUnreachable, "Connection closed by server."),
         (trouble.InvalidResponse("Protocol error"), StoreError, "is no Valkey or Redis server; check host and port"),

@@ -1,6 +1,7 @@
 """Every trouble of the library as one of our errors, in a sentence that names the server and the fix."""
 
 import os
+import re
 
 from valkey import exceptions as trouble
 from valkey.asyncio.sentinel import MasterNotFoundError
@@ -18,6 +19,8 @@ _BUSY_ANSWERS = {
     "NOREPLICAS": "has too few replicas to take writes; look at its replication",
     "TRYAGAIN": "is moving this queue to another node; try again in a moment",
 }
+
+_IN_A_SCRIPT = re.compile(r"^Error running script .*: -([A-Z]+) ")
 
 # The library takes the first word off the answers that it has a class for.
 _CLASSES: dict[str, type[Exception]] = {
@@ -47,7 +50,7 @@ def _system_words(error: Exception) -> str:
 def explain(error: Exception, where: str, *, tls: bool = False) -> StoreError:
     """Our error for one of the library's, in a sentence that names the server and the fix."""
     text = str(error)
-    first_word = text.split(" ", 1)[0]
+    first_word = _code(text)
     if isinstance(error, trouble.OutOfMemoryError) or "OOM command not allowed" in text:
         return StoreOutOfMemory(
             f"the store at {where} is full (maxmemory) and takes no new tasks; raise maxmemory or let it drain"
@@ -72,6 +75,12 @@ def explain(error: Exception, where: str, *, tls: bool = False) -> StoreError:
     if isinstance(error, trouble.ConnectionError | OSError):
         return StoreUnreachable(f"the store at {where} cannot be reached ({_system_words(error)}); is it running?")
     return StoreError(f"the store at {where} answered with an error: {text}")
+
+
+def _code(text: str) -> str:
+    """The word that a server's answer begins with. Redis 6 wraps that of a command in a script in words of its own."""
+    inside = _IN_A_SCRIPT.search(text)
+    return inside[1] if inside else text.split(" ", 1)[0]
 
 
 def _not_permitted(error: Exception, text: str, where: str) -> StoreError:
