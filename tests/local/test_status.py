@@ -3,11 +3,13 @@
 import os
 import signal
 import socket
-from contextlib import closing
+from contextlib import AbstractAsyncContextManager
 
 import httpx
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from taskfleet.local.status import USUAL_PORT, status_on_loopback
 from tests.local.test_up import submit, wait_until, wait_until_done
 from tests.support.laptop import Laptop
 from tests.support.modelstub import ModelStub
@@ -70,22 +72,21 @@ def test_readiness_says_in_words_that_the_store_is_away_or_that_up_stops(ready: 
     assert ready.wait() == 143
 
 
-def test_a_taken_usual_port_is_passed_over_and_one_that_was_asked_for_is_an_error(ready: Laptop) -> None:
-    with closing(socket.socket()) as usual:
-        try:
-            usual.bind(("127.0.0.1", 8421))
-            usual.listen()
-        except OSError:
-            pass  # somebody else has it: just as well
-        ready.start()
-        assert not ready.up_file["status_url"].endswith(":8421")
-        assert get(ready, "/healthz").status_code == 200
-        ready.stop()
-    with closing(socket.socket()) as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = str(other.getsockname()[1])
-        assert ready.launch("--metrics-port", port).wait(timeout=40) == 2
+async def test_two_ups_at_once_need_no_option_for_their_ports() -> None:
+    def serving() -> AbstractAsyncContextManager[str]:
+        return status_on_loopback(registry=CollectorRegistry(), ready=str, port=None)
+
+    async with serving() as first, serving() as second, httpx.AsyncClient() as client:
+        assert first != second
+        for url in (first, second):
+            assert (await client.get(f"{url}/healthz")).status_code == 200
+
+
+def test_a_port_that_was_asked_for_is_used_or_is_an_error(ready: Laptop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert ready.launch("--metrics-port", str(port)).wait(timeout=40) == 2
     assert f"--metrics-port: {port} cannot be used: " in ready.output
-    ready.start("--metrics-port", port)
-    assert ready.up_file["status_url"] == f"http://127.0.0.1:{port}"
+    ready.start("--metrics-port", "0")
+    assert get(ready, "/healthz").status_code == 200
+    assert not ready.up_file["status_url"].endswith(f":{USUAL_PORT}")
