@@ -72,7 +72,7 @@ def test_the_bytes_of_a_fresh_record_are_counted() -> None:
     new.add(task("t", body=b"x" * 1024, model="small"))
     blob = new.arguments()[3]
     assert isinstance(blob, bytes)
-    assert len(blob) == 2 + 2 + 1 + 4 + 6 + len("small") + 1024
+    assert len(blob) == 2 + 2 + 8 + 8 + 1 + 4 + 12 + len("small") + 1024
 
 
 async def test_scripts_run_on_a_cluster_where_all_keys_of_a_queue_are_in_one_slot(
