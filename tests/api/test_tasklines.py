@@ -266,3 +266,42 @@ def test_a_result_line_carries_error_usage_and_metadata_as_plain_data() -> None:
     assert line["error"] == {"code": "bad_request", "message": "no", "status": 400}
     assert line["usage"] == {"input_tokens": 3, "output_tokens": 4}
     assert line["metadata"] == {"row": 1}
+
+
+def test_a_delay_and_a_deadline_are_read() -> None:
+    task = parse({"prompt": "x", "delay": "1m30s", "deadline": "2099-01-31T18:00:00+01:00"})
+    assert (task.delay, task.not_before, task.deadline) == (90.0, None, 4073562000.0)
+    soon = time.time() + 3600
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(soon))
+    assert parse({"prompt": "x", "not_before": moment}).not_before == int(soon)
+    assert parse({"prompt": "x", "not_before": "2001-01-01T00:00:00Z"}).not_before == 978307200.0
+    plain = parse({"prompt": "x", "delay": None})
+    assert (plain.delay, plain.not_before, plain.deadline) == (0.0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ({"delay": 30}, "delay: 30 is not a duration"),
+        ({"delay": "soon"}, "delay: 'soon' is not a duration"),
+        ({"delay": "-5s"}, "delay: '-5s' is not a duration"),
+        ({"delay": "8761h"}, "delay: '8761h' is not a duration of at most 8760h"),
+        ({"delay": "1s", "not_before": "2099-01-01T00:00:00Z"}, "delay: both delay and not_before are given"),
+        ({"not_before": "2099-01-01T00:00:00Z"}, "not_before: 2099-01-01T00:00:00Z is more than a year"),
+        ({"not_before": "2099-01-01T00:00:00"}, "not_before: '2099-01-01T00:00:00' is not a time in RFC 3339"),
+        ({"deadline": "tomorrow"}, "deadline: 'tomorrow' is not a time in RFC 3339 with its zone"),
+        ({"deadline": 1700000000}, "deadline: 1700000000 is not a time"),
+        ({"deadline": "2099-02-30T00:00:00Z"}, "deadline: '2099-02-30T00:00:00Z' is not a time"),
+        ({"deadline": "2001-01-01T00:00:00Z"}, "deadline: 2001-01-01T00:00:00Z has passed"),
+    ],
+)
+def test_times_that_cannot_be_meant_are_refused_by_name(times: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidTask) as caught:
+        parse({"prompt": "x"} | times)
+    assert str(caught.value).startswith(f"line 7: {words}")
+
+
+def test_a_deadline_before_the_delay_ends_is_refused() -> None:
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 600))
+    with pytest.raises(InvalidTask, match=r"deadline: .* comes before the task may run"):
+        parse({"prompt": "x", "delay": "1h", "deadline": moment})

@@ -249,3 +249,19 @@ def test_a_queue_of_a_newer_taskfleet_is_told_in_words(taskfleet: Taskfleet, rem
     assert done.code == 15
     assert "tenants" in done.err and remote.name in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_delayed_task_waits_and_status_says_until_when(remote: Remote, taskfleet: Taskfleet) -> None:
+    options = ("--id", "later", "--delay", "1h", "--deadline", "2099-01-31T18:00:00Z")
+    assert taskfleet("submit", remote.name, "Hi", *options).code == 0
+    assert remote.work() == 0
+    shown = taskfleet("status", "later", "-q", remote.name).out
+    assert "deadline   2099-01-31T18:00:00Z" in shown and "not before 20" in shown
+    assert taskfleet("status", "later", "-q", remote.name, "-o", "json").json["not_before"] > 1e9
+
+
+def test_a_delay_that_is_none_is_refused_by_name(remote: Remote, taskfleet: Taskfleet) -> None:
+    done = taskfleet("submit", remote.name, "Hi", "--delay", "soon")
+    assert done.code == 2 and done.err.startswith("taskfleet: delay: 'soon' is not a duration")
+    done = taskfleet("submit", remote.name, "-f", "-", "--delay", "1s", stdin=b"")
+    assert done.code == 2 and "delay and deadline belong into the lines" in done.err

@@ -26,8 +26,10 @@ def policy(**changes: Any) -> QueuePolicy:
     return replace(POLICY, **changes)
 
 
-def task(name: str, *, model: str = MODEL, priority: Priority = Priority.NORMAL, body: bytes = BODY) -> NewTask:
-    return NewTask(name, model, body, priority)
+def task(
+    name: str, *, model: str = MODEL, priority: Priority = Priority.NORMAL, body: bytes = BODY, **times: float
+) -> NewTask:
+    return NewTask(name, model, body, priority, **times)
 
 
 def tasks(count: int, start: str = "t", **options: Any) -> list[NewTask]:

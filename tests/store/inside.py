@@ -8,6 +8,7 @@ from taskfleet.core.task import QueueKey
 from taskfleet.store import Store, keys
 
 ENQUEUED_AT_BYTE = 8
+DEADLINE_BYTE = 28
 
 
 async def call(store: Store, *command: Any) -> Any:
@@ -25,6 +26,12 @@ async def make_retries_due(store: Store, queue: QueueKey, *ids: str) -> None:
     scheduled = keys.key(queue, "scheduled")
     for member in ids or [name.decode() for name in await call(store, "ZRANGE", scheduled, 0, -1)]:
         await call(store, "ZADD", scheduled, "XX", 1, member)
+
+
+async def let_deadline_pass(store: Store, queue: QueueKey, task_id: str) -> None:
+    """As if the deadline of a task that has one were long ago."""
+    await call(store, "SETRANGE", keys.task(queue, task_id), DEADLINE_BYTE, (1).to_bytes(6, "big"))
+    await call(store, "ZADD", keys.key(queue, "deadlines"), "XX", 1, task_id)
 
 
 async def make_older(store: Store, queue: QueueKey, task_id: str, seconds: float) -> None:
@@ -77,17 +84,17 @@ async def take_census(store: Store, queue: QueueKey) -> Census:
     for name in names:
         if name.startswith("t:"):
             record = await call(store, "GET", start + name)
-            state, *_, stage, priority, model, batch = struct.unpack(">cB4x2x6x6x4xIBBB", record[:31])
+            state, *_, stage, priority, model, batch = struct.unpack(">cB4x2x6x6x4xI6xBBB", record[:37])
             task_id = name[2:]
             census.state[task_id] = state.decode()
-            census.lane[task_id] = f"{record[34 : 34 + model].decode()}:{priority}"
-            census.batch[task_id] = record[34 + model : 34 + model + batch].decode()
+            census.lane[task_id] = f"{record[40 : 40 + model].decode()}:{priority}"
+            census.batch[task_id] = record[40 + model : 40 + model + batch].decode()
             if stage in open_stages:
                 census.staged.add(task_id)
         elif name.startswith("lane:"):
             waiting = await call(store, "LRANGE", start + name, 0, -1)
             census.lanes[name[5:]] = [task_id.decode() for task_id in waiting]
-    for name in ("leases", "scheduled", "failed"):
+    for name in ("leases", "scheduled", "failed", "deadlines"):
         census.sets[name] = {member.decode() for member in await call(store, "ZRANGE", start + name, 0, -1)}
     for name in ("holders", "errors"):
         census.sets[name] = {member.decode() for member in await call(store, "HKEYS", start + name)}
@@ -121,6 +128,7 @@ async def assert_consistent(store: Store, queue: QueueKey, *, purged: Counter[st
     assert census.sets["leases"] == census.in_state("r")
     assert census.sets["holders"] == census.in_state("r")
     assert census.sets["failed"] == census.in_state("f")
+    assert census.sets["deadlines"] <= pending | census.in_state("s") | census.in_state("r")
     assert census.sets["errors"] <= pending | census.in_state("s") | census.in_state("r")
 
     counted = Counter(census.lane[task_id] for task_id in pending)

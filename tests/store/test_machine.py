@@ -31,6 +31,8 @@ from tests.store import inside
 from tests.store.given import error, policy, report
 
 MAX_ATTEMPTS = 3
+DELAYED_LATER = 1_000_000  # a delayed task counts as enqueued when its delay ends, behind all that are not delayed
+NewLane = tuple[Priority, str, float, float | None]
 MODELS = ("one", "two")
 BODY = b'{"messages":[],"parameters":{},"metadata":{"k":1}}'
 FINAL = {Verdict.COMPLETE: "c", Verdict.FAIL: "f", Verdict.CANCEL: "x"}
@@ -48,6 +50,8 @@ class Known:
     attempts: int = 0
     cancelling: bool = False
     overdue: bool = False
+    deadline: bool = False
+    late: bool = False
     output: str = ""
 
 
@@ -58,8 +62,13 @@ class Model:
 
     def add(self, new: list[NewTask], batch: str) -> None:
         for task in new:
-            known = self.tasks[task.id] = Known(int(task.id[1:]), (int(task.priority), task.model), batch)
-            self.lanes[known.lane].append(task.id)
+            order = int(task.id[1:]) + (DELAYED_LATER if task.delay else 0)
+            known = self.tasks[task.id] = Known(order, (int(task.priority), task.model), batch)
+            known.deadline = task.deadline is not None
+            if task.delay:
+                known.state = "s"
+            else:
+                self.lanes[known.lane].append(task.id)
 
     def leave(self, name: str, state: str) -> None:
         """A task stops waiting in its lane (or for its time) and takes another state."""
@@ -81,16 +90,25 @@ class Model:
             self.tasks[name].state = "p"
 
     def bring_due(self) -> None:
-        back = []
+        back, arriving = [], []
+        for name in sorted(name for name, task in self.tasks.items() if task.late and task.state in "ps"):
+            self.leave(name, "e")
         for name, task in self.tasks.items():
-            if task.overdue and task.state == "r" and task.cancelling:
+            if task.overdue and task.state == "s" and not task.fence:
+                arriving.append(name)
+            elif task.overdue and task.state == "r" and task.cancelling:
                 task.state = "x"
             elif task.overdue and task.state == "r" and task.attempts >= MAX_ATTEMPTS:
                 task.state = "f"
+            elif task.overdue and task.state in "rs" and task.late:
+                task.state = "e"
             elif task.overdue and task.state in "rs":
                 back.append(name)
             task.overdue = False
         self.come_back(back)
+        for name in sorted(arriving):
+            self.tasks[name].state = "p"
+            self.lanes[self.tasks[name].lane].append(name)
 
     def in_state(self, state: str) -> set[str]:
         return {name for name, task in self.tasks.items() if task.state == state}
@@ -120,23 +138,32 @@ class StoreMachine(RuleBasedStateMachine):
         self.runner.run(self.store.close())
         self.runner.close()
 
-    def _new(self, lanes: list[tuple[Priority, str]]) -> list[NewTask]:
+    def _new(self, lanes: list[NewLane]) -> list[NewTask]:
         new = []
-        for priority, model in lanes:
+        for priority, model, delay, deadline in lanes:
             self.submitted += 1
-            new.append(NewTask(f"t{self.submitted}", model, BODY, priority))
+            new.append(NewTask(f"t{self.submitted}", model, BODY, priority, delay=delay, deadline=deadline))
         return new
 
-    lanes = st.lists(st.tuples(st.sampled_from(Priority), st.sampled_from(MODELS)), min_size=1, max_size=6)
+    lanes = st.lists(
+        st.tuples(
+            st.sampled_from(Priority),
+            st.sampled_from(MODELS),
+            st.sampled_from([0.0, 0.0, 500.0]),
+            st.sampled_from([None, None, 9e9]),
+        ),
+        min_size=1,
+        max_size=6,
+    )
 
     @rule(lanes=lanes, batch=st.sampled_from([None, "b1", "b2"]))
-    def submit(self, lanes: list[tuple[Priority, str]], batch: str | None) -> None:
+    def submit(self, lanes: list[NewLane], batch: str | None) -> None:
         new = self._new(lanes)
         assert self.runner.run(self.store.submit(self.queue, new, batch=batch)) == len(new)
         self.model.add(new, batch or "")
 
     @rule(lanes=lanes, also=st.booleans())
-    def begin_a_stage(self, lanes: list[tuple[Priority, str]], also: bool) -> None:
+    def begin_a_stage(self, lanes: list[NewLane], also: bool) -> None:
         number, staged = b"", []
         for _ in range(2 if also else 1):
             chunk = NewTasks(b"b1")
@@ -194,8 +221,8 @@ class StoreMachine(RuleBasedStateMachine):
             return
         if verdict in FINAL:
             known.state, known.output = FINAL[verdict], output
-        elif known.cancelling:
-            known.state = "x"
+        elif known.cancelling or known.late:
+            known.state = "x" if known.cancelling else "e"
         else:
             known.attempts -= verdict is Verdict.RELEASE
             known.overdue = False
@@ -241,6 +268,7 @@ class StoreMachine(RuleBasedStateMachine):
         if known.state == "f":
             self.submitted += 1
             known.order, known.attempts, known.cancelling, known.state = self.submitted, 0, False, "p"
+            known.late, known.deadline = False, known.deadline and not known.late
             self.model.lanes[known.lane].append(name)
 
     @precondition(lambda self: self.model.in_state("f"))
@@ -257,6 +285,14 @@ class StoreMachine(RuleBasedStateMachine):
         self.runner.run(inside.end_leases(self.store, self.queue, name))
         self.model.tasks[name].overdue = True
 
+    @precondition(lambda self: any(task.deadline and task.state in "psr" for task in self.model.tasks.values()))
+    @rule(data=st.data())
+    def let_a_deadline_pass(self, data: st.DataObject) -> None:
+        open_ones = [name for name, task in self.model.tasks.items() if task.deadline and task.state in "psr"]
+        name = data.draw(st.sampled_from(sorted(open_ones)))
+        self.runner.run(inside.let_deadline_pass(self.store, self.queue, name))
+        self.model.tasks[name].late = True
+
     @precondition(lambda self: self.model.in_state("s"))
     @rule()
     def let_retries_be_due(self) -> None:
@@ -268,6 +304,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def let_a_head_grow_too_old(self, data: st.DataObject) -> None:
         """Only the head of a lane: what is older than all that wait."""
+        self.tick()
+        if not self.model.in_state("p"):
+            return
         lane = data.draw(st.sampled_from(sorted({self.model.tasks[name].lane for name in self.model.in_state("p")})))
         name = self.model.lanes[lane][0]
         self.runner.run(inside.make_older(self.store, self.queue, name, 10_000))

@@ -1,6 +1,7 @@
 """Task lines and result lines: the JSONL that people write and read.
 
-A task line is ``{"id"?, "model"?, "prompt" | "messages", "priority"?, "parameters"?, "metadata"?}`` and nothing else.
+A task line is ``{"id"?, "model"?, "prompt" | "messages", "priority"?, "parameters"?, "metadata"?,
+"delay"? | "not_before"?, "deadline"?}`` and nothing else.
 A result line is what ``result_line`` returns.
 """
 
@@ -13,11 +14,12 @@ import orjson
 
 from taskfleet.api.messages import check_messages
 from taskfleet.api.taskqueue import TaskQueueSpec
+from taskfleet.api.tasktimes import task_times
 from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask, UnknownModel
 from taskfleet.core.models import resolve_model
 from taskfleet.core.task import TASK_ID_PATTERN, NewTask, Priority, TaskView, new_task_id
 
-FIELDS = ("id", "model", "prompt", "messages", "priority", "parameters", "metadata")
+FIELDS = ("id", "model", "prompt", "messages", "priority", "parameters", "metadata", "delay", "not_before", "deadline")
 _FIELD_SET = frozenset(FIELDS)
 _PRIORITIES = {priority.label: priority for priority in Priority}
 # These belong to the call itself: the queue chooses the model, the worker waits for the whole answer.
@@ -85,6 +87,8 @@ def task_from_prompt(
     task_id: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
+    delay: str | None = None,
+    deadline: str | None = None,
 ) -> NewTask:
     """The task of one prompt. Raises InvalidTask or UnknownModel: ``prompt: ...``."""
     fields: dict[str, Any] = {
@@ -94,6 +98,8 @@ def task_from_prompt(
         "priority": priority,
         "parameters": parameters,
         "metadata": metadata,
+        "delay": delay,
+        "deadline": deadline,
     }
     return _Reader(spec).build(fields)
 
@@ -164,7 +170,10 @@ class _Reader:
                 f"the task is {len(body)} bytes as JSON and the queue takes at most {self._max_bytes} "
                 f"(limits.maxTaskBytes: {self._max_text}); shorten it or raise that limit"
             )
-        return NewTask(_id(fields), self._model(fields), body, _priority(fields))
+        times = task_times(fields)
+        return NewTask(
+            _id(fields), self._model(fields), body, _priority(fields), times.delay, times.not_before, times.deadline
+        )
 
     def _model(self, fields: Mapping[str, Any]) -> str:
         model = fields.get("model")

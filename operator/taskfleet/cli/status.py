@@ -1,6 +1,7 @@
 """``taskfleet status``: where one task or one batch is."""
 
 import dataclasses
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,16 @@ def task_lines(key: QueueKey, view: TaskView) -> list[str]:
         ("priority", view.priority.label),
         ("attempts", view.attempts),
         ("batch", view.batch),
+        ("not before", _moment(view.not_before)),
+        ("deadline", _moment(view.deadline)),
         ("endpoint", view.endpoint),
         ("worker", view.worker),
         ("waited", None if view.queue_seconds is None else format_duration(view.queue_seconds)),
         ("ran", None if view.run_seconds is None else format_duration(view.run_seconds)),
         ("error", None if view.error is None else f"{view.error.code}: {view.error.message}"),
     ]
-    return lines + [f"  {name:9} {value}" for name, value in facts if value is not None]
+    return lines + [f"  {name:10} {value}" for name, value in facts if value is not None]
+
+
+def _moment(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

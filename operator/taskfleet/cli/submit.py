@@ -31,6 +31,7 @@ EPILOG = """
 A file has one JSON object on each line:
   {"prompt": "Say hello"}
   {"id": "t-2", "model": "fast", "priority": "high", "messages": [{"role": "user", "content": "Hi"}]}
+  {"prompt": "Later", "delay": "30m", "deadline": "2030-01-31T18:00:00Z"}
   {"prompt": "Yes or no?", "parameters": {"temperature": 0, "max_tokens": 5}, "metadata": {"row": 3}}
 The whole file is checked before anything is submitted; a bad line is named and nothing of the file is in the queue.
 
@@ -51,6 +52,8 @@ class _Request:
     model: str | None
     priority: str | None
     task_id: str | None
+    delay: str | None
+    deadline: str | None
     batch: str
     wait: bool
     out: Path | None
@@ -67,6 +70,8 @@ class _Request:
     help="Priority of the task (default: normal). With -f it belongs into the lines.",
 )
 @click.option("--id", "task_id", help="Id of the task, to submit it only once (default: a new one).")
+@click.option("--delay", metavar="DURATION", help="Run the task no earlier than after this, such as 30s or 1h30m.")
+@click.option("--deadline", metavar="TIME", help="Do not begin the task after this, such as 2030-01-31T18:00:00Z.")
 @click.option("--batch", help="Name of the batch (default: a new one).")
 @click.option("--wait", is_flag=True, help="Wait until everything is done, and show or save the results.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="With --wait: save results as JSONL here.")
@@ -85,8 +90,8 @@ def submit(queue: str, data: Path | None, namespace: str | None, output: Output,
 def _check(request: _Request) -> None:
     if (request.prompt is None) == (request.file is None):
         raise click.UsageError("give a PROMPT or -f FILE, one of the two")
-    if request.file is not None and (request.priority or request.task_id):
-        raise click.UsageError("with -f, id and priority belong into the lines of the file")
+    if request.file is not None and (request.priority or request.task_id or request.delay or request.deadline):
+        raise click.UsageError("with -f, id, priority, delay and deadline belong into the lines of the file")
     if request.out is not None and not request.wait:
         raise click.UsageError("--out needs --wait; later, use `taskfleet result --batch BATCH --out FILE`")
     check_out(request.out)
@@ -124,6 +129,8 @@ async def _enqueue(request: _Request, store: Store, queue: QueueKey, spec: TaskQ
             model=request.model,
             priority=request.priority or Priority.NORMAL.label,
             task_id=request.task_id,
+            delay=request.delay,
+            deadline=request.deadline,
         )
         return await store.submit(queue, [task], batch=request.batch)
     if request.model is not None:

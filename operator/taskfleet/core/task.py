@@ -64,12 +64,19 @@ class QueueKey:
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """A task accepted for submission. ``body`` is its JSON (messages, parameters, metadata), ``model`` its lane."""
+    """A task accepted for submission. ``body`` is its JSON (messages, parameters, metadata), ``model`` its lane.
+
+    It runs no earlier than ``delay`` seconds after the store took it, nor than ``not_before``, and is not begun after
+    ``deadline``; these two are seconds since the epoch.
+    """
 
     id: str
     model: str
     body: bytes
     priority: Priority = Priority.NORMAL
+    delay: float = 0.0
+    not_before: float | None = None
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,11 @@ class TaskError:
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
-    """A task as the store shows it: the base of a result line. Seconds; None where it has not happened."""
+    """A task as the store shows it: the base of a result line. Seconds; None where it has not happened.
+
+    ``enqueued_at`` is when it began to wait for a worker: its submission, or the end of its delay. ``not_before`` is
+    set while it waits for its time (a delay, or that of a retry).
+    """
 
     id: str
     state: TaskState
@@ -124,6 +135,8 @@ class TaskView:
     queue_seconds: float | None = None
     run_seconds: float | None = None
     batch: str | None = None
+    not_before: float | None = None
+    deadline: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -3,7 +3,7 @@
 A record is, big-endian and without gaps:
 
     state 1, cancel flag 1, fence 4, attempts 2, enqueued ms 6, claimed ms 6    overwritten in place as the task moves
-    sequence 4, stage 4                                                         set when it comes in
+    sequence 4, stage 4, deadline ms 6 (0: none)                                set when it comes in
     priority 1, lengths of model 1, batch 1 and metadata 3, then these three
     the body; once final, before it: length of the worker's name 1, the name, length 4 of the result, the result as
     JSON. Only a failed task keeps its body, for a redrive
@@ -24,9 +24,9 @@ from taskfleet.core.settlement import QueuePolicy, Settlement, Verdict, WorkerRe
 from taskfleet.core.task import LeasedTask, NewTask, Priority, TaskError, TaskState, TaskView, Usage
 
 # struct has no integers of 6 and 3 bytes: they are read as a high and a low part.
-_HEAD = struct.Struct(">cBIHHIHIIIBBBBH")
-_INCOMING = struct.Struct(">BBBBH")
-_TASK = struct.Struct(">HH")
+_HEAD = struct.Struct(">cBIHHIHIIIHIBBBBH")
+_INCOMING = struct.Struct(">HIBBBBH")
+_TASK = struct.Struct(">HHQQ")
 _LENGTH = struct.Struct(">I")
 _SETTLEMENT = struct.Struct(">cIHIIIH")
 _SHORT = struct.Struct(">H")
@@ -107,10 +107,21 @@ class NewTasks:
         if len(metadata) >= MAX_METADATA_BYTES:
             raise InvalidTask(f"task {task.id!r}: metadata: it has {len(metadata)} bytes; keep it below 16 MiB")
         identity = task.id.encode()
-        head = _INCOMING.pack(task.priority, len(model), len(self._batch), len(metadata) >> 16, len(metadata) & 0xFFFF)
+        deadline, delay, start = (round((time or 0.0) * 1000) for time in (task.deadline, task.delay, task.not_before))
+        head = _INCOMING.pack(
+            *(
+                deadline >> 32,
+                deadline & _MAX_32,
+                task.priority,
+                len(model),
+                len(self._batch),
+                len(metadata) >> 16,
+                len(metadata) & 0xFFFF,
+            )
+        )
         length = len(head) + len(model) + len(self._batch) + len(metadata) + len(body)
         self._parts += (
-            _TASK.pack(number, len(identity)),
+            _TASK.pack(number, len(identity), delay, start),
             identity,
             _LENGTH.pack(length),
             head,
@@ -182,15 +193,19 @@ class _Head:
     """The packed part of a record, taken apart; ``rest`` is what follows the metadata."""
 
     __slots__ = (
-        "attempts", "batch", "claimed_at", "enqueued_at", "fence", "metadata", "model", "priority", "rest", "state"
+        "attempts", "batch", "claimed_at", "deadline", "enqueued_at", "fence", "metadata", "model", "priority", "rest",
+        "state"
     )  # fmt: skip
 
     def __init__(self, record: bytes) -> None:
         state, _, self.fence, self.attempts, *numbers = _HEAD.unpack_from(record)
-        high, low, claimed_high, claimed_low, _, _, priority, model, batch, meta_high, meta_low = numbers
+        high, low, claimed_high, claimed_low, _, _, late_high, late_low, priority, model, batch, meta_high, meta_low = (
+            numbers
+        )
         self.state = _STATES[state]
         self.enqueued_at = ((high << 32) | low) / 1000
         self.claimed_at = ((claimed_high << 32) | claimed_low) / 1000
+        self.deadline = ((late_high << 32) | late_low) / 1000 or None
         self.priority = Priority(priority)
         at = _HEAD.size
         self.model = record[at : at + model].decode()
@@ -216,8 +231,9 @@ def leased(task_id: bytes, record: bytes, claimed_at: float) -> LeasedTask:
     )
 
 
-def view(task_id: str, record: bytes, holder: bytes, last_error: bytes) -> TaskView:
-    """What the store shows of a task; ``last_error`` is the JSON of a task that will be tried again."""
+def view(task_id: str, record: bytes, holder: bytes, last_error: bytes, due: bytes) -> TaskView:
+    """What the store shows of a task; ``last_error`` is the JSON of a task that will be tried again, ``due`` the ms
+    that one waits for."""
     head = _Head(record)
     worker, result = holder.decode() or None, {}
     if head.state.is_final:
@@ -242,6 +258,8 @@ def view(task_id: str, record: bytes, holder: bytes, last_error: bytes) -> TaskV
         queue_seconds=round(head.claimed_at - head.enqueued_at, 3) if head.claimed_at else None,
         run_seconds=result.get("run_seconds"),
         batch=head.batch or None,
+        not_before=int(due) / 1000 if due else None,
+        deadline=head.deadline,
         metadata=orjson.loads(head.metadata) if head.metadata else {},
     )
 

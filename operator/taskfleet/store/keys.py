@@ -7,7 +7,8 @@ touch them all. One-letter names where there is one key per task: they are paid 
     lanes           hash    waiting tasks per lane (MODEL:PRIORITY), in all lanes (*) and reserved by open stages (+)
     lane:LANE       list    ids in order of service; may hold ids that no longer wait, which a claim skips
     t:ID            string  one task, packed as codec.py says; expires with the queue's retention once final
-    scheduled       zset    id -> ms at which it waits again
+    scheduled       zset    id -> ms at which it waits for a worker (again)
+    deadlines       zset    id -> ms after which it must not be begun
     leases          zset    id -> ms at which the lease ends
     holders         hash    id -> worker that holds the lease
     errors          hash    id -> JSON of the last error of a task that is not final
@@ -20,18 +21,20 @@ touch them all. One-letter names where there is one key per task: they are paid 
     stage:N         hash    reserved and staged tasks, its batch, its lanes
     stage:N:ids     list    ids in input order
     stage:N:LANE    list    ids of one lane
+    stage:N:scheduled, stage:N:deadlines   what becomes of them in these zsets
     wake            channel something may have become claimable, or changed
 """
 
 from taskfleet.core.task import QueueKey
 
 SCHEMA = "tf:schema"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _NAMES = (
     "policy",
     "lanes",
     "scheduled",
+    "deadlines",
     "leases",
     "holders",
     "errors",

@@ -43,11 +43,11 @@ local function take(lane, count)
             local t = records[i] and parse(records[i])
             if served[ids[i]] or not (t and waits_here(t, lane)) then
                 skips_left = skips_left - 1
-            elseif now - t.enqueued > policy.ttl_ms then
+            elseif now - t.enqueued > policy.ttl_ms or is_late(t) then
                 skips_left = skips_left - 1
                 served[ids[i]] = true
                 t.id, t.fixed = ids[i], string.sub(records[i], MOVING_BYTES + 1, t.body_at)
-                expire(t, policy)
+                expire(t, policy, is_late(t) and TOO_LATE or TOO_OLD)
             else
                 served[ids[i]] = true
                 lease(t, ids[i], records[i])

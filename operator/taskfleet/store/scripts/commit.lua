@@ -19,6 +19,8 @@ for name, count in pairs(s) do
         change(lane_changes, lane, tonumber(count))
     end
 end
+move_zset(key .. ':scheduled', SCHEDULED)
+move_zset(key .. ':deadlines', DEADLINES)
 if s.batch ~= '' then
     move_list(key .. ':ids', BATCH_ .. s.batch .. ':ids')
     change_batch(s.batch, 'total', tonumber(s.staged))

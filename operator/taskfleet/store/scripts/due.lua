@@ -6,10 +6,13 @@ local LOST = '{"error":{"code":"worker_lost","message":"its worker stopped answe
 local LOST_ERROR = '{"code":"worker_lost","message":"its worker stopped answering"}'
 local TOO_OLD = '{"error":{"code":"expired","message":"it waited longer than the queue\'s taskTTL"}}'
 
-local function expire(t, policy)
-    change(lane_changes, t.lane, -1)
-    finish(t, EXPIRED, policy, '', TOO_OLD)
+-- Its id stays in the lane, as a cancelled one's does, until a claim skips it.
+local function expire(t, policy, why)
+    if t.state == PENDING then change(lane_changes, t.lane, -1) end
+    if t.state == SCHEDULED_STATE then call('ZREM', SCHEDULED, t.id) end
+    finish(t, EXPIRED, policy, '', why)
     call('HDEL', ERRORS, t.id)
+    woken = true
 end
 
 local function reap(policy)
@@ -27,6 +30,9 @@ local function reap(policy)
             elseif t.attempts >= policy.max_attempts then
                 finish(t, FAILED_STATE, policy, holders[i] or '', string.format(LOST, t.attempts))
                 call('HDEL', ERRORS, t.id)
+            elseif is_late(t) then
+                finish(t, EXPIRED, policy, holders[i] or '', TOO_LATE)
+                call('HDEL', ERRORS, t.id)
             else
                 change(stat_changes, 'retries.worker_lost', 1)
                 call('HSET', ERRORS, t.id, LOST_ERROR)
@@ -43,19 +49,33 @@ local function promote()
     call('ZREM', SCHEDULED, unpack(ids))
     for i = 1, #ids do
         local t = load_task(ids[i])
-        if t and t.state == SCHEDULED_STATE then return_to_lane(t) end
+        if t and t.state == SCHEDULED_STATE then
+            if t.fence == 0 then arrive(t) else return_to_lane(t) end
+        end
+    end
+    return #ids
+end
+
+-- What waits past its deadline, also in the middle of its lane. What runs is looked at again when it comes back.
+local function end_late(policy)
+    local ids = call('ZRANGEBYSCORE', DEADLINES, '-inf', now, 'LIMIT', 0, AT_ONCE)
+    if #ids == 0 then return 0 end
+    call('ZREM', DEADLINES, unpack(ids))
+    for i = 1, #ids do
+        local t = load_task(ids[i])
+        if t and is_late(t) and (t.state == PENDING or t.state == SCHEDULED_STATE) then expire(t, policy, TOO_LATE) end
     end
     return #ids
 end
 
 -- Whether there may be more to do at once.
 local function bring_due(policy)
-    local reaped, promoted = reap(policy), promote()
-    return reaped == AT_ONCE or promoted == AT_ONCE
+    local late, reaped, promoted = end_late(policy), reap(policy), promote()
+    return late == AT_ONCE or reaped == AT_ONCE or promoted == AT_ONCE
 end
 
 local function next_due()
-    local retry, lease = first_score(SCHEDULED), first_score(LEASES)
-    if retry and lease then return math.min(retry, lease) end
-    return retry or lease
+    local due = math.min(first_score(SCHEDULED) or math.huge, first_score(LEASES) or math.huge,
+        first_score(DEADLINES) or math.huge)
+    return due < math.huge and due or nil
 end

@@ -1,5 +1,6 @@
 -- needs: lib
--- ARGV: ids. Reply: for each {record without body, holder or '', last error or ''}, or nothing where there is no such
+-- ARGV: ids. Reply: for each {record without body, holder or '', last error or '', ms at
+-- which it waits again or ''}, or nothing where there is no such
 -- task; fewer than asked for when they are big.
 
 local ENOUGH_BYTES = 4 * 1024 * 1024
@@ -11,10 +12,11 @@ for i = 1, #ARGV do
         answers[i] = false
     elseif STATE_WORDS[t.state] then
         local record = final_parts(call('GET', TASK_ .. id), t)
-        answers[i] = {record, '', ''}
+        answers[i] = {record, '', '', ''}
         bytes = bytes + #record
     else
-        answers[i] = {moving_part(t) .. t.fixed, call('HGET', HOLDERS, id) or '', call('HGET', ERRORS, id) or ''}
+        local due = t.state == SCHEDULED_STATE and call('ZSCORE', SCHEDULED, id) or ''
+        answers[i] = {moving_part(t) .. t.fixed, call('HGET', HOLDERS, id) or '', call('HGET', ERRORS, id) or '', due}
     end
     if bytes > ENOUGH_BYTES then break end
 end

@@ -2,12 +2,15 @@
 -- record from the priority on, for each task.
 
 local function read_new(blob)
-    local new = {ids = {}, keys = {}, rest = {}, lanes = {}}
+    local new = {ids = {}, keys = {}, rest = {}, lanes = {}, start = {}}
     local ids, keys, rest, lanes = new.ids, new.keys, new.rest, new.lanes
     local position, n = 1, 0
     while position <= #blob do
         n = n + 1
-        lanes[n], ids[n], rest[n], position = unpack_('>I2I2c0I4c0', blob, position)
+        local lane, id_bytes, delay, not_before = unpack_('>I2I2I8I8', blob, position)
+        lanes[n] = lane
+        ids[n], rest[n], position = unpack_('>c' .. id_bytes .. 'I4c0', blob, position + 20)
+        new.start[n] = math.max(delay > 0 and now + delay or 0, not_before)
         keys[n] = TASK_ .. ids[n]
     end
     return new
@@ -45,24 +48,35 @@ local function duplicate(new, stage)
     end
 end
 
--- Writes the records and returns the ids by lane number. The first write of the script: refused whole when the store
--- is full.
+-- Writes the records and returns the ids that wait now by lane number, and score and id of those that wait for their
+-- time and of those with a deadline. The first write of the script: refused whole when the store is full. A delayed
+-- task counts as enqueued when its delay ends: neither its time to live nor what it waited includes the delay.
 local function write_new(new, stage)
     local n = #new.ids
     local last = call('HINCRBY', STATS, 'sequence', n)
     local moving = pack(MOVING, PENDING, 0, 0, 0, now, 0)
+    local scheduled, deadlines = {}, {}
     local stage_bytes = pack('>I4', stage)
     local pairs_, by_lane = {}, {}
     for i = 1, n do
         pairs_[2 * i - 1] = new.keys[i]
-        pairs_[2 * i] = moving .. pack('>I4', (last - n + i) % 4294967296) .. stage_bytes .. new.rest[i]
-        local lane = by_lane[new.lanes[i]]
-        if not lane then
-            lane = {}
-            by_lane[new.lanes[i]] = lane
+        local is_delayed = new.start[i] > now
+        local moves = is_delayed and pack(MOVING, SCHEDULED_STATE, 0, 0, 0, new.start[i], 0) or moving
+        pairs_[2 * i] = moves .. pack('>I4', (last - n + i) % 4294967296) .. stage_bytes .. new.rest[i]
+        local deadline = unpack_('>I6', new.rest[i])
+        if deadline > 0 then
+            deadlines[#deadlines + 1] = deadline
+            deadlines[#deadlines + 1] = new.ids[i]
         end
-        lane[#lane + 1] = new.ids[i]
+        if is_delayed then
+            scheduled[#scheduled + 1] = new.start[i]
+            scheduled[#scheduled + 1] = new.ids[i]
+        else
+            local lane = by_lane[new.lanes[i]] or {}
+            by_lane[new.lanes[i]] = lane
+            lane[#lane + 1] = new.ids[i]
+        end
     end
     call('MSET', unpack(pairs_))
-    return by_lane
+    return by_lane, scheduled, deadlines
 end

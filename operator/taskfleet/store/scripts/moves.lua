@@ -2,6 +2,13 @@
 
 local freed = {}      -- ids whose lease ended in this script
 local returning = {}  -- lane -> tasks that go back to its front
+local arriving = {}   -- lane -> ids that come to its end
+local TOO_LATE = '{"error":{"code":"deadline","message":"its deadline passed before it could run to its end"}}'
+
+-- A task that runs may end after its deadline; none is begun after it, not even again.
+local function is_late(t)
+    return t.deadline > 0 and now >= t.deadline
+end
 local failed_now = {}
 
 local function end_lease(t)
@@ -22,6 +29,7 @@ local function finish(t, state, policy, worker, result)
     else
         change(stat_changes, STATE_WORDS[state], 1)
     end
+    if t.deadline > 0 then call('ZREM', DEADLINES, t.id) end
     change_batch(t.batch, STATE_WORDS[state], 1)
 end
 
@@ -34,6 +42,16 @@ local function return_to_lane(t)
         returning[t.lane] = lane
     end
     lane[#lane + 1] = t
+    change(lane_changes, t.lane, 1)
+    woken = true
+end
+
+-- A task whose delay is over: behind all that came before that.
+local function arrive(t)
+    t.state = PENDING
+    save_task(t)
+    arriving[t.lane] = arriving[t.lane] or {}
+    table.insert(arriving[t.lane], t.id)
     change(lane_changes, t.lane, 1)
     woken = true
 end
@@ -80,5 +98,7 @@ local function write_moves(policy)
         failed_now = {}
     end
     write_returning()
+    for lane, ids in pairs(arriving) do call_with_many('RPUSH', LANE_ .. lane, ids) end
+    arriving = {}
     write_counters(policy)
 end

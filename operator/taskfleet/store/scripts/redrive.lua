@@ -1,6 +1,7 @@
 -- needs: lib, intake
 -- ARGV: ids of dead letters. Reply: {'ok', for each what became of it}, fewer than asked for when they are big; or why not.
--- A task comes back as if submitted now: at the end of its lane, all attempts before it, its time to live anew.
+-- A task comes back as if submitted now: at the end of its lane, all attempts before it, its time to live anew. A
+-- deadline that has passed is dropped: who redrives it wants it to run.
 
 local ENOUGH_BYTES = 8 * 1024 * 1024
 local policy = read_policy()
@@ -18,7 +19,10 @@ for i = 1, #ARGV do
         local _, body = final_parts(call('GET', TASK_ .. t.id), t)
         t.state, t.cancel, t.attempts, t.enqueued, t.claimed = PENDING, 0, 0, now, 0
         local sequence = call('HINCRBY', STATS, 'sequence', 1) % 4294967296
-        call('SET', TASK_ .. t.id, moving_part(t) .. pack('>I4', sequence) .. string.sub(t.fixed, 5) .. body)
+        local deadline = t.deadline > now and t.deadline or 0
+        call('SET', TASK_ .. t.id, moving_part(t) .. pack('>I4', sequence) .. string.sub(t.fixed, 5, 8)
+            .. pack('>I6', deadline) .. string.sub(t.fixed, 15) .. body)
+        if deadline > 0 then call('ZADD', DEADLINES, deadline, t.id) end
         call('ZREM', FAILED, t.id)
         call('RPUSH', LANE_ .. t.lane, t.id)
         change(lane_changes, t.lane, 1)

@@ -51,6 +51,8 @@ for i = 1, #items do
         local state = ENDS[s.verdict]
         if not state and t.cancel == 1 then
             state, s.result = CANCELLED, '{}'
+        elseif not state and is_late(t) then
+            state, s.result = EXPIRED, TOO_LATE
         end
         if state then
             finish(t, state, policy, holders[i] or '', s.result)

@@ -27,7 +27,10 @@ call('ZADD', STAGES, now, stage)
 call('HINCRBY', LANES, '+', wanted - reserved)
 call('HSET', key, 'reserved', wanted, 'staged', staged + #new.ids)
 call('RPUSH', key .. ':ids', unpack(new.ids))
-for lane, ids in pairs(write_new(new, tonumber(stage))) do
+local by_lane, scheduled, deadlines = write_new(new, tonumber(stage))
+if #scheduled > 0 then call_with_many('ZADD', key .. ':scheduled', scheduled) end
+if #deadlines > 0 then call_with_many('ZADD', key .. ':deadlines', deadlines) end
+for lane, ids in pairs(by_lane) do
     local name = ARGV[7 + lane]
     call('RPUSH', key .. ':' .. name, unpack(ids))
     call('HINCRBY', key, 'lane:' .. name, #ids)

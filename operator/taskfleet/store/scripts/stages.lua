@@ -15,6 +15,15 @@ local function move_list(from, to)
     call('UNLINK', from)
 end
 
+local function move_zset(from, to)
+    for first = 0, call('ZCARD', from) - 1, 1000 do
+        local found = call('ZRANGE', from, first, first + 999, 'WITHSCORES')
+        for i = 1, #found, 2 do found[i], found[i + 1] = found[i + 1], found[i] end
+        call_with_many('ZADD', to, found)
+    end
+    call('UNLINK', from)
+end
+
 -- One bounded step of removing a stage and its tasks; whether it is gone. A stage once swept can take no more.
 local function sweep_stage(stage)
     local key = STAGE_ .. stage
@@ -33,6 +42,6 @@ local function sweep_stage(stage)
         end
     end
     call('ZREM', STAGES, stage)
-    call('UNLINK', key, key .. ':ids')
+    call('UNLINK', key, key .. ':ids', key .. ':scheduled', key .. ':deadlines')
     return true
 end

@@ -9,7 +9,10 @@ local new = read_new(blob)
 no = full(policy, #new.ids) or duplicate(new, 0)
 if no then return no end
 
-for lane, ids in pairs(write_new(new, 0)) do
+local by_lane, scheduled, deadlines = write_new(new, 0)
+if #scheduled > 0 then call_with_many('ZADD', SCHEDULED, scheduled) end
+if #deadlines > 0 then call_with_many('ZADD', DEADLINES, deadlines) end
+for lane, ids in pairs(by_lane) do
     local name = ARGV[5 + lane]
     call('RPUSH', LANE_ .. name, unpack(ids))
     change(lane_changes, name, #ids)

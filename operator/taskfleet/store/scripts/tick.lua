@@ -17,7 +17,7 @@ for i = 1, #lanes do
         local waits = t and t.state == PENDING and t.lane == lane
         if not id or (waits and now - t.enqueued <= policy.ttl_ms) then break end
         call('LPOP', LANE_ .. lane)
-        if waits then expire(t, policy) end
+        if waits then expire(t, policy, TOO_OLD) end
         left = left - 1
     end
     if left == 0 then more = true end
