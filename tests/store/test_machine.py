@@ -52,6 +52,7 @@ class Known:
     overdue: bool = False
     deadline: bool = False
     late: bool = False
+    deaths: int = 0
     output: str = ""
 
 
@@ -98,11 +99,12 @@ class Model:
                 arriving.append(name)
             elif task.overdue and task.state == "r" and task.cancelling:
                 task.state = "x"
-            elif task.overdue and task.state == "r" and task.attempts >= MAX_ATTEMPTS:
+            elif task.overdue and task.state == "r" and (task.deaths == 1 or task.attempts >= MAX_ATTEMPTS):
                 task.state = "f"
             elif task.overdue and task.state in "rs" and task.late:
                 task.state = "e"
             elif task.overdue and task.state in "rs":
+                task.deaths += task.state == "r"
                 back.append(name)
             task.overdue = False
         self.come_back(back)
@@ -239,8 +241,10 @@ class StoreMachine(RuleBasedStateMachine):
         beat = self.runner.run(self.store.heartbeat(self.queue, report(), leases))
         assert beat.lost == (set(named) if shift else set())
         assert beat.cancelled == {name for name in named if self.model.tasks[name].cancelling and not shift}
-        if not shift:
-            for name in named:
+        for name in named:
+            if shift:  # a lease before this one: whoever held it is alive
+                self.model.tasks[name].deaths = 0
+            else:
                 self.model.tasks[name].overdue = False
 
     @precondition(lambda self: self.model.tasks)
@@ -268,6 +272,7 @@ class StoreMachine(RuleBasedStateMachine):
         if known.state == "f":
             self.submitted += 1
             known.order, known.attempts, known.cancelling, known.state = self.submitted, 0, False, "p"
+            known.deaths = 0
             known.late, known.deadline = False, known.deadline and not known.late
             self.model.lanes[known.lane].append(name)
 

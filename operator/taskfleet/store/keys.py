@@ -28,7 +28,7 @@ touch them all. One-letter names where there is one key per task: they are paid 
 from taskfleet.core.task import QueueKey
 
 SCHEMA = "tf:schema"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _NAMES = (
     "policy",
