@@ -7,8 +7,8 @@ from typing import Any
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store, keys
 
-ENQUEUED_AT_BYTE = 8
-DEADLINE_BYTE = 28
+ENQUEUED_AT_BYTE = 9
+DEADLINE_BYTE = 29
 
 
 async def call(store: Store, *command: Any) -> Any:
@@ -84,11 +84,11 @@ async def take_census(store: Store, queue: QueueKey) -> Census:
     for name in names:
         if name.startswith("t:"):
             record = await call(store, "GET", start + name)
-            state, *_, stage, priority, model, batch = struct.unpack(">cB4x2x6x6x4xI6xBBB", record[:37])
+            state, *_, stage, priority, model, batch = struct.unpack(">cBx4x2x6x6x4xI6xBBB", record[:38])
             task_id = name[2:]
             census.state[task_id] = state.decode()
-            census.lane[task_id] = f"{record[40 : 40 + model].decode()}:{priority}"
-            census.batch[task_id] = record[40 + model : 40 + model + batch].decode()
+            census.lane[task_id] = f"{record[41 : 41 + model].decode()}:{priority}"
+            census.batch[task_id] = record[41 + model : 41 + model + batch].decode()
             if stage in open_stages:
                 census.staged.add(task_id)
         elif name.startswith("lane:"):

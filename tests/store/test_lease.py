@@ -48,20 +48,66 @@ async def test_a_silent_workers_task_comes_back_in_front_with_its_attempt_burnt(
     assert (stats.counters["lease_expired"], stats.counters["retries.worker_lost"]) == (3, 3)
 
 
-async def test_a_task_that_loses_its_worker_too_often_fails_as_worker_lost(store: Store, opened: QueueKey) -> None:
+async def lose_worker(store: Store, queue: QueueKey) -> None:
+    await claim_one(store, queue, "unlucky")
+    await inside.end_leases(store, queue)
+    await store.tick(queue)
+
+
+async def test_a_task_that_loses_its_worker_at_its_last_attempt_fails_as_worker_lost(
+    store: Store, opened: QueueKey
+) -> None:
     await store.put_policy(opened, policy(max_attempts=2))
     await store.submit(opened, tasks(1), batch="b")
-    for _ in range(2):
-        await claim_one(store, opened, "unlucky")
-        await inside.end_leases(store, opened)
-        await store.tick(opened)
+    await store.settle(opened, [settle(await claim_one(store, opened), Verdict.RETRY, error=error())])
+    await lose_worker(store, opened)
     (view,) = await store.get(opened, ["t00000"])
     assert view is not None and (view.state, view.attempts, view.worker) == (TaskState.FAILED, 2, "unlucky")
     assert view.error is not None and view.error.code == "worker_lost"
     stats, batch = await store.stats(opened), await store.batch(opened, "b")
-    assert stats is not None and (stats.failed, stats.counters["lease_expired"]) == (1, 2)
+    assert stats is not None and (stats.failed, stats.counters["lease_expired"]) == (1, 1)
     assert batch is not None and (batch.failed, batch.open) == (1, 0)
     await inside.assert_consistent(store, opened)
+
+
+async def test_a_task_whose_worker_dies_twice_is_set_aside_as_poison(store: Store, opened: QueueKey) -> None:
+    await store.put_policy(opened, policy(max_attempts=50))
+    await store.submit(opened, tasks(1), batch="b")
+    await lose_worker(store, opened)
+    await store.settle(opened, [settle(await claim_one(store, opened), Verdict.RETRY, error=error())])
+    await lose_worker(store, opened)
+    (view,) = await store.get(opened, ["t00000"])
+    assert view is not None and (view.state, view.attempts, view.worker) == (TaskState.FAILED, 3, "unlucky")
+    assert view.error is not None and view.error.code == "poison"
+    assert view.error.message.startswith("its worker died twice while it ran")
+    await inside.assert_consistent(store, opened)
+    await store.redrive(opened, ["t00000"])
+    await lose_worker(store, opened)
+    (view,) = await store.get(opened, ["t00000"])
+    assert view is not None and view.state is TaskState.PENDING, "a redrive forgets the deaths too"
+
+
+@pytest.mark.parametrize("claimed_by_another", [False, True])
+async def test_a_lease_lost_to_an_outage_of_the_store_is_no_death(
+    store: Store, opened: QueueKey, claimed_by_another: bool
+) -> None:
+    """All leases end while the store is away; the workers, who live, name them at their next heartbeat."""
+    await store.put_policy(opened, policy(max_attempts=50))
+    await store.submit(opened, tasks(1))
+    for _ in range(4):
+        leased = await claim_one(store, opened, "alive")
+        await inside.end_leases(store, opened)
+        await store.tick(opened)
+        other = await claim_one(store, opened, "other") if claimed_by_another else None
+        assert (await store.heartbeat(opened, report("alive"), {leased.id: leased.fence})).lost == {leased.id}
+        if other is not None:
+            await store.settle(opened, [settle(other, Verdict.RELEASE)])
+    (view,) = await store.get(opened, ["t00000"])
+    assert view is not None and view.state is TaskState.PENDING
+    for _ in range(2):
+        await lose_worker(store, opened)
+    (view,) = await store.get(opened, ["t00000"])
+    assert view is not None and view.error is not None and view.error.code == "poison"
 
 
 async def test_handing_back_never_uses_the_attempts_up(store: Store, opened: QueueKey) -> None:

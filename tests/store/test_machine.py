@@ -52,6 +52,7 @@ class Known:
     overdue: bool = False
     deadline: bool = False
     late: bool = False
+    deaths: int = 0
     output: str = ""
 
 
@@ -59,6 +60,7 @@ class Model:
     def __init__(self) -> None:
         self.tasks: dict[str, Known] = {}
         self.lanes: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
+        self.passed: Counter[frozenset[str]] = Counter()
 
     def add(self, new: list[NewTask], batch: str) -> None:
         for task in new:
@@ -98,17 +100,33 @@ class Model:
                 arriving.append(name)
             elif task.overdue and task.state == "r" and task.cancelling:
                 task.state = "x"
-            elif task.overdue and task.state == "r" and task.attempts >= MAX_ATTEMPTS:
+            elif task.overdue and task.state == "r" and (task.deaths == 1 or task.attempts >= MAX_ATTEMPTS):
                 task.state = "f"
             elif task.overdue and task.state in "rs" and task.late:
                 task.state = "e"
             elif task.overdue and task.state in "rs":
+                task.deaths += task.state == "r"
                 back.append(name)
             task.overdue = False
         self.come_back(back)
         for name in sorted(arriving):
             self.tasks[name].state = "p"
             self.lanes[self.tasks[name].lane].append(name)
+
+    def priorities(self, models: frozenset[str], count: int) -> list[int]:
+        """The priorities of the next tasks: the highest that waits, but every 20th of a lower one, in turn."""
+        left = [sum(len(self.lanes[priority, model]) for model in models) for priority in range(4)]
+        served = []
+        while len(served) < count and any(left):
+            waiting = [priority for priority in range(4) if left[priority]]
+            chosen = waiting[0]
+            if len(waiting) > 1:
+                self.passed[models] += 1
+                if self.passed[models] % 20 == 0:
+                    chosen = waiting[1:][(self.passed[models] // 20 - 1) % (len(waiting) - 1)]
+            left[chosen] -= 1
+            served.append(chosen)
+        return served
 
     def in_state(self, state: str) -> set[str]:
         return {name for name, task in self.tasks.items() if task.state == state}
@@ -189,23 +207,19 @@ class StoreMachine(RuleBasedStateMachine):
     def claim(self, models: set[str], count: int) -> None:
         claim = self.runner.run(self.store.claim(self.queue, "w1", sorted(models), count))
         self.model.bring_due()
-        wanted = count
-        taken = list(claim.tasks)
+        served_priorities = [int(leased.priority) for leased in claim.tasks]
+        assert served_priorities == self.model.priorities(frozenset(models), count)
         for priority in range(4):
             here = {model: list(self.model.lanes[priority, model]) for model in models}
-            due = min(wanted, sum(map(len, here.values())))
-            batch, taken = taken[:due], taken[due:]
-            assert all(leased.priority == priority for leased in batch), "strict priority"
+            batch = [leased for leased in claim.tasks if leased.priority == priority]
             for model, ids in here.items():
                 served = [leased.id for leased in batch if leased.model == model]
                 assert served == ids[: len(served)], "first in, first out"
-            wanted -= due
             for leased in batch:
                 known = self.model.tasks[leased.id]
                 self.model.leave(leased.id, "r")
                 known.fence, known.attempts = known.fence + 1, known.attempts + 1
                 assert (leased.fence, leased.attempt) == (known.fence, known.attempts)
-        assert not taken
 
     @precondition(lambda self: self.model.tasks)
     @rule(data=st.data(), verdict=st.sampled_from(Verdict), delay=st.sampled_from([0.0, 500.0]), stale=st.booleans())
@@ -239,8 +253,10 @@ class StoreMachine(RuleBasedStateMachine):
         beat = self.runner.run(self.store.heartbeat(self.queue, report(), leases))
         assert beat.lost == (set(named) if shift else set())
         assert beat.cancelled == {name for name in named if self.model.tasks[name].cancelling and not shift}
-        if not shift:
-            for name in named:
+        for name in named:
+            if shift:  # a lease before this one: whoever held it is alive
+                self.model.tasks[name].deaths = 0
+            else:
                 self.model.tasks[name].overdue = False
 
     @precondition(lambda self: self.model.tasks)
@@ -268,6 +284,7 @@ class StoreMachine(RuleBasedStateMachine):
         if known.state == "f":
             self.submitted += 1
             known.order, known.attempts, known.cancelling, known.state = self.submitted, 0, False, "p"
+            known.deaths = 0
             known.late, known.deadline = False, known.deadline and not known.late
             self.model.lanes[known.lane].append(name)
 

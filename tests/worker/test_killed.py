@@ -43,6 +43,26 @@ async def test_the_tasks_of_a_killed_worker_rerun_within_lease_and_two_seconds(
     assert (stats.completed, stats.running, stats.pending) == (6, 0, 0)
 
 
+async def test_a_task_that_runs_when_two_workers_are_killed_is_set_aside(
+    work: Work, model: ModelStub, store_url: str
+) -> None:
+    await work.open(leaseDuration="1s")
+    ids = await work.submit("deadly")
+    model.hold()
+    for death in (1, 2):
+        with worker_process(store_url, work.queue, model.url) as worker:
+            await eventually(lambda number=death: model.calls["deadly"] == number, f"call {death}")
+            worker.signal(signal.SIGKILL)
+
+    async def set_aside() -> bool:
+        await work.store.tick(work.queue)
+        return await work.states(ids) == {"failed": 1}
+
+    await eventually(set_aside, "the task to be set aside")
+    (view,) = await work.views(ids)
+    assert view.error is not None and view.error.code == "poison"
+
+
 async def test_a_call_longer_than_its_lease_runs_once(work: Work, model: ModelStub, store_url: str) -> None:
     await work.open(leaseDuration="1200ms")
     model.latency = 3.0

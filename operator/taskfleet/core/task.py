@@ -26,7 +26,7 @@ class TaskState(StrEnum):
 
 
 class Priority(IntEnum):
-    """Strict order: a lower number is served first."""
+    """A lower number is served first; of 20 tasks one is of a lower priority, so that none waits for ever."""
 
     CRITICAL = 0
     HIGH = 1

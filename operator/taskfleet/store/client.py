@@ -148,6 +148,8 @@ class Store:
     async def claim(self, queue: QueueKey, worker: str, models: Sequence[str], count: int) -> Claim:
         """Lease up to ``count`` tasks of these models to the worker: by priority, then first come first served.
 
+        While lower priorities wait, every 20th task is of one of them, in turn.
+
         Of a queue that does not exist, or that is stopped, it brings nothing and says ``stopped``. Errors: InputError
         (a worker's name that is empty or longer than 255 bytes).
         """

@@ -2,8 +2,8 @@
 
 A record is, big-endian and without gaps:
 
-    state 1, cancel flag 1, fence 4, attempts 2, enqueued ms 6, claimed ms 6    overwritten in place as the task moves
-    sequence 4, stage 4, deadline ms 6 (0: none)                                set when it comes in
+    state 1, cancel flag 1, lost leases 1, fence 4, attempts 2, enqueued ms 6, claimed ms 6    overwritten in place
+    sequence 4, stage 4, deadline ms 6 (0: none)                        set when it comes in
     priority 1, lengths of model 1, batch 1 and metadata 3, then these three
     the body; once final, before it: length of the worker's name 1, the name, length 4 of the result, the result as
     JSON. Only a failed task keeps its body, for a redrive
@@ -24,7 +24,7 @@ from taskfleet.core.settlement import QueuePolicy, Settlement, Verdict, WorkerRe
 from taskfleet.core.task import LeasedTask, NewTask, Priority, TaskError, TaskState, TaskView, Usage
 
 # struct has no integers of 6 and 3 bytes: they are read as a high and a low part.
-_HEAD = struct.Struct(">cBIHHIHIIIHIBBBBH")
+_HEAD = struct.Struct(">cBBIHHIHIIIHIBBBBH")
 _INCOMING = struct.Struct(">HIBBBBH")
 _TASK = struct.Struct(">HHQQ")
 _LENGTH = struct.Struct(">I")
@@ -198,7 +198,7 @@ class _Head:
     )  # fmt: skip
 
     def __init__(self, record: bytes) -> None:
-        state, _, self.fence, self.attempts, *numbers = _HEAD.unpack_from(record)
+        state, _, _, self.fence, self.attempts, *numbers = _HEAD.unpack_from(record)
         high, low, claimed_high, claimed_low, _, _, late_high, late_low, priority, model, batch, meta_high, meta_low = (
             numbers
         )

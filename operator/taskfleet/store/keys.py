@@ -16,6 +16,7 @@ touch them all. One-letter names where there is one key per task: they are paid 
     stats           hash    totals that only grow, and the sequences of tasks and stages
     batch:NAME      hash    total and final tasks by state
     batch:NAME:ids  list    ids in input order
+    shares          hash    models of an endpoint -> tasks claimed for it while lower priorities waited, modulo a round
     workers, seen   hash, zset   last report of each worker, and the ms of it
     stages          zset    open stage -> ms of its last chunk
     stage:N         hash    reserved and staged tasks, its batch, its lanes
@@ -28,7 +29,7 @@ touch them all. One-letter names where there is one key per task: they are paid 
 from taskfleet.core.task import QueueKey
 
 SCHEMA = "tf:schema"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _NAMES = (
     "policy",
@@ -40,6 +41,7 @@ _NAMES = (
     "errors",
     "failed",
     "stats",
+    "shares",
     "workers",
     "seen",
     "stages",

@@ -74,21 +74,59 @@ local function take_fairly(lanes, turn, count)
     return taken
 end
 
+-- Strict priority would let the low ones starve behind work that never ends: while lower priorities wait, every
+-- 20th task is of one of them, in turn. So the lowest gets at least one task in 20 (one in 60 when two others wait
+-- between), and the highest loses at most one in 20. It is counted for each set of models apart: else a pool of other
+-- models could, claim by claim, be the one that meets the 20th.
+local SHARE = 20
+local ROUND = SHARE * 6  -- after as many, one, two or three lower priorities have all had the same
+
+local function take_all(lanes, left, wanted)
+    local models = table.concat(ARGV, ',', 3)
+    local before = tonumber(call('HGET', SHARES, models) or 0)
+    local passed, taken, top = before, 0, 0
+    while taken < wanted and top <= 3 and skips_left > 0 and bytes < ENOUGH_BYTES do
+        local lower = {}
+        for priority = top + 1, 3 do
+            if left[priority] > 0 then lower[#lower + 1] = priority end
+        end
+        local from, count = top, math.min(wanted - taken, left[top])
+        if #lower > 0 and count > 0 then
+            local until_share = SHARE - 1 - passed % SHARE
+            if until_share > 0 then
+                count = math.min(count, until_share)
+            else
+                from, count = lower[math.floor(passed / SHARE) % #lower + 1], 1
+            end
+        end
+        local turn = count > 0 and #lanes[from] > 1 and call('HINCRBY', STATS, 'turn', 1) or 0
+        local got = count > 0 and take_fairly(lanes[from], turn, count) or 0
+        left[from] = got < count and 0 or left[from] - got
+        taken = taken + got
+        if #lower > 0 then passed = (passed + got) % ROUND end
+        if left[top] <= 0 then top = top + 1 end
+    end
+    if passed ~= before then call('HSET', SHARES, models, passed) end
+    return taken
+end
+
 local function lanes_with_tasks()
     local names = {}
     for priority = 0, 3 do
         for i = 3, #ARGV do names[#names + 1] = ARGV[i] .. ':' .. priority end
     end
     local counts = call('HMGET', LANES, unpack(names))
-    local by_priority, models = {}, #ARGV - 2
+    local by_priority, waiting, models = {}, {}, #ARGV - 2
+    for priority = 0, 3 do by_priority[priority], waiting[priority] = {}, 0 end
     for i = 1, #names do
-        if tonumber(counts[i] or 0) > 0 then
+        local count = tonumber(counts[i] or 0)
+        if count > 0 then
             local priority = math.floor((i - 1) / models)
-            by_priority[priority] = by_priority[priority] or {}
             table.insert(by_priority[priority], names[i])
+            waiting[priority] = waiting[priority] + count
         end
     end
-    return by_priority
+    return by_priority, waiting
 end
 
 go_on_when_full()
@@ -97,13 +135,8 @@ write_moves(policy)
 
 local taken = 0
 if not policy.stopped and #ARGV > 2 then
-    local lanes = lanes_with_tasks()
-    for priority = 0, 3 do
-        if lanes[priority] and taken < wanted then
-            local turn = #lanes[priority] > 1 and call('HINCRBY', STATS, 'turn', 1) or 0
-            taken = taken + take_fairly(lanes[priority], turn, wanted - taken)
-        end
-    end
+    local lanes, waiting = lanes_with_tasks()
+    taken = take_all(lanes, waiting, wanted)
 end
 if taken > 0 then
     call_with_many('ZADD', LEASES, new_leases)

@@ -3,6 +3,8 @@
 local AT_ONCE = 100
 local LOST = '{"error":{"code":"worker_lost","message":"its worker stopped answering and no attempt is left; ' ..
     'the last one was number %d"}}'
+local POISON = '{"error":{"code":"poison","message":"its worker died twice while it ran; redrive it if that was not ' ..
+    'its fault"}}'
 local LOST_ERROR = '{"code":"worker_lost","message":"its worker stopped answering"}'
 local TOO_OLD = '{"error":{"code":"expired","message":"it waited longer than the queue\'s taskTTL"}}'
 
@@ -14,6 +16,11 @@ local function expire(t, policy, why)
     call('HDEL', ERRORS, t.id)
     woken = true
 end
+
+-- A task that took this many workers with it is set aside, whatever attempts are left. All leases end together when the
+-- store is away for longer than one; those deaths are taken back when the workers are heard again (heartbeat.lua), which
+-- is soon, and a second one cannot come before another whole lease.
+local DEATHS = 2
 
 local function reap(policy)
     local ids = call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, AT_ONCE)
@@ -27,6 +34,10 @@ local function reap(policy)
             if t.cancel == 1 then
                 finish(t, CANCELLED, policy, holders[i] or '', '{}')
                 call('HDEL', ERRORS, t.id)
+            elseif t.lost + 1 >= DEATHS then
+                t.lost = t.lost + 1
+                finish(t, FAILED_STATE, policy, holders[i] or '', POISON)
+                call('HDEL', ERRORS, t.id)
             elseif t.attempts >= policy.max_attempts then
                 finish(t, FAILED_STATE, policy, holders[i] or '', string.format(LOST, t.attempts))
                 call('HDEL', ERRORS, t.id)
@@ -36,6 +47,7 @@ local function reap(policy)
             else
                 change(stat_changes, 'retries.worker_lost', 1)
                 call('HSET', ERRORS, t.id, LOST_ERROR)
+                t.lost = t.lost + 1
                 return_to_lane(t)
             end
         end

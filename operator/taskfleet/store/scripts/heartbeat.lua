@@ -3,6 +3,7 @@
 
 local worker, report = ARGV[1], ARGV[2]
 local policy = read_policy()
+local DEATHS_AT = 2  -- of a record
 local lost, cancelled, renewed = {}, {}, {}
 if policy then
     go_on_when_full()
@@ -12,8 +13,14 @@ end
 for i = 3, #ARGV, 2 do
     local id, fence = ARGV[i], tonumber(ARGV[i + 1])
     local part = policy and call('GETRANGE', TASK_ .. id, 0, MOVING_BYTES - 1) or ''
-    local state, cancel, current
-    if part ~= '' then state, cancel, current = unpack_(MOVING, part) end
+    local state, cancel, deaths, current
+    if part ~= '' then state, cancel, deaths, current = unpack_(MOVING, part) end
+    -- Who names a lease that was taken from it did not die with its task: the store was away, or the network, or the
+    -- machine slept. Its lease counted as a death (due.lua), and no longer does.
+    local taken_back = current == fence + 1 or (current == fence and state ~= RUNNING)
+    if taken_back and deaths > 0 and not STATE_WORDS[state] then
+        call('SETRANGE', TASK_ .. id, DEATHS_AT, pack('>B', deaths - 1))
+    end
     if state ~= RUNNING or current ~= fence then
         lost[#lost + 1] = id
     else

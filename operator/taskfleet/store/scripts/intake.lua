@@ -54,14 +54,14 @@ end
 local function write_new(new, stage)
     local n = #new.ids
     local last = call('HINCRBY', STATS, 'sequence', n)
-    local moving = pack(MOVING, PENDING, 0, 0, 0, now, 0)
+    local moving = pack(MOVING, PENDING, 0, 0, 0, 0, now, 0)
     local scheduled, deadlines = {}, {}
     local stage_bytes = pack('>I4', stage)
     local pairs_, by_lane = {}, {}
     for i = 1, n do
         pairs_[2 * i - 1] = new.keys[i]
         local is_delayed = new.start[i] > now
-        local moves = is_delayed and pack(MOVING, SCHEDULED_STATE, 0, 0, 0, new.start[i], 0) or moving
+        local moves = is_delayed and pack(MOVING, SCHEDULED_STATE, 0, 0, 0, 0, new.start[i], 0) or moving
         pairs_[2 * i] = moves .. pack('>I4', (last - n + i) % 4294967296) .. stage_bytes .. new.rest[i]
         local deadline = unpack_('>I6', new.rest[i])
         if deadline > 0 then

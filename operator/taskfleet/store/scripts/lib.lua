@@ -40,9 +40,9 @@ local function delete_many(keys)
 end
 
 -- A task's record; codec.py describes it. The first part moves with the task and is overwritten in place.
-local MOVING = '>c1BI4I2I6I6'
-local HEAD = '>c1BI4I2I6I6I4I4I6BBBI3'
-local MOVING_BYTES, HEAD_BYTES = 20, 40
+local MOVING = '>c1BBI4I2I6I6'
+local HEAD = '>c1BBI4I2I6I6I4I4I6BBBI3'
+local MOVING_BYTES, HEAD_BYTES = 21, 41
 local FIRST_READ = 192
 local PENDING, SCHEDULED_STATE, RUNNING, COMPLETED, FAILED_STATE, CANCELLED, EXPIRED = 'p', 's', 'r', 'c', 'f', 'x', 'e'
 local STATE_WORDS = {c = 'completed', f = 'failed', x = 'cancelled', e = 'expired'}
@@ -50,7 +50,7 @@ local STATE_WORDS = {c = 'completed', f = 'failed', x = 'cancelled', e = 'expire
 local function parse(record)
     local t = {}
     local model_bytes, batch_bytes, metadata_bytes
-    t.state, t.cancel, t.fence, t.attempts, t.enqueued, t.claimed, t.sequence, t.stage, t.deadline, t.priority,
+    t.state, t.cancel, t.lost, t.fence, t.attempts, t.enqueued, t.claimed, t.sequence, t.stage, t.deadline, t.priority,
         model_bytes, batch_bytes, metadata_bytes = unpack_(HEAD, record)
     t.model = string.sub(record, HEAD_BYTES + 1, HEAD_BYTES + model_bytes)
     t.batch = string.sub(record, HEAD_BYTES + model_bytes + 1, HEAD_BYTES + model_bytes + batch_bytes)
@@ -91,7 +91,7 @@ local function final_parts(record, t)
 end
 
 local function moving_part(t)
-    return pack(MOVING, t.state, t.cancel, t.fence, t.attempts, t.enqueued, t.claimed)
+    return pack(MOVING, t.state, t.cancel, t.lost, t.fence, t.attempts, t.enqueued, t.claimed)
 end
 
 local function save_task(t)

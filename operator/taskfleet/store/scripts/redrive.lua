@@ -17,7 +17,7 @@ for i = 1, #ARGV do
         answers[i + 1] = 'not_failed'
     else
         local _, body = final_parts(call('GET', TASK_ .. t.id), t)
-        t.state, t.cancel, t.attempts, t.enqueued, t.claimed = PENDING, 0, 0, now, 0
+        t.state, t.cancel, t.lost, t.attempts, t.enqueued, t.claimed = PENDING, 0, 0, 0, now, 0
         local sequence = call('HINCRBY', STATS, 'sequence', 1) % 4294967296
         local deadline = t.deadline > now and t.deadline or 0
         call('SET', TASK_ .. t.id, moving_part(t) .. pack('>I4', sequence) .. string.sub(t.fixed, 5, 8)
