@@ -1,6 +1,6 @@
 """CPU of one model call by client: aiohttp as the worker uses it, and httpx; 16 at a time, to a stub without latency.
 
-``python -m benchmarks.http_clients [--rounds 5] [--calls 2000]``; see docs/adr/0003-http-client.md.
+``python -m benchmarks.http_clients [--rounds 5] [--calls 1000]``; see docs/adr/0003-http-client.md.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ def one_round(url: str, count: int) -> dict[str, float]:
 
 def main() -> None:
     own = parser(__doc__)
-    own.add_argument("--calls", type=int, default=2000)
+    own.add_argument("--calls", type=int, default=1000)
     options = own.parse_args()
     with stub_process(latency=0.0) as url:
         cpu = medians([one_round(url, options.calls) for _ in range(options.rounds)])

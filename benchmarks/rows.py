@@ -33,7 +33,7 @@ class Row:
 
     def __str__(self) -> str:
         against = [
-            f"{name}: not installed" if value is None else f"{name}: {value:,.3g}, ours is {self.ours / value:.2f} x"
+            f"{name}: not installed" if value is None else f"{name}: {value:,.3f}, ours is {self.ours / value:.2f} x"
             for name, value in self.peers.items()
         ]
         return f"{self.id:48} {self.ours:12,.3f} {self.unit:8} {self.better} is better   {'; '.join(against)}".rstrip()

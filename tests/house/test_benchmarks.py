@@ -34,7 +34,7 @@ def test_a_name_that_is_no_benchmark_is_told_of_those_there_are() -> None:
 
 def test_a_row_tells_the_ratio_to_each_peer_and_which_peer_is_not_installed() -> None:
     row = str(Row("a", "ms", 3.0, "lower", {"one": 2.0, "other": None}))
-    assert "one: 2, ours is 1.50 x" in row
+    assert "one: 2.000, ours is 1.50 x" in row
     assert "other: not installed" in row
 
 
