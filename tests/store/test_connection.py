@@ -273,6 +273,17 @@ def test_each_trouble_has_its_sentence(error: Exception, kind: type[StoreError],
     assert words in str(explained) and "the store at host:6379" in str(explained)
 
 
+def test_the_system_s_own_words_are_found_however_deep_they_are() -> None:
+    refused = ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 6379)")
+    wrapped, outer = (
+        trouble.ConnectionError("Error 111 connecting to 127.0.0.1:6379."),
+        trouble.ConnectionError("again"),
+    )
+    wrapped.__cause__, outer.__context__ = refused, wrapped
+    said = str(explain(outer, "127.0.0.1:6379"))
+    assert said == "the store at 127.0.0.1:6379 cannot be reached (Connection refused); is it running?"
+
+
 async def test_a_server_that_forgot_our_scripts_is_taught_again(store: Store, queue: QueueKey) -> None:
     await store.put_policy(queue, POLICY)
     await inside.call(store, "SCRIPT FLUSH")

@@ -41,7 +41,9 @@ _ABOUT_USERS = (
 
 def _system_words(error: Exception) -> str:
     """``Connection refused``; what the library makes of it repeats the address twice."""
-    cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, OSError) and cause.errno):
+        cause = cause.__cause__ or cause.__context__
     if not isinstance(cause, OSError) or cause.errno is None:
         return str(error)
     return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)  # names that do not resolve are below 0
