@@ -26,7 +26,7 @@ from taskfleet.core.task import LeasedTask, NewTask, Priority, TaskError, TaskSt
 # struct has no integers of 6 and 3 bytes: they are read as a high and a low part.
 _HEAD = struct.Struct(">cBBIHHIHIIIHIBBBBH")
 _INCOMING = struct.Struct(">HIBBBBH")
-_TASK = struct.Struct(">HHQQ")
+_TASK = struct.Struct(">HQQH")
 _LENGTH = struct.Struct(">I")
 _SETTLEMENT = struct.Struct(">cIHIIIH")
 _SHORT = struct.Struct(">H")
@@ -121,7 +121,7 @@ class NewTasks:
         )
         length = len(head) + len(model) + len(self._batch) + len(metadata) + len(body)
         self._parts += (
-            _TASK.pack(number, len(identity), delay, start),
+            _TASK.pack(number, delay, start, len(identity)),
             identity,
             _LENGTH.pack(length),
             head,

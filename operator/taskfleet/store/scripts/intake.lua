@@ -1,5 +1,5 @@
--- How tasks come in: all are checked, then all are written. `blob` is what codec.py packs: lane number, id, and the
--- record from the priority on, for each task.
+-- How tasks come in: all are checked, then all are written. `blob` is what codec.py packs: for each task lane number,
+-- delay and first moment in ms (0: none), id, and the record from the deadline on.
 
 local function read_new(blob)
     local new = {ids = {}, keys = {}, rest = {}, lanes = {}, start = {}}
@@ -7,9 +7,8 @@ local function read_new(blob)
     local position, n = 1, 0
     while position <= #blob do
         n = n + 1
-        local lane, id_bytes, delay, not_before = unpack_('>I2I2I8I8', blob, position)
-        lanes[n] = lane
-        ids[n], rest[n], position = unpack_('>c' .. id_bytes .. 'I4c0', blob, position + 20)
+        local delay, not_before
+        lanes[n], delay, not_before, ids[n], rest[n], position = unpack_('>I2I8I8I2c0I4c0', blob, position)
         new.start[n] = math.max(delay > 0 and now + delay or 0, not_before)
         keys[n] = TASK_ .. ids[n]
     end
