@@ -21,7 +21,7 @@ from benchmarks.rows import Row, parser, tell
 from benchmarks.store_throughput import POLICY
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import NewTask, QueueKey, new_task_id
-from taskfleet.store import codec, keys, lua
+from taskfleet.store import codec, endings, incoming, keys, lua
 from tests.support.valkeyserver import running_valkey
 
 QUEUE = QueueKey("bench", "clients")
@@ -83,7 +83,7 @@ class Work:
         await self.run(lua.PUT_POLICY, *codec.pack_policy(POLICY))
 
     async def submit(self, count: int) -> None:
-        new = codec.NewTasks(b"")
+        new = incoming.NewTasks(b"")
         for _ in range(count):
             new.add(NewTask(new_task_id(), "small", BODY))
         await self.run(lua.SUBMIT, *new.arguments())
@@ -93,7 +93,7 @@ class Work:
         leased = [codec.leased(*pair, now / 1000) for pair in zip(found[::2], found[1::2], strict=True)]
         ends = [Settlement(task.id, task.fence, Verdict.COMPLETE, output="done") for task in leased]
         if ends:
-            await self.run(lua.SETTLE, codec.pack_settlements(ends))
+            await self.run(lua.SETTLE, endings.pack_settlements(ends))
         return len(ends)
 
 

@@ -4,9 +4,10 @@ import pytest
 from pydantic import ValidationError
 
 from taskfleet.api.base import Duration, Quantity, Size
+from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.status import EndpointStatus, TaskQueueStatus, WorkerPoolStatus
 from taskfleet.api.taskqueue import Limits, Retry
-from taskfleet.api.workerpool import Endpoint, WorkerPoolSpec
+from taskfleet.api.workerpool import WorkerPoolSpec
 from taskfleet.api.workertemplate import Resources
 
 ENDPOINT = {"name": "local", "url": "http://llm:8080/v1", "models": ["smollm2"]}

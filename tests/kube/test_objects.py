@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from taskfleet.api.workerpool import Endpoint, WorkerPool
+from taskfleet.api.endpoint import Endpoint
+from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.cluster.objects import WorkerDefaults, digest, store_secret, worker_deployment
 from taskfleet.worker import environment
 

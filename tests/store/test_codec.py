@@ -6,7 +6,7 @@ from importlib.resources import files
 import pytest
 
 from taskfleet.core.task import Priority, QueueKey
-from taskfleet.store import Store, codec, keys, lua
+from taskfleet.store import Store, incoming, keys, lua
 from tests.store.given import claim_one, task
 
 
@@ -63,7 +63,7 @@ def test_no_key_of_one_queue_is_matched_by_the_pattern_of_another() -> None:
 
 def test_the_bytes_of_a_fresh_record_are_counted() -> None:
     """What a waiting task costs beside its body, its key and its place in a lane."""
-    new = codec.NewTasks(b"")
+    new = incoming.NewTasks(b"")
     new.add(task("t", body=b"x" * 1024, model="small"))
     blob = new.arguments()[3]
     assert isinstance(blob, bytes)

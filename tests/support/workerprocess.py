@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
+from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.taskqueue import TaskQueueSpec
-from taskfleet.api.workerpool import Endpoint
 from taskfleet.controller.policy import queue_policy
 from taskfleet.core.settlement import QueuePolicy
 from taskfleet.core.task import NewTask, QueueKey

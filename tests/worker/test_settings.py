@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from taskfleet.api.workerpool import Endpoint, WorkerPool
+from taskfleet.api.endpoint import Endpoint
+from taskfleet.api.workerpool import WorkerPool
 from taskfleet.core.errors import InputError
 from taskfleet.core.task import QueueKey
 from taskfleet.worker import environment

@@ -9,7 +9,8 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from taskfleet.api.workerpool import Endpoint, WorkerPool
+from taskfleet.api.endpoint import Endpoint
+from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.fleet import FleetState
 from taskfleet.core.names import deployment_name
 from taskfleet.core.plan import Plan

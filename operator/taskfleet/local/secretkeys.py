@@ -6,7 +6,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from taskfleet.api.workerpool import Endpoint, SecretKeyRef, WorkerPool
+from taskfleet.api.endpoint import Endpoint, SecretKeyRef
+from taskfleet.api.workerpool import WorkerPool
 from taskfleet.core.errors import InputError
 
 PREFIX = "TASKFLEET_SECRET_"

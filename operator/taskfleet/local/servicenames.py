@@ -10,8 +10,9 @@ import ipaddress
 from collections.abc import Callable
 from urllib.parse import urlsplit, urlunsplit
 
+from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.manifests import Manifests
-from taskfleet.api.workerpool import Endpoint, WorkerPool
+from taskfleet.api.workerpool import WorkerPool
 
 THIS_MACHINE = "127.0.0.1"
 LOOKUP_SECONDS = 2.0

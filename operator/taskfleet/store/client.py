@@ -17,7 +17,7 @@ from taskfleet.core.settlement import (
     WorkerReport,
 )
 from taskfleet.core.task import NewTask, QueueKey, TaskView
-from taskfleet.store import codec, deadletters, keys, lua, reading, submission
+from taskfleet.store import codec, deadletters, endings, incoming, keys, lua, reading, submission
 from taskfleet.store.connection import Connection
 from taskfleet.store.wake import WakeListener
 
@@ -154,7 +154,7 @@ class Store:
         (a worker's name that is empty or longer than 255 bytes).
         """
         version, stopped, now, wait, *found = await self._connection.run(
-            lua.CLAIM, queue, codec.check_name("worker", worker), count, *models
+            lua.CLAIM, queue, incoming.check_name("worker", worker), count, *models
         )
         claimed_at = now / 1000
         return Claim(
@@ -179,7 +179,7 @@ class Store:
         """End leases; for each whether it was accepted. A refused one was no longer the caller's."""
         accepted: list[bool] = []
         for first in range(0, len(settlements), _AT_ONCE):
-            blob = codec.pack_settlements(settlements[first : first + _AT_ONCE])
+            blob = endings.pack_settlements(settlements[first : first + _AT_ONCE])
             accepted += map(bool, await self._connection.run(lua.SETTLE, queue, blob))
         return accepted
 

@@ -14,8 +14,8 @@ from taskfleet.core.errors import (
 )
 from taskfleet.core.task import NewTask, QueueKey
 from taskfleet.store import lua
-from taskfleet.store.codec import NewTasks, check_name
 from taskfleet.store.connection import Connection
+from taskfleet.store.incoming import NewTasks, check_name
 
 CHUNK_TASKS = 1000
 CHUNK_BYTES = 4 * 1024 * 1024

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.tasklines import decode_body
-from taskfleet.api.workerpool import Endpoint
 from taskfleet.core.errors import InputError
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
 from taskfleet.core.settlement import Settlement, Verdict

@@ -10,7 +10,7 @@ from typing import TypeVar
 import orjson
 from pydantic import ValidationError
 
-from taskfleet.api.workerpool import Endpoint
+from taskfleet.api.endpoint import Endpoint
 from taskfleet.core.errors import InputError
 from taskfleet.core.task import QueueKey
 from taskfleet.worker import variables

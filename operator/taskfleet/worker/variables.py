@@ -2,7 +2,8 @@
 
 import orjson
 
-from taskfleet.api.workerpool import Endpoint, WorkerPool
+from taskfleet.api.endpoint import Endpoint
+from taskfleet.api.workerpool import WorkerPool
 
 STORE_URL = "TASKFLEET_STORE_URL"
 QUEUE = "TASKFLEET_QUEUE"

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from taskfleet.api.workerpool import Endpoint, WorkerPool
+from taskfleet.api.endpoint import Endpoint
+from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.cluster.cache import Name, Object, ObjectCache, name_of, uid_of
 from taskfleet.controller.cluster.objects import WorkerDefaults, digest, store_secret, worker_deployment
 from taskfleet.controller.cluster.pods import PodInspector

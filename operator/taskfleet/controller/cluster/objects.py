@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from taskfleet.api.workerpool import Endpoint, WorkerPool
+from taskfleet.api.endpoint import Endpoint
+from taskfleet.api.workerpool import WorkerPool
 from taskfleet.api.workertemplate import Resources
 from taskfleet.core.names import (
     API_VERSION,

@@ -1,0 +1,129 @@
+"""Endpoint: one model server or API of a WorkerPool."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from taskfleet.api.base import UNIQUE, ApiModel, ModelName
+from taskfleet.api.rules import DNS_LABEL, SUBDOMAIN, Rule
+
+_HOST = "[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+# Five digits or fewer that are no port: nought, and what is above 65535.
+_NO_PORT = "(0+|6553[6-9]|655[4-9][0-9]|65[6-9][0-9]{2}|6[6-9][0-9]{3}|[7-9][0-9]{4})"
+
+
+class Provider(StrEnum):
+    """The protocol that an endpoint speaks."""
+
+    OPENAI = "openai"
+    OLLAMA = "ollama"
+    ANTHROPIC = "anthropic"
+
+
+class SecretKeyRef(ApiModel):
+    """One key of a Secret in the pool's namespace."""
+
+    name: Annotated[str, Field(max_length=253), SUBDOMAIN] = Field(
+        description="Name of the Secret, not the API key itself."
+    )
+    key: str = Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[-._a-zA-Z0-9]+$",
+        description="Key in the Secret's data, such as token.",
+    )
+
+
+class Cost(ApiModel):
+    """What tokens cost at an endpoint, in dollars."""
+
+    input: float = Field(0.0, ge=0, le=1_000_000, description="Dollars for a million input tokens.")
+    output: float = Field(0.0, ge=0, le=1_000_000, description="Dollars for a million output tokens.")
+
+
+class Endpoint(ApiModel):
+    """One model server or API. Its workers are one Deployment."""
+
+    rules = (
+        Rule(
+            rf"self.url.matches('^https?://([^/?#]*@)?({_HOST}(\\.{_HOST})*\\.?|\\[[0-9A-Fa-f:.]+\\])"
+            r"(:[0-9]{1,5})?([/?#][!-~]*)?$')",
+            "url must be http:// or https:// with a host, such as http://vllm:8000/v1",
+            ".url",
+        ),
+        Rule(
+            f"!self.url.matches('^https?://[^/?#]*:{_NO_PORT}([/?#]|$)')",
+            "url must have a port from 1 to 65535, or none",
+            ".url",
+        ),
+        Rule(
+            "!self.url.matches('^[^/?#]*//[^/?#]*@')",
+            "url must not contain a user or password; put the key into a Secret and name it in apiKeySecretRef",
+            ".url",
+        ),
+        Rule(
+            "!self.url.matches('[?#]')",
+            "url must not have a query or fragment; give the base URL, and an API key through apiKeySecretRef",
+            ".url",
+        ),
+        Rule(
+            "!self.url.matches('/((chat/)?completions|messages|api/(chat|generate))/?$')",
+            "url must be the base URL, such as http://vllm:8000/v1; remove the name of the call at its end",
+            ".url",
+        ),
+        Rule(
+            "self.provider != 'ollama' || !self.url.matches('/(v1|api)/?$')",
+            "url must be Ollama's base URL, such as http://ollama:11434; remove /v1 or /api, or use provider openai",
+            ".url",
+        ),
+        Rule(
+            "!has(self.remoteNames) || self.remoteNames.all(name, name in self.models)",
+            "remoteNames must have only keys that are in models; add the name to models or remove it here",
+            ".remoteNames",
+        ),
+    )
+
+    name: Annotated[str, Field(max_length=40), DNS_LABEL] = Field(
+        description="Unique in the pool; part of the Deployment's name."
+    )
+    provider: Provider = Field(
+        Provider.OPENAI,
+        description="Protocol: openai fits vLLM, llama.cpp, Ollama's /v1 and OpenAI; ollama is Ollama's own, with its "
+        "options; anthropic is the Messages API.",
+    )
+    url: str = Field(
+        max_length=2048,
+        description="Base URL, such as http://vllm:8000/v1, http://ollama:11434 or https://api.anthropic.com/v1, "
+        "never with a key in it.",
+    )
+    models: Annotated[list[ModelName], UNIQUE] = Field(
+        min_length=1, max_length=64, description="The queue's model names that this endpoint serves."
+    )
+    remote_names: dict[str, Annotated[str, Field(min_length=1, max_length=256)]] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="What the server calls a model, by the queue's name for it, where the two differ.",
+    )
+    concurrency: int = Field(4, ge=1, le=1024, description="Calls at once in one worker.")
+    max_workers: int = Field(10, ge=1, le=1000, description="Most workers of this endpoint.")
+    weight: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Its share of the workers when the pool's strategy is Weighted; 1 when not set.",
+    )
+    cost_per_million_tokens: Cost | None = Field(
+        None,
+        description="What it costs, for the metric taskfleet_cost_dollars_total; with strategy Cheapest the "
+        "lowest sum of both comes first.",
+    )
+    api_key_secret_ref: SecretKeyRef | None = Field(
+        None, description="Where the API key is, sent as the protocol has it; none when the server wants no key."
+    )
+
+    @property
+    def prices(self) -> tuple[float, float]:
+        """Dollars for a million input tokens, and for a million output tokens; 0 where nothing is said."""
+        cost = self.cost_per_million_tokens
+        return (cost.input, cost.output) if cost else (0.0, 0.0)

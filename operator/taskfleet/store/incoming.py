@@ -1,0 +1,103 @@
+"""Tasks on their way in, packed into the one argument that ``submit.lua`` and ``stage.lua`` take. Pure; codec.py says
+what a record is."""
+
+import struct
+
+import orjson
+
+from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask
+from taskfleet.core.task import NewTask
+
+_INCOMING = struct.Struct(">HIBBBBH")
+_TASK = struct.Struct(">HQQH")
+_LENGTH = struct.Struct(">I")
+_MAX_32 = 0xFFFFFFFF
+MAX_NAME_BYTES = 255  # its length takes one byte of a record
+MAX_METADATA_BYTES = 2**24  # its length takes three bytes of a record
+_NO_METADATA = b'"metadata":{}}'
+
+
+def lane_name(model: str, priority: int) -> str:
+    return f"{model}:{int(priority)}"
+
+
+def check_name(field: str, name: str) -> bytes:
+    """The name of a batch or worker as stored. Errors: InputError when it cannot be stored."""
+    encoded = name.encode()
+    if not 1 <= len(encoded) <= MAX_NAME_BYTES:
+        raise InputError(f"{field}: a name has 1 to {MAX_NAME_BYTES} bytes, this one has {len(encoded)}")
+    return encoded
+
+
+def _metadata_of(body: bytes) -> bytes:
+    """The metadata of a body, kept beside it: a result shows it when the body is gone."""
+    if body.endswith(_NO_METADATA) or b'"metadata"' not in body:
+        return b""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return b""
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    return orjson.dumps(metadata) if metadata else b""
+
+
+class NewTasks:
+    """Tasks on their way in, packed as they come: what one call of ``submit.lua`` or ``stage.lua`` takes."""
+
+    def __init__(self, batch: bytes) -> None:
+        self._batch = batch
+        self._parts: list[bytes] = []
+        self._ids: set[str] = set()
+        self._lanes: dict[tuple[str, int], tuple[int, bytes]] = {}
+        self.bytes = 0
+        self.biggest = ""
+        self.biggest_bytes = 0
+
+    @property
+    def count(self) -> int:
+        return len(self._ids)
+
+    def add(self, task: NewTask) -> None:
+        """One more. Errors: DuplicateTask when its id is here already, InvalidTask when its metadata is too large."""
+        if task.id in self._ids:
+            raise DuplicateTask(task.id)
+        self._ids.add(task.id)
+        body = task.body
+        lane = self._lanes.get((task.model, task.priority))
+        if lane is None:
+            lane = self._lanes[task.model, task.priority] = (len(self._lanes), task.model.encode())
+        number, model = lane
+        metadata = _metadata_of(body)
+        if len(metadata) >= MAX_METADATA_BYTES:
+            raise InvalidTask(f"task {task.id!r}: metadata: it has {len(metadata)} bytes; keep it below 16 MiB")
+        identity = task.id.encode()
+        deadline, delay, start = (round((time or 0.0) * 1000) for time in (task.deadline, task.delay, task.not_before))
+        head = _INCOMING.pack(
+            *(
+                deadline >> 32,
+                deadline & _MAX_32,
+                task.priority,
+                len(model),
+                len(self._batch),
+                len(metadata) >> 16,
+                len(metadata) & 0xFFFF,
+            )
+        )
+        length = len(head) + len(model) + len(self._batch) + len(metadata) + len(body)
+        self._parts += (
+            _TASK.pack(number, delay, start, len(identity)),
+            identity,
+            _LENGTH.pack(length),
+            head,
+            model,
+            self._batch,
+            metadata,
+            body,
+        )
+        self.bytes += length
+        if len(body) > self.biggest_bytes:
+            self.biggest, self.biggest_bytes = task.id, len(body)
+
+    def arguments(self) -> list[bytes | str | int]:
+        lanes = [lane_name(model, priority) for model, priority in self._lanes]
+        return [self._batch, self.biggest, self.biggest_bytes, b"".join(self._parts), *lanes]
