@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +24,11 @@ def own_site(
 ) -> Iterator[Site]:
     """A site on an API server of its own, watched cluster-wide, whose controller starts with no CRDs installed."""
     server = install_role(own_servers.start())
-    server.kubectl("create", "namespace", "alone", check=True)
+    # The store is one for the whole run, and keeps what a test before this one left in its queues.
+    namespace = f"alone-{secrets.token_hex(3)}"
+    server.kubectl("create", "namespace", namespace, check=True)
     login = server.kubeconfig_of(SYSTEM, CONTROLLER, tmp_path / "controller.kubeconfig")
-    made = Site(server, "alone", login, store_url, stub_model.url, runner, watch_all=True)
+    made = Site(server, namespace, login, store_url, stub_model.url, runner, watch_all=True)
     yield made
     stop_all(made)  # an API server that has just started may refuse for a moment: that is for these tests to survive
 
