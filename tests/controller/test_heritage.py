@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
-from taskfleet.controller.wiretime import seconds_of, wire_time
 from taskfleet.core.task import QueueKey
+from taskfleet.core.wiretime import seconds_of, wire_time
 from taskfleet.store import Store
 from tests.controller.control import NAMESPACE, RecordingFleet, controlling, submit, task_queue, worker_pool
 from tests.support.waiting import eventually

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +17,7 @@ from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.core.errors import NotFound
 from taskfleet.core.settlement import DeadLetter
 from taskfleet.core.task import QueueKey, TaskState
+from taskfleet.core.wiretime import wire_time
 from taskfleet.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -181,7 +181,7 @@ def _rows(letters: Sequence[DeadLetter]) -> list[tuple[object, ...]]:
     return [
         (
             letter.task.id,
-            datetime.fromtimestamp(letter.failed_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            wire_time(letter.failed_at),
             letter.task.attempts,
             _error_words(letter),
         )

@@ -1,7 +1,6 @@
 """``taskfleet status``: where one task or one batch is."""
 
 import dataclasses
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.core.quantities import format_duration
 from taskfleet.core.settlement import BatchCounts
 from taskfleet.core.task import QueueKey, TaskView
+from taskfleet.core.wiretime import wire_time
 
 EPILOG = """
 \b
@@ -103,4 +103,4 @@ def task_lines(key: QueueKey, view: TaskView) -> list[str]:
 
 
 def _moment(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if seconds is None else wire_time(seconds)

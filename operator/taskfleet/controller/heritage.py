@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from taskfleet.api.workerpool import WorkerPool
-from taskfleet.controller.wiretime import seconds_of, wire_time
 from taskfleet.controller.world import PoolState
 from taskfleet.core.scaling import ScaleMemory
+from taskfleet.core.wiretime import seconds_of, wire_time
 
 
 def heir(clock: Callable[[], float]) -> Callable[[WorkerPool], PoolState]:

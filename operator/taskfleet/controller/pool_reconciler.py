@@ -12,13 +12,13 @@ from taskfleet.controller.pool_status import pool_status
 from taskfleet.controller.probes import Prober
 from taskfleet.controller.reporter import Reporter
 from taskfleet.controller.storelink import StoreLink
-from taskfleet.controller.wiretime import wire_time
 from taskfleet.controller.world import PoolName, PoolState, World, pool_labels
 from taskfleet.core.errors import StoreError
 from taskfleet.core.needs import count
 from taskfleet.core.plan import EndpointPlan, Plan, plan
 from taskfleet.core.pool import EndpointObserved, Observed, StopPolicy
 from taskfleet.core.task import QueueKey
+from taskfleet.core.wiretime import wire_time
 from taskfleet.telemetry.metrics import ControllerMetrics
 
 # Numbers move without a wake-up while tasks run: a settled task tells nobody.

@@ -11,12 +11,12 @@ from taskfleet.controller.policy import queue_policy
 from taskfleet.controller.queue_status import queue_status, unserved_models
 from taskfleet.controller.reporter import Reporter
 from taskfleet.controller.storelink import StoreLink
-from taskfleet.controller.wiretime import wire_time
 from taskfleet.controller.world import QueueState, World
 from taskfleet.core.errors import StoreError
 from taskfleet.core.names import DISCARD_ANNOTATION, FINALIZER
 from taskfleet.core.settlement import QueueStats
 from taskfleet.core.task import QueueKey
+from taskfleet.core.wiretime import wire_time
 from taskfleet.store import Store
 from taskfleet.telemetry.metrics import ControllerMetrics
 

@@ -7,12 +7,12 @@ from taskfleet.api.status import ConditionStatus, Depth, TaskQueueStatus
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.deletion import Deletion
-from taskfleet.controller.wiretime import wire_time
 from taskfleet.core.conditions import Condition, Status, merge_conditions
 from taskfleet.core.errors import StoreError
 from taskfleet.core.needs import count
 from taskfleet.core.pool import StopPolicy
 from taskfleet.core.settlement import QueueStats
+from taskfleet.core.wiretime import wire_time
 
 _NUMBERS = ("pending", "scheduled", "running", "completed", "failed", "cancelled", "expired", "depth")
 

@@ -1,4 +1,4 @@
-"""Times as Kubernetes writes them: RFC 3339, to the second."""
+"""Times as Kubernetes and our commands write them: RFC 3339, to the second."""
 
 from datetime import UTC, datetime
 
