@@ -84,9 +84,8 @@ def worker_troubles(pool: WorkerPool, reports: Sequence[WorkerReport]) -> dict[s
 
 
 def _complaint(reports: Sequence[WorkerReport]) -> str:
-    """One that does work shows that the endpoint can be worked with."""
-    troubles = [report.trouble for report in reports if not report.draining]
-    return min(troubles) if troubles and all(troubles) else ""
+    """What all of them complain of: "" is the least of texts, so one that works silences the others."""
+    return min((report.trouble for report in reports if not report.draining), default="")
 
 
 def _by_endpoint(pool: WorkerPool, reports: Sequence[WorkerReport]) -> defaultdict[str, list[WorkerReport]]:
