@@ -112,12 +112,35 @@ async def test_a_replica_takes_the_place_of_a_node_that_is_killed(tmp_path: Path
         await outlives(store, queue, first, replica)
 
 
+async def test_a_cluster_that_was_away_with_all_its_nodes_is_found_again(tmp_path: Path) -> None:
+    queues = [queue_on(node) for node in range(3)]
+    with running_cluster(tmp_path) as cluster:
+        await eventually(lambda: agreed(cluster), "the nodes to agree", timeout=LONG)
+        store = await connected(f"valkey://127.0.0.1:{cluster.servers[0].port}")
+        for server in cluster.servers:
+            server.terminate()
+        for queue in queues * 2:  # a failing call makes the library forget a node, here the only one it began with
+            with pytest.raises(StoreUnreachable):
+                await store.policy(queue)
+        for server in cluster.servers:
+            server.start()
+        await eventually(lambda: agreed(cluster), "the nodes to agree again", timeout=LONG)
+
+        async def found() -> bool:
+            try:
+                return all([await store.put_policy(queue, POLICY) for queue in queues])
+            except StoreUnreachable:
+                return False
+
+        await eventually(found, "every node to be found again")  # empty: they kept nothing on their disks
+        await store.close()
+
+
 async def test_under_sentinel_a_replica_takes_the_place_of_a_primary_that_is_killed(
     tmp_path: Path, queue: QueueKey
 ) -> None:
     with running_sentinels(tmp_path) as group:
         store = await connected(group.url)
-        await eventually(lambda: ask(group.servers[1], "ROLE")[3] == b"connected", "the replica", timeout=LONG)
         await store.put_policy(queue, POLICY)
         await store.submit(queue, tasks(300))
         await outlives(store, queue, *group.servers)

