@@ -1,5 +1,6 @@
 """Tasks on their way in: one script call when they are few, a stage in bounded chunks and one commit when many."""
 
+import logging
 from collections.abc import Iterable, Sized
 from typing import Any
 
@@ -16,6 +17,8 @@ from taskfleet.core.task import NewTask, QueueKey
 from taskfleet.store import lua
 from taskfleet.store.connection import Connection
 from taskfleet.store.incoming import NewTasks, check_name
+
+_log = logging.getLogger(__name__)
 
 CHUNK_TASKS = 1000
 CHUNK_BYTES = 4 * 1024 * 1024
@@ -72,8 +75,8 @@ class _Stage:
         try:
             while self._number and not await self._connection.run(lua.UNSTAGE, self._queue, self._number):
                 pass
-        except StoreError:
-            return
+        except StoreError as error:
+            _log.warning("a submission to %s could not be taken back now, and is swept later: %s", self._queue, error)
 
 
 def accept(queue: QueueKey, reply: list[Any]) -> None:
