@@ -1,5 +1,6 @@
 """Tasks on their way in: one script call when they are few, a stage in bounded chunks and one commit when many."""
 
+import asyncio
 import logging
 from collections.abc import Iterable, Sized
 from typing import Any
@@ -44,7 +45,9 @@ async def submit(connection: Connection, queue: QueueKey, tasks: Iterable[NewTas
         await stage.add(chunk)
         await stage.commit()
     except BaseException:
-        await stage.abandon()
+        # In a task of its own: until Python 3.11.3 no timeout ends well in a task that was cancelled before, and the
+        # library sets one for each call. The shield lets it go on when the wait for it is cancelled as well.
+        await asyncio.shield(asyncio.create_task(stage.abandon()))
         raise
     return count + chunk.count
 
