@@ -56,7 +56,7 @@ local PICKS = 50
 local function next_turns(policy, lane, count)
     local active = ACTIVE_ .. lane
     count = math.min(count, PICKS)
-    local found = call('ZRANGE', active, 0, count - 1, 'WITHSCORES')
+    local found = call('ZRANGE', active, 0, count, 'WITHSCORES')  -- one more, to know who is alone
     if #found <= 2 then return found[1] and {{tenant = found[1], count = count}} or {} end
     local names, turns = {'weight:default'}, {}
     for i = 1, #found, 2 do
