@@ -4,7 +4,7 @@ import struct
 from collections import Counter, defaultdict
 from typing import Any
 
-from taskfleet.core.task import QueueKey
+from taskfleet.core.task import DEFAULT_TENANT, QueueKey
 from taskfleet.store import Store, keys
 
 ENQUEUED_AT_BYTE = 9
@@ -39,10 +39,14 @@ async def let_deadline_pass(store: Store, queue: QueueKey, task_id: str) -> None
 
 async def make_older(store: Store, queue: QueueKey, task_id: str, seconds: float) -> None:
     """As if the task had been submitted that much earlier."""
-    name = keys.task(queue, task_id)
+    start, name = keys.prefix(queue), keys.task(queue, task_id)
     stored = await call(store, "GETRANGE", name, ENQUEUED_AT_BYTE, ENQUEUED_AT_BYTE + 5)
     moved = int.from_bytes(stored, "big") - round(seconds * 1000)
     await call(store, "SETRANGE", name, ENQUEUED_AT_BYTE, moved.to_bytes(6, "big"))
+    view = (await store.get(queue, [task_id]))[0]
+    assert view is not None
+    tenant = "" if view.tenant == DEFAULT_TENANT else view.tenant
+    await call(store, "ZADD", f"{start}since:{view.model}:{int(view.priority)}", "XX", "LT", moved, tenant)
 
 
 async def make_stages_old(store: Store, queue: QueueKey) -> None:

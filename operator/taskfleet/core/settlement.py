@@ -19,6 +19,14 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """What a completed task adds to the conversation of its session (JSON), and how many of the oldest turns go."""
+
+    messages: bytes
+    forgotten: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """The end of one lease. Refused by the store when ``fence`` is not the task's newest."""
 
@@ -31,6 +39,7 @@ class Settlement:
     usage: Usage | None = None
     endpoint: str = ""
     run_seconds: float = 0.0
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
-TENANT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"  # of tenants and sessions
 DEFAULT_TENANT = "default"  # of tasks that name none
+NO_TIMES_IN_A_SESSION = (
+    "session: its tasks run in the order in which they come, and one that waits for its time would hold up the others; "
+    "leave out session, or delay and not_before"
+)
 TASK_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 
 

@@ -6,7 +6,7 @@ import struct
 import orjson
 
 from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask
-from taskfleet.core.task import DEFAULT_TENANT, NewTask
+from taskfleet.core.task import DEFAULT_TENANT, NO_TIMES_IN_A_SESSION, NewTask
 
 _INCOMING = struct.Struct(">HIBBBBBBH")
 _TASK = struct.Struct(">HQQH")
@@ -67,10 +67,7 @@ class NewTasks:
         number, model, tenant_bytes = flow
         session = b"" if task.session is None else check_name("session", task.session)
         if session and (task.delay or task.not_before):
-            raise InvalidTask(
-                f"task {task.id!r}: session: its tasks run in the order in which they come, and one that waits for its "
-                "time would hold up the others; leave out the session, or delay and not_before"
-            )
+            raise InvalidTask(f"task {task.id!r}: {NO_TIMES_IN_A_SESSION}")
         metadata = _metadata_of(body)
         if len(metadata) >= MAX_METADATA_BYTES:
             raise InvalidTask(f"task {task.id!r}: metadata: it has {len(metadata)} bytes; keep it below 16 MiB")

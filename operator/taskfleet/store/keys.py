@@ -13,6 +13,7 @@ touch them all. One-letter names where there is one key per task: they are paid 
     resting:LANE    zset    tenant without -> the virtual time that it had reached, while others are behind it
     since:LANE      zset    active tenant -> ms that its oldest task is not older than
     session:NAME    list    ids of its tasks that are not final, in order: the first waits or runs
+    turns:NAME      list    JSON of what was asked and answered in a session, oldest first; expires with its results
     t:ID            string  one task, packed as codec.py says; expires with the queue's retention once final
     scheduled       zset    id -> ms at which it waits for a worker (again)
     deadlines       zset    id -> ms after which it must not be begun
@@ -62,6 +63,7 @@ _FAMILIES = {
     "resting": "resting:",
     "since": "since:",
     "session": "session:",
+    "turns": "turns:",
     "task": "t:",
     "batch": "batch:",
     "stage": "stage:",
@@ -86,6 +88,10 @@ def task(queue: QueueKey, task_id: str) -> str:
 
 def batch(queue: QueueKey, name: str) -> str:
     return prefix(queue) + _FAMILIES["batch"] + name
+
+
+def turns(queue: QueueKey, session: str) -> str:
+    return prefix(queue) + _FAMILIES["turns"] + session
 
 
 def batch_ids(queue: QueueKey, name: str) -> str:

@@ -14,7 +14,7 @@ call('ZREM', STAGES, stage)  -- its tasks are there from now on
 for name, count in pairs(counts.flow) do
     local tenant, lane = string.match(name, '^([^:]*):(.*)$')
     move_list(key .. ':flow:' .. name, FLOW_ .. name)
-    activate(lane, tenant, now)
+    activate(lane, tenant, tonumber(s.opened))
     change(lane_changes, lane, count)
 end
 for lane, count in pairs(counts.blocked) do change(lane_changes, '=' .. lane, count) end

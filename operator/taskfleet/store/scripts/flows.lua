@@ -19,7 +19,10 @@ end
 -- The tenant has tasks in the lane from now on, the oldest of them enqueued at `since` or later.
 local function activate(lane, tenant, since)
     local active = ACTIVE_ .. lane
-    if call('ZSCORE', active, tenant) then return end
+    if call('ZSCORE', active, tenant) then
+        if since < now then call('ZADD', SINCE_ .. lane, 'LT', since, tenant) end
+        return
+    end
     local here = first_score(active)
     local used = here and tonumber(call('ZSCORE', RESTING_ .. lane, tenant) or 0) or 0
     call('ZADD', active, math.max(here or 0, used), tenant)

@@ -20,7 +20,7 @@ if no then return no end
 
 if stage == '' then
     stage = string.format('%d', call('HINCRBY', STATS, 'stages', 1) % 4294967295 + 1)
-    call('HSET', STAGE_ .. stage, 'open', 1, 'batch', batch)
+    call('HSET', STAGE_ .. stage, 'open', 1, 'opened', now, 'batch', batch)
 end
 local key = STAGE_ .. stage
 call('ZADD', STAGES, now, stage)

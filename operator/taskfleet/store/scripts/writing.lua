@@ -16,7 +16,6 @@ local function write_moves(policy)
     for name, flow in pairs(coming_back) do
         call_with_many('ZADD', BACK_ .. name, flow)
         activate(flow.lane, flow.tenant, flow.since)
-        call('ZADD', SINCE_ .. flow.lane, 'LT', flow.since, flow.tenant)
     end
     for name, flow in pairs(arriving) do
         call_with_many('RPUSH', FLOW_ .. name, flow)
