@@ -1,7 +1,7 @@
 """Task lines and result lines: the JSONL that people write and read.
 
-A task line is ``{"id"?, "model"?, "prompt" | "messages", "priority"?, "tenant"?, "session"?, "parameters"?,
-"metadata"?, "delay"? | "not_before"?, "deadline"?}`` and nothing else.
+A task line is ``{"id"? | "idempotency_key"?, "model"?, "prompt" | "messages", "priority"?, "tenant"?, "session"?,
+"parameters"?, "metadata"?, "delay"? | "not_before"?, "deadline"?}`` and nothing else.
 A result line is what ``result_line`` returns.
 """
 
@@ -25,11 +25,12 @@ from taskfleet.core.task import (
     NewTask,
     Priority,
     TaskView,
+    id_of_key,
     new_task_id,
 )
 
 FIELDS = (
-    *("id", "model", "prompt", "messages", "priority", "tenant", "session"),
+    *("id", "idempotency_key", "model", "prompt", "messages", "priority", "tenant", "session"),
     *("parameters", "metadata", "delay", "not_before", "deadline"),
 )
 _FIELD_SET = frozenset(FIELDS)
@@ -38,6 +39,7 @@ _PRIORITIES = {priority.label: priority for priority in Priority}
 _NOT_PARAMETERS = {"model": "give it as the field model", "messages": "give them as the field messages"}
 _TASK_ID = re.compile(TASK_ID_PATTERN.rstrip("$"))
 _NAME = re.compile(NAME_PATTERN.rstrip("$"))
+MAX_KEY = 255
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -100,6 +102,7 @@ def task_from_prompt(
     tenant: str | None = None,
     session: str | None = None,
     task_id: str | None = None,
+    idempotency_key: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     delay: str | None = None,
@@ -108,6 +111,7 @@ def task_from_prompt(
     """The task of one prompt. Raises InvalidTask or UnknownModel: ``prompt: ...``."""
     fields: dict[str, Any] = {
         "id": task_id,
+        "idempotency_key": idempotency_key,
         "model": model,
         "prompt": prompt,
         "priority": priority,
@@ -190,11 +194,13 @@ class _Reader:
         times, session = task_times(fields), _name(fields, "session", _TASK_ID, 128)
         if session is not None and (times.delay or times.not_before):
             raise InvalidTask(NO_TIMES_IN_A_SESSION)
+        key = _key(fields)
         return NewTask(
-            *(_id(fields), self._model(fields), body, _priority(fields)),
+            *(_id(fields) if key is None else id_of_key(key), self._model(fields), body, _priority(fields)),
             *(times.delay, times.not_before, times.deadline),
             tenant=_name(fields, "tenant", _NAME, 63) or DEFAULT_TENANT,
             session=session,
+            once=key is not None,
         )
 
     def _model(self, fields: Mapping[str, Any]) -> str:
@@ -285,6 +291,19 @@ def _id(fields: Mapping[str, Any]) -> str:
             "letter or digit"
         )
     return task_id
+
+
+def _key(fields: Mapping[str, Any]) -> str | None:
+    key = fields.get("idempotency_key")
+    if key is None:
+        return None
+    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY:
+        raise InvalidTask(f"idempotency_key: {_shown(key)} is not a key: a string of 1 to {MAX_KEY} characters")
+    if "id" in fields:
+        raise InvalidTask(
+            "idempotency_key: both id and idempotency_key are given; the key makes the id, give one of them"
+        )
+    return key
 
 
 def _name(fields: Mapping[str, Any], field: str, pattern: re.Pattern[str], most: int) -> str | None:

@@ -14,7 +14,7 @@ from taskfleet.cli.running import run_async
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.core.quantities import format_duration
 from taskfleet.core.settlement import BatchCounts
-from taskfleet.core.task import QueueKey, TaskView
+from taskfleet.core.task import DEFAULT_TENANT, Attempt, QueueKey, TaskView
 from taskfleet.core.wiretime import wire_time
 
 EPILOG = """
@@ -89,6 +89,8 @@ def task_lines(key: QueueKey, view: TaskView) -> list[str]:
     facts = [
         ("model", view.model),
         ("priority", view.priority.label),
+        ("tenant", None if view.tenant == DEFAULT_TENANT else view.tenant),
+        ("session", view.session),
         ("attempts", view.attempts),
         ("batch", view.batch),
         ("not before", _moment(view.not_before)),
@@ -99,7 +101,15 @@ def task_lines(key: QueueKey, view: TaskView) -> list[str]:
         ("ran", None if view.run_seconds is None else format_duration(view.run_seconds)),
         ("error", None if view.error is None else f"{view.error.code}: {view.error.message}"),
     ]
-    return lines + [f"  {name:10} {value}" for name, value in facts if value is not None]
+    lines += [f"  {name:10} {value}" for name, value in facts if value is not None]
+    return lines + [f"  earlier    {_attempt(attempt)}" for attempt in view.history]
+
+
+def _attempt(attempt: Attempt) -> str:
+    where = f" by {attempt.worker}" if attempt.worker else ""
+    how = "handed back" if attempt.error is None else f"{attempt.error.code}: {attempt.error.message}"
+    ran = format_duration(attempt.ended_at - attempt.claimed_at)
+    return f"attempt {attempt.number} at {wire_time(attempt.claimed_at)}{where}, {ran}: {how}"
 
 
 def _moment(seconds: float | None) -> str | None:

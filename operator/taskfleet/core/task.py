@@ -1,5 +1,6 @@
 """What a task is: its states, its legal moves, and its forms on the way from submission to result."""
 
+import hashlib
 import secrets
 import time
 from collections.abc import Mapping
@@ -74,7 +75,8 @@ class NewTask:
 
     It runs no earlier than ``delay`` seconds after the store took it, nor than ``not_before``, and is not begun after
     ``deadline``; these two are seconds since the epoch. It shares with the tasks of other tenants by weight, and runs
-    after those of its ``session`` that came before it; such a task has neither delay nor ``not_before``.
+    after those of its ``session`` that came before it; such a task has neither delay nor ``not_before``. ``once``: a
+    task of its id that is there already stands for it, and is no error.
     """
 
     id: str
@@ -86,6 +88,7 @@ class NewTask:
     deadline: float | None = None
     tenant: str = DEFAULT_TENANT
     session: str | None = None
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +127,25 @@ class TaskError:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that did not end its task: a retry, a hand-back (without ``error``: nothing was wrong with it), or the
+    loss of its worker. Times are seconds of the store's clock; ``number`` repeats when an attempt was not burnt."""
+
+    number: int
+    worker: str | None
+    endpoint: str | None
+    claimed_at: float
+    ended_at: float
+    error: TaskError | None
+
+
+@dataclass(frozen=True, slots=True)
 class TaskView:
     """A task as the store shows it: the base of a result line. Seconds; None where it has not happened.
 
     ``enqueued_at`` is when it began to wait for a worker: its submission, or the end of its delay. ``not_before`` is
-    set while it waits for its time (a delay, or that of a retry).
+    set while it waits for its time (a delay, or that of a retry). ``history`` has the last 20 attempts that did not end
+    it; the one that did is the result itself.
     """
 
     id: str
@@ -144,12 +161,18 @@ class TaskView:
     usage: Usage | None = None
     queue_seconds: float | None = None
     run_seconds: float | None = None
+    history: tuple[Attempt, ...] = ()
     batch: str | None = None
     tenant: str = DEFAULT_TENANT
     session: str | None = None
     not_before: float | None = None
     deadline: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def id_of_key(key: str) -> str:
+    """The id of every task that is submitted with this idempotency key."""
+    return f"k-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
 def new_task_id() -> str:

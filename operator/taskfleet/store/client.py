@@ -82,7 +82,7 @@ class Store:
     # Producers
 
     async def submit(self, queue: QueueKey, tasks: Iterable[NewTask], *, batch: str | None = None) -> int:
-        """Enqueue all of the tasks, in order, or none of them; how many.
+        """Enqueue all of the tasks, in order, or none of them; how many were new (see ``NewTask.once``).
 
         Any number: many are brought in chunks that nobody sees before the last one is there. ``batch`` names what
         ``batch`` and ``batch_tasks`` tell of later; a known one grows. Errors, with nothing enqueued: NotFound (no such

@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from taskfleet.core.settlement import QueuePolicy, TenantShare, WorkerReport
-from taskfleet.core.task import DEFAULT_TENANT, LeasedTask, Priority, TaskError, TaskState, TaskView, Usage
+from taskfleet.core.task import DEFAULT_TENANT, Attempt, LeasedTask, Priority, TaskError, TaskState, TaskView, Usage
 
 # struct has no integers of 6 and 3 bytes: they are read as a high and a low part.
 _HEAD = struct.Struct(">cBBIHHIHIIIHIBBBBBBH")
@@ -40,6 +40,17 @@ _STATES = {
 
 def _error(fields: Mapping[str, Any] | None) -> TaskError | None:
     return TaskError(fields["code"], fields["message"], fields.get("status")) if fields else None
+
+
+def _attempt(fields: Mapping[str, Any]) -> Attempt:
+    return Attempt(
+        number=fields["number"],
+        worker=fields["worker"] or None,
+        endpoint=fields.get("endpoint"),
+        claimed_at=fields["claimed_at"] / 1000,
+        ended_at=fields["ended_at"] / 1000,
+        error=_error(fields.get("error")),
+    )
 
 
 class _Head:
@@ -85,17 +96,18 @@ def leased(task_id: bytes, record: bytes, claimed_at: float) -> LeasedTask:
     )
 
 
-def view(task_id: str, record: bytes, holder: bytes, last_error: bytes, due: bytes) -> TaskView:
-    """What the store shows of a task; ``last_error`` is the JSON of a task that will be tried again, ``due`` the ms
-    that one waits for."""
+def view(task_id: str, record: bytes, holder: bytes, attempts: bytes, due: bytes) -> TaskView:
+    """What the store shows of a task; ``attempts`` is the JSON of the earlier ones of a task that is not final, ``due``
+    the ms that it waits for."""
     head = _Head(record)
     worker, result = holder.decode() or None, {}
     if head.state.is_final:
         name_end = head.rest + 1 + record[head.rest]
         worker = record[head.rest + 1 : name_end].decode() or None
         result = orjson.loads(record[name_end + _LENGTH.size :])
-    elif last_error:
-        result = {"error": orjson.loads(last_error)}
+    elif attempts:
+        result = {"history": orjson.loads(attempts)}
+        result["error"] = next((each["error"] for each in reversed(result["history"]) if "error" in each), None)
     usage = result.get("usage")
     return TaskView(
         id=task_id,
@@ -111,6 +123,7 @@ def view(task_id: str, record: bytes, holder: bytes, last_error: bytes, due: byt
         usage=Usage(*usage) if usage else None,
         queue_seconds=round(head.claimed_at - head.enqueued_at, 3) if head.claimed_at else None,
         run_seconds=result.get("run_seconds"),
+        history=tuple(map(_attempt, result.get("history", ()))),
         batch=head.batch or None,
         tenant=head.tenant or DEFAULT_TENANT,
         session=head.session or None,

@@ -19,7 +19,7 @@ touch them all. One-letter names where there is one key per task: they are paid 
     deadlines       zset    id -> ms after which it must not be begun
     leases          zset    id -> ms at which the lease ends
     holders         hash    id -> worker that holds the lease
-    errors          hash    id -> JSON of the last error of a task that is not final
+    attempts        hash    id -> JSON of the last attempts of a task that did not end it; later part of its result
     failed          zset    id -> ms at which it failed (the dead letters)
     stats           hash    totals that only grow, and the sequences of tasks and stages
     batch:NAME      hash    total and final tasks by state
@@ -46,7 +46,7 @@ _NAMES = (
     "deadlines",
     "leases",
     "holders",
-    "errors",
+    "attempts",
     "failed",
     "stats",
     "shares",
