@@ -10,7 +10,7 @@ from taskfleet.cli.output import Output
 from taskfleet.cli.running import run_async
 from taskfleet.cli.target import find_target, open_store
 from taskfleet.core.quantities import format_duration
-from taskfleet.core.settlement import QueueStats, WorkerReport, complaints
+from taskfleet.core.settlement import QueueStats, WorkerReport, complaints, seconds_to_serve
 from taskfleet.core.task import QueueKey
 
 _TOTALS = {
@@ -62,11 +62,15 @@ def _oldest_seconds(numbers: QueueStats) -> float | None:
     return None if numbers.oldest_pending_at is None else max(0.0, numbers.now - numbers.oldest_pending_at)
 
 
+def _seconds_left(numbers: QueueStats, workers: list[WorkerReport]) -> float | None:
+    return seconds_to_serve(numbers.pending + numbers.scheduled + numbers.running, workers)
+
+
 def _fields(key: QueueKey, numbers: QueueStats, workers: list[WorkerReport]) -> dict[str, object]:
     return (
         {"queue": str(key)}
         | dataclasses.asdict(numbers)
-        | {"oldest_pending_seconds": _oldest_seconds(numbers)}
+        | {"oldest_pending_seconds": _oldest_seconds(numbers), "seconds_left": _seconds_left(numbers, workers)}
         | {"workers": [dataclasses.asdict(worker) for worker in workers]}
     )
 
@@ -81,6 +85,7 @@ def _rows(numbers: QueueStats, workers: list[WorkerReport]) -> list[tuple[str, o
         *((f"backlog, model {name}", count) for name, count in numbers.backlog.items()),
         *((_TOTALS.get(name) or _retries(name), count) for name, count in sorted(numbers.counters.items())),
         ("workers", len(workers)),
+        ("time left", "-" if (left := _seconds_left(numbers, workers)) is None else f"about {format_duration(left)}"),
     ]
 
 

@@ -74,8 +74,17 @@ class WorkerReport:
     inflight: int
     seconds_per_task: float | None = None
     tasks_per_minute: float = 0.0
+    models: tuple[str, ...] = ()
     trouble: str = ""
     draining: bool = False
+
+
+def seconds_to_serve(count: int, reports: Iterable[WorkerReport], model: str | None = None) -> float | None:
+    """How long the workers need for so many tasks (of a model) at the rate of their last minute; None when they served
+    none, or are not there: then nobody can know."""
+    serving = [report for report in reports if model is None or model in report.models]
+    per_minute = sum(report.tasks_per_minute for report in serving)
+    return 60.0 * count / per_minute if per_minute else None
 
 
 def complaints(reports: Iterable[WorkerReport]) -> list[str]:

@@ -109,6 +109,10 @@ class Store:
         """Tasks in the order of their ids, None where the queue has none (or its retention has ended)."""
         return await reading.get(self._connection, queue, ids)
 
+    async def ahead_of(self, queue: QueueKey, task_id: str) -> int | None:
+        """About how many tasks of its model are served before a task; None when it does not wait for a worker."""
+        return await reading.ahead_of(self._connection, queue, task_id)
+
     async def batch(self, queue: QueueKey, batch: str) -> BatchCounts | None:
         """A batch in numbers, or None when the queue has none of that name."""
         return await reading.batch(self._connection, queue, batch)

@@ -179,4 +179,5 @@ def pack_report(report: WorkerReport) -> bytes:
 
 
 def unpack_report(stored: bytes) -> WorkerReport:
-    return WorkerReport(**orjson.loads(stored))
+    fields = orjson.loads(stored)
+    return WorkerReport(**fields | {"models": tuple(fields["models"])})

@@ -23,6 +23,11 @@ async def get(connection: Connection, queue: QueueKey, ids: Sequence[str]) -> li
     return views
 
 
+async def ahead_of(connection: Connection, queue: QueueKey, task_id: str) -> int | None:
+    found: int | None = await connection.run(lua.POSITION, queue, task_id)
+    return found
+
+
 async def batch(connection: Connection, queue: QueueKey, name: str) -> BatchCounts | None:
     fields = ("total", "completed", "failed", "cancelled", "expired")
     total, *final = await connection.call("HMGET", keys.batch(queue, name), *fields)
