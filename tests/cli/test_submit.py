@@ -283,3 +283,11 @@ def test_tenant_and_session_of_a_task_are_shown(remote: Remote, taskfleet: Taskf
     assert "gold" in shown and "chat-7" in shown
     done = taskfleet("submit", remote.name, "Hi", "--tenant", "a b")
     assert done.code == 2 and done.err.startswith('taskfleet: tenant: "a b" is not a name')
+
+
+def test_stats_tell_how_much_each_tenant_has_waiting(remote: Remote, taskfleet: Taskfleet) -> None:
+    lines = b"\n".join(b'{"prompt": "Hi", "tenant": "%s"}' % tenant for tenant in (b"gold", b"gold", b"default"))
+    assert taskfleet("submit", remote.name, "-f", "-", stdin=lines).code == 0
+    assert taskfleet("stats", remote.name, "--tenants", "-o", "json").json["tenants"] == {"gold": 2, "default": 1}
+    assert "gold" in taskfleet("stats", remote.name, "--tenants").out
+    assert "gold" not in taskfleet("stats", remote.name).out

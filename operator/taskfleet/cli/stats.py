@@ -27,32 +27,38 @@ EPILOG = """
 \b
 Examples:
   taskfleet stats demo
+  taskfleet stats demo --tenants
   taskfleet stats demo -o json | jq .pending
 """
 
 
 @click.command(epilog=EPILOG)
 @click.argument("queue")
+@click.option("--tenants", "with_tenants", is_flag=True, help="Show also how much each tenant has waiting.")
 @target_options
 @output_option
-def stats(queue: str, data: Path | None, namespace: str | None, output: Output) -> int:
+def stats(queue: str, with_tenants: bool, data: Path | None, namespace: str | None, output: Output) -> int:
     """Show QUEUE in numbers: its tasks by state, priority and model, its totals and its workers."""
     target = find_target(data, namespace)
     key = target.queue(queue)
 
-    async def ask() -> tuple[QueueStats | None, list[WorkerReport]]:
+    async def ask() -> tuple[QueueStats | None, list[WorkerReport], dict[str, int]]:
         async with open_store(target) as store:
-            return await store.stats(key), await store.workers(key)
+            tenants = await store.tenants(key) if with_tenants else {}
+            return await store.stats(key), await store.workers(key), tenants
 
-    numbers, workers = run_async(ask())
+    numbers, workers, tenants = run_async(ask())
     if numbers is None:
         raise target.no_queue(key)
     if output.as_json:
-        output.json_line(_fields(key, numbers, workers))
+        output.json_line(_fields(key, numbers, workers) | ({"tenants": tenants} if with_tenants else {}))
     else:
         output.table(f"queue {key}", ("what", "number"), _rows(numbers, workers))
         if workers:
             output.table("workers", ("worker", "pool", "endpoint", "running", "slots", "a task"), _workers(workers))
+        if with_tenants:
+            most_first = sorted(tenants.items(), key=lambda tenant: (-tenant[1], tenant[0]))
+            output.table("tenants", ("tenant", "waiting"), most_first)
         for complaint in complaints(workers):
             output.remark(f"trouble: {complaint}")
     return 0

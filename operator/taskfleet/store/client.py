@@ -125,6 +125,10 @@ class Store:
         """The queue in numbers, or None when there is no such queue. What is due by now is brought first."""
         return await reading.stats(self._connection, queue)
 
+    async def tenants(self, queue: QueueKey) -> dict[str, int]:
+        """How many tasks each tenant has waiting, also for their time; in O(tenants). Who has none is left out."""
+        return await reading.tenants(self._connection, queue)
+
     # Dead letters
 
     def dead_letters(self, queue: QueueKey) -> AsyncIterator[DeadLetter]:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from taskfleet.core.settlement import BatchCounts, QueueStats
-from taskfleet.core.task import Priority, QueueKey, TaskView
+from taskfleet.core.task import DEFAULT_TENANT, Priority, QueueKey, TaskView
 from taskfleet.store import codec, keys, lua
 from taskfleet.store.connection import Connection
 
@@ -48,6 +48,11 @@ async def batch_tasks(connection: Connection, queue: QueueKey, name: str) -> Asy
         if len(ids) < _AT_ONCE:
             return
         at += _AT_ONCE
+
+
+async def tenants(connection: Connection, queue: QueueKey) -> dict[str, int]:
+    found: dict[bytes, bytes] = await connection.call("HGETALL", keys.key(queue, "tenants"))
+    return {name.decode() or DEFAULT_TENANT: int(count) for name, count in found.items()}
 
 
 async def stats(connection: Connection, queue: QueueKey) -> QueueStats | None:
