@@ -1,7 +1,7 @@
 """From a TaskQueue's spec to what the store enforces."""
 
 from taskfleet.api.taskqueue import TaskQueueSpec
-from taskfleet.core.pool import StopPolicy
+from taskfleet.core.pool import Execution, StopPolicy
 from taskfleet.core.settlement import QueuePolicy
 
 
@@ -18,4 +18,5 @@ def queue_policy(spec: TaskQueueSpec, *, closed: bool = False) -> QueuePolicy:
         keep_failed_seconds=spec.retention.failed.seconds,
         stopped=spec.stop_policy is not StopPolicy.NONE,
         closed=closed,
+        external=spec.execution is Execution.EXTERNAL,
     )

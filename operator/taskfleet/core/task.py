@@ -97,6 +97,17 @@ class LeasedTask:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingTask:
+    """A task that nobody has claimed, with all that a claim would bring; ``attempt`` is the one that it waits for."""
+
+    id: str
+    model: str
+    body: bytes
+    priority: Priority
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens that a call used, as the server counted them (0 where it did not say)."""
 

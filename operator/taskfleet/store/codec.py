@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from taskfleet.core.settlement import QueuePolicy, WorkerReport
-from taskfleet.core.task import LeasedTask, Priority, TaskError, TaskState, TaskView, Usage
+from taskfleet.core.task import LeasedTask, Priority, TaskError, TaskState, TaskView, Usage, WaitingTask
 
 # struct has no integers of 6 and 3 bytes: they are read as a high and a low part.
 _HEAD = struct.Struct(">cBBIHHIHIIIHIBBBBH")
@@ -83,6 +83,17 @@ def leased(task_id: bytes, record: bytes, claimed_at: float) -> LeasedTask:
     )
 
 
+def waiting(task_id: bytes, record: bytes) -> WaitingTask:
+    """A task that waits in a lane."""
+    head = _Head(record)
+    return WaitingTask(task_id.decode(), head.model, record[head.rest :], head.priority, head.attempts + 1)
+
+
+def fence(record: bytes) -> int:
+    """The fence of the newest lease of a task."""
+    return int(_Head(record).fence)
+
+
 def view(task_id: str, record: bytes, holder: bytes, last_error: bytes, due: bytes) -> TaskView:
     """What the store shows of a task; ``last_error`` is the JSON of a task that will be tried again, ``due`` the ms
     that one waits for."""
@@ -139,6 +150,7 @@ def pack_policy(policy: QueuePolicy) -> list[bytes | str | int]:
         *("keep_failed_ms", round(policy.keep_failed_seconds * 1000)),
         *("stopped", int(policy.stopped)),
         *("closed", int(policy.closed)),
+        *("external", int(policy.external)),
     ]
 
 

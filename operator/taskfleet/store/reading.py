@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from taskfleet.core.settlement import BatchCounts, QueueStats
+from taskfleet.core.settlement import BatchCounts, CurrentLease, QueueStats
 from taskfleet.core.task import Priority, QueueKey, TaskView
 from taskfleet.store import codec, keys, lua
 from taskfleet.store.connection import Connection
@@ -21,6 +21,16 @@ async def get(connection: Connection, queue: QueueKey, ids: Sequence[str]) -> li
         for task_id, found in zip(asked, await connection.run(lua.GET, queue, *asked), strict=False):
             views.append(codec.view(task_id, *found) if found else None)
     return views
+
+
+async def lease(connection: Connection, queue: QueueKey, task_id: str) -> CurrentLease | None:
+    (found,) = await connection.run(lua.GET, queue, task_id)
+    if not found:
+        return None
+    task = codec.view(task_id, *found)
+    seconds, _ = await connection.call("TIME")
+    age = int(seconds) - task.enqueued_at - (task.queue_seconds or 0.0)
+    return CurrentLease(task, codec.fence(found[0]), max(0.0, age))
 
 
 async def batch(connection: Connection, queue: QueueKey, name: str) -> BatchCounts | None:
@@ -49,7 +59,7 @@ async def stats(connection: Connection, queue: QueueKey) -> QueueStats | None:
     reply = await connection.run(lua.STATS, queue)
     if reply is None:
         return None
-    now, lanes, totals, scheduled, running, failed, oldest, due = reply
+    now, lanes, totals, scheduled, running, failed, oldest, due, paused_until = reply
     depth = {priority.label: 0 for priority in Priority}
     backlog: dict[str, int] = {}
     for name, waiting in _numbers(lanes).items():
@@ -73,6 +83,8 @@ async def stats(connection: Connection, queue: QueueKey) -> QueueStats | None:
         next_due_at=None if due < 0 else due / 1000,
         now=now / 1000,
         counters=counters,
+        paused=paused_until != 0,
+        paused_until=paused_until / 1000 if paused_until > 0 else None,
     )
 
 
