@@ -1,6 +1,6 @@
 """Task lines and result lines: the JSONL that people write and read.
 
-A task line is ``{"id"?, "model"?, "prompt" | "messages", "priority"?, "parameters"?, "metadata"?,
+A task line is ``{"id"?, "model"?, "prompt" | "messages", "priority"?, "tool"?, "parameters"?, "metadata"?,
 "delay"? | "not_before"?, "deadline"?}`` and nothing else.
 A result line is what ``result_line`` returns.
 """
@@ -17,25 +17,32 @@ from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.api.tasktimes import task_times
 from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask, UnknownModel
 from taskfleet.core.models import resolve_model
-from taskfleet.core.task import TASK_ID_PATTERN, NewTask, Priority, TaskView, new_task_id
+from taskfleet.core.task import NewTask, Priority, TaskView, is_task_id, new_task_id
 
-FIELDS = ("id", "model", "prompt", "messages", "priority", "parameters", "metadata", "delay", "not_before", "deadline")
+FIELDS = (
+    *("id", "model", "prompt", "messages", "priority", "tool", "parameters", "metadata"),
+    *("delay", "not_before", "deadline"),
+)
 _FIELD_SET = frozenset(FIELDS)
 _PRIORITIES = {priority.label: priority for priority in Priority}
 # These belong to the call itself: the queue chooses the model, the worker waits for the whole answer.
 _NOT_PARAMETERS = {"model": "give it as the field model", "messages": "give them as the field messages"}
-_TASK_ID = re.compile(TASK_ID_PATTERN.rstrip("$"))
+_TOOL = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,254}[^\s\x00-\x1f\x7f-\x9f])?")
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
 class TaskBody:
-    """What a worker needs of a task: the arguments of its call. ``metadata`` only comes back with the result."""
+    """What a worker needs of a task: the arguments of its call. ``metadata`` only comes back with the result.
+
+    ``tool`` is a hint for an agent that executes the task; a model server is not told.
+    """
 
     messages: list[dict[str, Any]]
     parameters: dict[str, Any]
     metadata: dict[str, Any]
+    tool: str | None = None
 
 
 def read_task_lines(lines: Iterable[bytes], *, spec: TaskQueueSpec) -> Iterator[NewTask]:
@@ -108,7 +115,9 @@ def decode_body(body: bytes) -> TaskBody:
     """The body of a stored task. Raises InvalidTask when it is not one of ours."""
     try:
         fields = orjson.loads(body)
-        return TaskBody(fields["messages"], fields.get("parameters", {}), fields.get("metadata", {}))
+        return TaskBody(
+            fields["messages"], fields.get("parameters", {}), fields.get("metadata", {}), fields.get("tool")
+        )
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InvalidTask(f"the task's body is not one that Taskfleet wrote: {error}") from error
 
@@ -159,7 +168,8 @@ class _Reader:
         if None in fields.values():  # null means not given: tables exported as JSON are full of it
             fields = {name: value for name, value in fields.items() if value is not None}
         body = orjson.dumps(
-            {
+            _tool(fields)
+            | {
                 "messages": _messages(fields),
                 "parameters": _parameters(fields),
                 "metadata": _object(fields, "metadata"),
@@ -239,6 +249,16 @@ def _parameters(fields: Mapping[str, Any]) -> dict[str, Any]:
     return parameters
 
 
+def _tool(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The hint as a part of the body; most tasks have none, and their bodies stay short."""
+    if "tool" not in fields:
+        return {}
+    tool = fields["tool"]
+    if not isinstance(tool, str) or not _TOOL.fullmatch(tool):
+        raise InvalidTask(f"tool: {_shown(tool)} is not a hint: one line of 1 to 256 characters, such as editor")
+    return {"tool": tool}
+
+
 def _object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = fields.get(name, {})
     if not isinstance(value, dict):
@@ -257,7 +277,7 @@ def _id(fields: Mapping[str, Any]) -> str:
     if "id" not in fields:
         return new_task_id()
     task_id = fields["id"]
-    if not isinstance(task_id, str) or not _TASK_ID.fullmatch(task_id):
+    if not isinstance(task_id, str) or not is_task_id(task_id):
         raise InvalidTask(
             f"id: {_shown(task_id)} is not an id: a string of 1 to 128 letters, digits and . _ : - that begins with a "
             "letter or digit"

@@ -81,6 +81,7 @@ def _rows(numbers: QueueStats, workers: list[WorkerReport]) -> list[tuple[str, o
         *((f"backlog, model {name}", count) for name, count in numbers.backlog.items()),
         *((_TOTALS.get(name) or _retries(name), count) for name, count in sorted(numbers.counters.items())),
         ("workers", len(workers)),
+        *([("paused", numbers.pause.removeprefix("paused "))] if numbers.paused else []),
     ]
 
 

@@ -1,5 +1,6 @@
 """What a task is: its states, its legal moves, and its forms on the way from submission to result."""
 
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -7,7 +8,12 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
-TASK_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+_TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+
+
+def is_task_id(text: str) -> bool:
+    """Whether a task may have this id."""
+    return _TASK_ID.fullmatch(text) is not None
 
 
 class TaskState(StrEnum):

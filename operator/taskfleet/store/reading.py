@@ -28,9 +28,9 @@ async def lease(connection: Connection, queue: QueueKey, task_id: str) -> Curren
     if not found:
         return None
     task = codec.view(task_id, *found)
-    seconds, _ = await connection.call("TIME")
-    age = int(seconds) - task.enqueued_at - (task.queue_seconds or 0.0)
-    return CurrentLease(task, codec.fence(found[0]), max(0.0, age))
+    seconds, microseconds = await connection.call("TIME")
+    age = int(seconds) + int(microseconds) / 1e6 - task.enqueued_at - (task.queue_seconds or 0.0)
+    return CurrentLease(task, codec.fence(found[0]), max(0.0, round(age, 3)))
 
 
 async def batch(connection: Connection, queue: QueueKey, name: str) -> BatchCounts | None:
