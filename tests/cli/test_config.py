@@ -1,4 +1,4 @@
-"""Settings: an option before the environment, before `taskfleet.yaml`, before the default; `config` says which it was."""
+"""Settings: an option, else the environment, else `taskfleet.yaml`, else the default; `config` says which it was."""
 
 from pathlib import Path
 
@@ -79,7 +79,8 @@ def test_commands_use_what_is_set(
 ) -> None:
     monkeypatch.delenv("TASKFLEET_STORE_URL")
     (folder / "taskfleet.yaml").write_text(
-        f"storeUrl: {remote.url}\nnamespace: {remote.key.namespace}\nqueue: {remote.key.name}\noutput: json\nlease: 5m\n"
+        f"storeUrl: {remote.url}\nnamespace: {remote.key.namespace}\nqueue: {remote.key.name}\n"
+        "output: json\nlease: 5m\n"
     )
     assert taskfleet("submit", remote.key.name, "Hi", "--id", "t-1").json["queue"] == remote.name
     assert taskfleet("status", "t-1").json["state"] == "pending"

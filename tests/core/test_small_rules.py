@@ -1,7 +1,5 @@
 """Quantities, backoff, models and ids: the small rules that manifests and task lines rely on."""
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
