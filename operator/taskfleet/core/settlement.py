@@ -88,12 +88,13 @@ def complaints(reports: Iterable[WorkerReport]) -> list[str]:
 class QueueStats:
     """A queue in numbers, read in O(lanes). Times are seconds of the store's clock.
 
-    ``pending`` waits in a lane, ``scheduled`` waits for its time (a retry), ``running`` is leased, ``failed`` is the
-    size of the dead-letter set; ``completed``, ``cancelled`` and ``expired`` count up since the queue exists.
-    ``backlog`` is pending by lane and includes what is scheduled and due. ``counters`` are monotonic totals:
-    ``enqueued``, ``lease_expired``, ``failed_total``, ``redriven``, ``purged``, ``tokens_input``, ``tokens_output``,
-    ``retries.REASON``. A task that fails again after it was redriven has failed twice. ``paused``: by someone, until
-    ``paused_until`` (None: until it is resumed); a stopPolicy is not meant.
+    ``pending`` waits in a lane or behind its session (``blocked``), ``scheduled`` waits for its time (a retry),
+    ``running`` is leased, ``failed`` is the size of the dead-letter set; ``completed``, ``cancelled`` and ``expired``
+    count up since the queue exists. ``backlog`` is what workers could take now, by model, also what is scheduled and
+    due. ``counters`` are monotonic totals: ``enqueued``, ``lease_expired``, ``failed_total``, ``redriven``,
+    ``purged``, ``tokens_input``, ``tokens_output``, ``retries.REASON``. A task that fails again after it was redriven
+    has failed twice. ``paused``: by someone, until ``paused_until`` (None: until it is resumed); a stopPolicy is not
+    meant.
     """
 
     pending: int
@@ -108,6 +109,7 @@ class QueueStats:
     oldest_pending_at: float | None
     next_due_at: float | None
     now: float
+    blocked: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
     paused: bool = False
     paused_until: float | None = None
@@ -146,10 +148,19 @@ class BatchCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantShare:
+    """What a tenant gets: its weight beside the others' in each lane, and the most tasks that it may have waiting."""
+
+    weight: int = 1
+    max_pending: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class QueuePolicy:
     """What the store enforces by itself, and ``spec``: the whole TaskQueue spec for workers and submitters.
 
     ``external``: no worker runs the tasks, so one whose lease ends has killed nobody and is never poison.
+    ``tenants`` by name; ``default`` holds for all that are not named.
     """
 
     spec: Mapping[str, Any]
@@ -163,3 +174,4 @@ class QueuePolicy:
     stopped: bool = False
     closed: bool = False
     external: bool = False
+    tenants: Mapping[str, TenantShare] = field(default_factory=dict)

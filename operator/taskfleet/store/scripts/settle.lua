@@ -1,4 +1,4 @@
--- needs: lib, moves
+-- needs: writing
 -- ARGV: blob of settlements as codec.py packs them. Reply: 1 or 0 (fence refused) for each.
 
 local blob = ARGV[1]
@@ -27,10 +27,11 @@ local function hand_back(t, s)
     if s.delay > 0 then
         t.state = SCHEDULED_STATE
         save_task(t)
+        change(tenant_changes, t.tenant, 1)
         later[#later + 1] = now + s.delay
         later[#later + 1] = s.id
     else
-        return_to_lane(t)
+        come_back(t)
     end
 end
 
