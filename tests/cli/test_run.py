@@ -198,6 +198,9 @@ def test_a_task_that_no_taskfleet_wrote_fails_and_the_others_are_given_out(
 
     chores.ask(lambda store: store.submit(chores.key, [NewTask("odd", "small", b"[]")]))
     submit(taskfleet, chores, PLAIN)
+    shown = taskfleet("run", "-q", chores.name, "--dry-run")
+    assert [task["Task"] for task in read_form(shown.out)] == ["t-1"]
+    assert "task odd cannot be handed out: " in shown.err
     done = taskfleet("run", "-q", chores.name)
     assert [task["Task"] for task in read_form(done.out)] == ["t-1"]
     assert "task odd cannot be handed out and has failed" in done.err
@@ -322,6 +325,17 @@ def test_a_watch_is_told_of_a_cancel_and_lets_go_of_what_was_ended(
         runner.process.send_signal(signal.SIGINT)
         assert runner.process.wait(timeout=20) == 130
         assert "claimed by" not in runner.printed.partition("was cancelled")[2]
+
+
+def test_a_watch_says_when_a_lease_was_lost(chores: Remote, taskfleet: Taskfleet, tmp_path: Path) -> None:
+    submit(taskfleet, chores, PLAIN)
+    with watching(chores, tmp_path, "--poll", "600") as runner:
+        runner.wait_for("Task: t-1")
+        chores.ask(lambda store: inside.end_leases(store, chores.key))  # as after a long sleep of the machine
+        chores.ask(lambda store: store.tick(chores.key))
+        runner.wait_for("task t-1 is no longer ours, its lease ended: stop working on it")
+        runner.wait_for("Attempt: 2")
+        assert runner.ids == ["t-1", "t-1"]
 
 
 def test_a_watch_goes_on_when_a_pause_ends(chores: Remote, taskfleet: Taskfleet, tmp_path: Path) -> None:

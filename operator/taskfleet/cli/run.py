@@ -13,17 +13,16 @@ from taskfleet.cli.handout import handout
 from taskfleet.cli.options import output_option, seconds_option, target_options, this_queue_option
 from taskfleet.cli.output import Output
 from taskfleet.cli.resultfile import tasks
-from taskfleet.cli.runner import Runner
+from taskfleet.cli.runner import AT_ONCE, Runner, models_of
 from taskfleet.cli.running import run_async
 from taskfleet.cli.target import Target, find_target, open_store
-from taskfleet.core.errors import StoreUnreachable
+from taskfleet.cli.watch import watch as watch_queue
+from taskfleet.core.errors import InvalidTask
 from taskfleet.core.pool import Execution
 from taskfleet.core.quantities import format_duration
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
 
-AT_ONCE = 100
-LOOK_AGAIN_SECONDS = 1.0
 EPILOG = """
 \b
 Each task is printed in this form, or with -o json as an object on one line:
@@ -91,9 +90,13 @@ def run(
 async def _show(target: Target, queue: QueueKey, once: bool, output: Output) -> int:
     shown = 0
     async with open_store(target) as store:
-        await _models(store, target, queue)
+        await models_of(store, target, queue)
         async for task in store.waiting(queue):
-            card = handout(queue, task)
+            try:
+                card = handout(queue, task)
+            except InvalidTask as error:
+                output.remark(f"task {task.id} cannot be handed out: {error}")
+                continue
             output.result(card.fields, card.text.removesuffix("\n"))
             shown += 1
             if once:
@@ -113,13 +116,13 @@ async def _claim(
     output: Output,
 ) -> int:
     async with open_store(target) as store:
-        models = await _models(store, target, queue)
+        models = await models_of(store, target, queue)
         await _remark_workers(store, queue, output)
         runner = Runner(store, queue, output, worker=worker, lease_seconds=lease, models=models)
         paused = False
         try:
             if poll is not None:
-                await _watch(store, target, queue, runner, min(poll, lease / 3), output)
+                await watch_queue(store, target, queue, runner, min(poll, lease / 3), output)
             else:
                 paused = await _take_now(runner, once)
         finally:
@@ -144,37 +147,6 @@ async def _take_now(runner: Runner, once: bool) -> bool:
         more = claim.next_due_in == 0 or (claim.tasks and not once)
         if claim.stopped or (once and runner.handed_out) or not more:
             return claim.stopped
-
-
-async def _watch(store: Store, target: Target, queue: QueueKey, runner: Runner, longest: float, output: Output) -> None:
-    """Take what comes until cancelled. A store that is away is waited for as long as its `up` runs."""
-    away, policy_version = False, None
-    async with store.listen([queue]) as news:
-        while True:
-            try:
-                await runner.renew()
-                claim = await runner.take(AT_ONCE)
-                if claim.policy_version != policy_version:
-                    runner.models, policy_version = await _models(store, target, queue), claim.policy_version
-            except StoreUnreachable as error:
-                target.check()
-                if not away:
-                    output.remark(f"taskfleet: {error}; waiting for it")
-                away = True
-                await asyncio.sleep(LOOK_AGAIN_SECONDS)
-                continue
-            away = False
-            if not claim.tasks:
-                await news.wait(longest if claim.next_due_in is None else min(longest, claim.next_due_in))
-
-
-async def _models(store: Store, target: Target, queue: QueueKey) -> list[str]:
-    """Those that the queue offers, and those that tasks still wait for. Raises NotFound without such a queue."""
-    policy, stats = await store.policy(queue), await store.stats(queue)
-    if policy is None or stats is None:
-        raise target.no_queue(queue)
-    offered = (model.name for model in published_spec(policy, queue).offered)
-    return list(dict.fromkeys((*offered, *stats.backlog)))
 
 
 async def _remark_workers(store: Store, queue: QueueKey, output: Output) -> None:

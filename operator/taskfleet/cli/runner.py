@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
+from taskfleet.api.taskqueue import published_spec
 from taskfleet.cli.handout import handout
 from taskfleet.cli.output import Output
+from taskfleet.cli.target import Target
 from taskfleet.core.errors import InvalidTask, StoreError
 from taskfleet.core.settlement import Claim, Settlement, Verdict, WorkerReport
 from taskfleet.core.task import LeasedTask, QueueKey, TaskError
 from taskfleet.store import Store
 
+AT_ONCE = 100
 RENEWED_AT_ONCE = 500
 
 
@@ -55,8 +58,11 @@ class Runner:
         """Keep what is held; what was ended meanwhile is held no longer, and what was cancelled is let go."""
         held = list(self._held.items())
         for first in range(0, max(1, len(held)), RENEWED_AT_ONCE):
-            for name in await self._renew(dict(held[first : first + RENEWED_AT_ONCE])):
+            lost = sorted(await self._renew(dict(held[first : first + RENEWED_AT_ONCE])))
+            for name, view in zip(lost, await self._store.get(self._queue, lost), strict=True):
                 self._held.pop(name, None)
+                if view is not None and not view.state.is_final:
+                    self._output.remark(f"task {name} is no longer ours, its lease ended: stop working on it")
 
     async def leave(self) -> None:
         """No longer count as a worker that is there; what is held stays claimed until its lease ends."""
@@ -89,3 +95,12 @@ class Runner:
         ends = [Settlement(task.id, task.fence, Verdict.RELEASE) for task in unseen]
         with suppress(StoreError):  # then they come back when the queue's lease ends
             await self._store.settle(self._queue, ends)
+
+
+async def models_of(store: Store, target: Target, queue: QueueKey) -> list[str]:
+    """Those that the queue offers, and those that tasks still wait for. Raises NotFound without such a queue."""
+    policy, stats = await store.policy(queue), await store.stats(queue)
+    if policy is None or stats is None:
+        raise target.no_queue(queue)
+    offered = (model.name for model in published_spec(policy, queue).offered)
+    return list(dict.fromkeys((*offered, *stats.backlog)))
