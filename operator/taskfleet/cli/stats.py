@@ -92,6 +92,7 @@ def _rows(numbers: QueueStats, workers: list[WorkerReport]) -> list[tuple[str, o
         *((_TOTALS.get(name) or _retries(name), count) for name, count in sorted(numbers.counters.items())),
         ("workers", len(workers)),
         ("time left", "-" if (left := _seconds_left(numbers, workers)) is None else f"about {format_duration(left)}"),
+        *([("paused", numbers.pause.removeprefix("paused "))] if numbers.paused else []),
     ]
 
 

@@ -1,6 +1,7 @@
 """What a task is: its states, its legal moves, and its forms on the way from submission to result."""
 
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -8,13 +9,23 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"  # of tenants and sessions
 DEFAULT_TENANT = "default"  # of tasks that name none
 NO_TIMES_IN_A_SESSION = (
     "session: its tasks run in the order in which they come, and one that waits for its time would hold up the others; "
     "leave out session, or delay and not_before"
 )
-TASK_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+_TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+def is_task_id(text: str) -> bool:
+    """Whether a task may have this id, and a session this name."""
+    return _TASK_ID.fullmatch(text) is not None
+
+
+def is_tenant(text: str) -> bool:
+    """Whether a tenant may have this name."""
+    return _TENANT.fullmatch(text) is not None
 
 
 class TaskState(StrEnum):
@@ -107,6 +118,17 @@ class LeasedTask:
     enqueued_at: float
     claimed_at: float
     session: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingTask:
+    """A task that nobody has claimed, with all that a claim would bring; ``attempt`` is the one that it waits for."""
+
+    id: str
+    model: str
+    body: bytes
+    priority: Priority
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,17 @@ from typing import Any
 import orjson
 
 from taskfleet.core.settlement import QueuePolicy, TenantShare, WorkerReport
-from taskfleet.core.task import DEFAULT_TENANT, Attempt, LeasedTask, Priority, TaskError, TaskState, TaskView, Usage
+from taskfleet.core.task import (
+    DEFAULT_TENANT,
+    Attempt,
+    LeasedTask,
+    Priority,
+    TaskError,
+    TaskState,
+    TaskView,
+    Usage,
+    WaitingTask,
+)
 
 # struct has no integers of 6 and 3 bytes: they are read as a high and a low part.
 _HEAD = struct.Struct(">cBBIHHIHIIIHIBBBBBBH")
@@ -96,6 +106,17 @@ def leased(task_id: bytes, record: bytes, claimed_at: float) -> LeasedTask:
     )
 
 
+def waiting(task_id: bytes, record: bytes) -> WaitingTask:
+    """A task that waits in a lane."""
+    head = _Head(record)
+    return WaitingTask(task_id.decode(), head.model, record[head.rest :], head.priority, head.attempts + 1)
+
+
+def fence(record: bytes) -> int:
+    """The fence of the newest lease of a task."""
+    return int(_Head(record).fence)
+
+
 def view(task_id: str, record: bytes, holder: bytes, attempts: bytes, due: bytes) -> TaskView:
     """What the store shows of a task; ``attempts`` is the JSON of the earlier ones of a task that is not final, ``due``
     the ms that it waits for."""
@@ -156,6 +177,7 @@ def pack_policy(policy: QueuePolicy) -> list[bytes | str | int]:
         *("keep_failed_ms", round(policy.keep_failed_seconds * 1000)),
         *("stopped", int(policy.stopped)),
         *("closed", int(policy.closed)),
+        *("external", int(policy.external)),
         *("tenant_limits", int(any(share.max_pending is not None for share in policy.tenants.values()))),
         *_tenants(policy),
     ]

@@ -3,7 +3,8 @@
 All keys of a queue share the hash tag ``{namespace/queue}``, so that a cluster keeps them in one slot and a script may
 touch them all. One-letter names where there is one key per task: they are paid for a million times.
 
-    policy          hash    the QueuePolicy: whole (JSON) and the numbers that scripts need; exists while the queue does
+    policy          hash    the QueuePolicy: whole (JSON) and the numbers that scripts need; exists as the queue does;
+                            beside them paused_until, the ms at which a pause ends (-1: when it is resumed)
     lanes           hash    waiting tasks per lane (MODEL:PRIORITY), behind their session (=LANE), in all (*), and what
                             open stages reserve (+)
     tenants         hash    tenant -> tasks that wait, also for their time and in stages; '' is the tenant default

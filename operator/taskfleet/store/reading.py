@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from taskfleet.core.settlement import BatchCounts, QueueStats
+from taskfleet.core.settlement import BatchCounts, CurrentLease, QueueStats
 from taskfleet.core.task import DEFAULT_TENANT, Priority, QueueKey, TaskView
 from taskfleet.store import codec, keys, lua
 from taskfleet.store.connection import Connection
@@ -21,6 +21,16 @@ async def get(connection: Connection, queue: QueueKey, ids: Sequence[str]) -> li
         for task_id, found in zip(asked, await connection.run(lua.GET, queue, *asked), strict=False):
             views.append(codec.view(task_id, *found) if found else None)
     return views
+
+
+async def lease(connection: Connection, queue: QueueKey, task_id: str) -> CurrentLease | None:
+    (found,) = await connection.run(lua.GET, queue, task_id)
+    if not found:
+        return None
+    task = codec.view(task_id, *found)
+    seconds, microseconds = await connection.call("TIME")
+    age = int(seconds) + int(microseconds) / 1e6 - task.enqueued_at - (task.queue_seconds or 0.0)
+    return CurrentLease(task, codec.fence(found[0]), max(0.0, round(age, 3)))
 
 
 async def ahead_of(connection: Connection, queue: QueueKey, task_id: str) -> int | None:
@@ -59,7 +69,7 @@ async def stats(connection: Connection, queue: QueueKey) -> QueueStats | None:
     reply = await connection.run(lua.STATS, queue)
     if reply is None:
         return None
-    now, lanes, totals, scheduled, running, failed, oldest, due = reply
+    now, lanes, totals, scheduled, running, failed, oldest, due, paused_until = reply
     depth = {priority.label: 0 for priority in Priority}
     backlog: dict[str, int] = {}
     blocked = 0
@@ -89,6 +99,8 @@ async def stats(connection: Connection, queue: QueueKey) -> QueueStats | None:
         now=now / 1000,
         blocked=blocked,
         counters=counters,
+        paused=paused_until != 0,
+        paused_until=paused_until / 1000 if paused_until > 0 else None,
     )
 
 

@@ -30,7 +30,7 @@ local function reap(policy)
             change(stat_changes, 'lease_expired', 1)
             if t.cancel == 1 then
                 finish(t, CANCELLED, policy, holders[i] or '', '{}')
-            elseif t.lost + 1 >= DEATHS then
+            elseif t.lost + 1 >= DEATHS and not policy.external then
                 t.lost = t.lost + 1
                 finish(t, FAILED_STATE, policy, holders[i] or '', POISON)
             elseif t.attempts >= policy.max_attempts then
@@ -79,8 +79,9 @@ local function bring_due(policy)
     return late == AT_ONCE or reaped == AT_ONCE or promoted == AT_ONCE
 end
 
-local function next_due()
+local function next_due(policy)
     local due = math.min(first_score(SCHEDULED) or math.huge, first_score(LEASES) or math.huge,
         first_score(DEADLINES) or math.huge)
+    if policy.paused_until > now then due = math.min(due, policy.paused_until) end
     return due < math.huge and due or nil
 end
