@@ -1,0 +1,89 @@
+"""Taskfleet: a queue with default settings, and a worker process that is two loops over the store.
+
+Each loop claims up to 100 tasks, runs them and settles them with their results, so that one is with the server while
+the other is with its tasks. Leases, fences, priorities, limits and wake-ups are those of every worker; there is no
+model to call.
+"""
+
+import asyncio
+import contextlib
+import os
+
+import uvloop
+from adapter import URL, began, main
+
+from taskfleet.api.taskqueue import TaskQueueSpec
+from taskfleet.controller.policy import queue_policy
+from taskfleet.core.settlement import Settlement, Verdict, WorkerReport
+from taskfleet.core.task import LeasedTask, NewTask, QueueKey, new_task_id
+from taskfleet.store import Store, WakeListener
+
+QUEUE = QueueKey("bench", "engine")
+MODEL = "noop"
+LOOPS = 2
+BATCH = 100
+HEARTBEAT_SECONDS = 5.0  # a third of the default lease, as every worker beats
+
+worker = f"worker-{os.getpid()}"
+
+
+class Taskfleet:
+    async def open(self) -> None:
+        self._store = await Store.connect(URL)
+        await self._store.put_policy(QUEUE, queue_policy(TaskQueueSpec.model_validate({"models": [{"name": MODEL}]})))
+
+    async def enqueue(self, payload: str) -> None:
+        await self._store.submit(QUEUE, [NewTask(new_task_id(), MODEL, payload.encode())])
+
+    async def enqueue_many(self, payloads: list[str]) -> None:
+        await self._store.submit(QUEUE, (NewTask(new_task_id(), MODEL, payload.encode()) for payload in payloads))
+
+    def worker(self) -> None:
+        uvloop.run(self._work())
+
+    async def _work(self) -> None:
+        await self.open()
+        self._leases: dict[str, int] = {}
+        async with self._store.listen([QUEUE]) as wakes, asyncio.TaskGroup() as group:
+            group.create_task(self._keep_leases())
+            self._look = asyncio.Event()
+            group.create_task(self._follow(wakes))
+            for _ in range(LOOPS):
+                group.create_task(self._loop())
+
+    async def _follow(self, wakes: WakeListener) -> None:
+        while True:
+            if await wakes.wait(None):
+                self._look.set()
+
+    async def _loop(self) -> None:
+        while True:
+            self._look.clear()
+            claim = await self._store.claim(QUEUE, worker, [MODEL], BATCH)
+            if len(claim.tasks) == BATCH:
+                self._look.set()  # there is work for the other loop, too
+            if claim.tasks:
+                self._leases.update((task.id, task.fence) for task in claim.tasks)
+                await self._store.settle(QUEUE, [await run(task) for task in claim.tasks])
+                for task in claim.tasks:
+                    del self._leases[task.id]
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(claim.next_due_in):
+                    await self._look.wait()
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            report = WorkerReport(worker, "pool", "endpoint", LOOPS * BATCH, len(self._leases))
+            await self._store.heartbeat(QUEUE, report, self._leases)
+
+
+async def run(task: LeasedTask) -> Settlement:
+    if seconds := began(task.body.decode()):
+        await asyncio.sleep(seconds)
+    return Settlement(task.id, task.fence, Verdict.COMPLETE, output="done")
+
+
+if __name__ == "__main__":
+    main(Taskfleet())
