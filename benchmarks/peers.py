@@ -55,7 +55,9 @@ ENGINES = (
     Engine("taskiq list", "on_taskiq.py", 5000, _TASKIQ, "list", note="no acknowledgement"),
     Engine("dramatiq", "on_dramatiq.py", 4000, ("dramatiq[redis]", "redis"), note="8 threads; no bulk call"),
     Engine("streaq", "on_streaq.py", 2000, ("streaq", "coredis", "uvloop"), note="concurrency 16"),
-    Engine("saq", "on_saq.py", 3000, ("saq[redis,hiredis]", "redis", "uvloop"), note="concurrency 10"),
+    Engine(
+        "saq", "on_saq.py", 3000, ("saq[redis,hiredis]", "redis", "uvloop", "typing_extensions"), note="concurrency 10"
+    ),
     Engine("arq", "on_arq.py", 600, ("arq", "redis", "uvloop"), note="default poll of 0.5 s"),
     Engine("celery", "on_celery.py", 2000, ("celery[redis]", "redis"), note="prefork, one child; no bulk call"),
     Engine("rq", "on_rq.py", 600, ("rq", "redis"), note="SimpleWorker"),
