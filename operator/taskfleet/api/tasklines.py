@@ -1,7 +1,7 @@
 """Task lines and result lines: the JSONL that people write and read.
 
-A task line is ``{"id"?, "model"?, "prompt" | "messages", "priority"?, "parameters"?, "metadata"?,
-"delay"? | "not_before"?, "deadline"?}`` and nothing else.
+A task line is ``{"id"?, "model"?, "prompt" | "messages", "priority"?, "tenant"?, "session"?, "parameters"?,
+"metadata"?, "delay"? | "not_before"?, "deadline"?}`` and nothing else.
 A result line is what ``result_line`` returns.
 """
 
@@ -17,14 +17,27 @@ from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.api.tasktimes import task_times
 from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask, UnknownModel
 from taskfleet.core.models import resolve_model
-from taskfleet.core.task import TASK_ID_PATTERN, NewTask, Priority, TaskView, new_task_id
+from taskfleet.core.task import (
+    DEFAULT_TENANT,
+    NAME_PATTERN,
+    NO_TIMES_IN_A_SESSION,
+    TASK_ID_PATTERN,
+    NewTask,
+    Priority,
+    TaskView,
+    new_task_id,
+)
 
-FIELDS = ("id", "model", "prompt", "messages", "priority", "parameters", "metadata", "delay", "not_before", "deadline")
+FIELDS = (
+    *("id", "model", "prompt", "messages", "priority", "tenant", "session"),
+    *("parameters", "metadata", "delay", "not_before", "deadline"),
+)
 _FIELD_SET = frozenset(FIELDS)
 _PRIORITIES = {priority.label: priority for priority in Priority}
 # These belong to the call itself: the queue chooses the model, the worker waits for the whole answer.
 _NOT_PARAMETERS = {"model": "give it as the field model", "messages": "give them as the field messages"}
 _TASK_ID = re.compile(TASK_ID_PATTERN.rstrip("$"))
+_NAME = re.compile(NAME_PATTERN.rstrip("$"))
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -84,6 +97,8 @@ def task_from_prompt(
     spec: TaskQueueSpec,
     model: str | None = None,
     priority: str = Priority.NORMAL.label,
+    tenant: str | None = None,
+    session: str | None = None,
     task_id: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -96,6 +111,8 @@ def task_from_prompt(
         "model": model,
         "prompt": prompt,
         "priority": priority,
+        "tenant": tenant,
+        "session": session,
         "parameters": parameters,
         "metadata": metadata,
         "delay": delay,
@@ -170,9 +187,14 @@ class _Reader:
                 f"the task is {len(body)} bytes as JSON and the queue takes at most {self._max_bytes} "
                 f"(limits.maxTaskBytes: {self._max_text}); shorten it or raise that limit"
             )
-        times = task_times(fields)
+        times, session = task_times(fields), _name(fields, "session", _TASK_ID, 128)
+        if session is not None and (times.delay or times.not_before):
+            raise InvalidTask(NO_TIMES_IN_A_SESSION)
         return NewTask(
-            _id(fields), self._model(fields), body, _priority(fields), times.delay, times.not_before, times.deadline
+            *(_id(fields), self._model(fields), body, _priority(fields)),
+            *(times.delay, times.not_before, times.deadline),
+            tenant=_name(fields, "tenant", _NAME, 63) or DEFAULT_TENANT,
+            session=session,
         )
 
     def _model(self, fields: Mapping[str, Any]) -> str:
@@ -263,6 +285,18 @@ def _id(fields: Mapping[str, Any]) -> str:
             "letter or digit"
         )
     return task_id
+
+
+def _name(fields: Mapping[str, Any], field: str, pattern: re.Pattern[str], most: int) -> str | None:
+    name = fields.get(field)
+    if name is None:
+        return None
+    if not isinstance(name, str) or not pattern.fullmatch(name):
+        raise InvalidTask(
+            f"{field}: {_shown(name)} is not a name: 1 to {most} letters, digits and . _ -, beginning "
+            "with a letter or digit"
+        )
+    return name
 
 
 def _shown(value: Any) -> str:

@@ -32,6 +32,7 @@ A file has one JSON object on each line:
   {"prompt": "Say hello"}
   {"id": "t-2", "model": "fast", "priority": "high", "messages": [{"role": "user", "content": "Hi"}]}
   {"prompt": "Later", "delay": "30m", "deadline": "2030-01-31T18:00:00Z"}
+  {"prompt": "And then?", "tenant": "team-a", "session": "chat-7"}
   {"prompt": "Yes or no?", "parameters": {"temperature": 0, "max_tokens": 5}, "metadata": {"row": 3}}
 The whole file is checked before anything is submitted; a bad line is named and nothing of the file is in the queue.
 
@@ -51,6 +52,8 @@ class _Request:
     file: str | None
     model: str | None
     priority: str | None
+    tenant: str | None
+    session: str | None
     task_id: str | None
     delay: str | None
     deadline: str | None
@@ -69,6 +72,8 @@ class _Request:
     type=click.Choice([priority.label for priority in Priority]),
     help="Priority of the task (default: normal). With -f it belongs into the lines.",
 )
+@click.option("--tenant", help="Who the task is for: tenants share the queue by weight (default: default).")
+@click.option("--session", help="Run the task after those of this session that came before it.")
 @click.option("--id", "task_id", help="Id of the task, to submit it only once (default: a new one).")
 @click.option("--delay", metavar="DURATION", help="Run the task no earlier than after this, such as 30s or 1h30m.")
 @click.option("--deadline", metavar="TIME", help="Do not begin the task after this, such as 2030-01-31T18:00:00Z.")
@@ -90,8 +95,11 @@ def submit(queue: str, data: Path | None, namespace: str | None, output: Output,
 def _check(request: _Request) -> None:
     if (request.prompt is None) == (request.file is None):
         raise click.UsageError("give a PROMPT or -f FILE, one of the two")
-    if request.file is not None and (request.priority or request.task_id or request.delay or request.deadline):
-        raise click.UsageError("with -f, id, priority, delay and deadline belong into the lines of the file")
+    of_one_task = (request.task_id, request.priority, request.tenant, request.session, request.delay, request.deadline)
+    if request.file is not None and any(of_one_task):
+        raise click.UsageError(
+            "with -f, id, priority, tenant, session, delay and deadline belong into the lines of the file"
+        )
     if request.out is not None and not request.wait:
         raise click.UsageError("--out needs --wait; later, use `taskfleet result --batch BATCH --out FILE`")
     check_out(request.out)
@@ -128,6 +136,8 @@ async def _enqueue(request: _Request, store: Store, queue: QueueKey, spec: TaskQ
             spec=spec,
             model=request.model,
             priority=request.priority or Priority.NORMAL.label,
+            tenant=request.tenant,
+            session=request.session,
             task_id=request.task_id,
             delay=request.delay,
             deadline=request.deadline,

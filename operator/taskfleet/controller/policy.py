@@ -2,7 +2,7 @@
 
 from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.core.pool import StopPolicy
-from taskfleet.core.settlement import QueuePolicy
+from taskfleet.core.settlement import QueuePolicy, TenantShare
 
 
 def queue_policy(spec: TaskQueueSpec, *, closed: bool = False) -> QueuePolicy:
@@ -16,6 +16,7 @@ def queue_policy(spec: TaskQueueSpec, *, closed: bool = False) -> QueuePolicy:
         max_attempts=spec.retry.max_attempts,
         keep_results_seconds=spec.retention.results.seconds,
         keep_failed_seconds=spec.retention.failed.seconds,
+        tenants={name: TenantShare(tenant.weight, tenant.max_pending) for name, tenant in spec.tenants.items()},
         stopped=spec.stop_policy is not StopPolicy.NONE,
         closed=closed,
     )

@@ -19,6 +19,14 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """What a completed task adds to the conversation of its session (JSON), and how many of the oldest turns go."""
+
+    messages: bytes
+    forgotten: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """The end of one lease. Refused by the store when ``fence`` is not the task's newest."""
 
@@ -31,6 +39,7 @@ class Settlement:
     usage: Usage | None = None
     endpoint: str = ""
     run_seconds: float = 0.0
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +87,12 @@ def complaints(reports: Iterable[WorkerReport]) -> list[str]:
 class QueueStats:
     """A queue in numbers, read in O(lanes). Times are seconds of the store's clock.
 
-    ``pending`` waits in a lane, ``scheduled`` waits for its time (a retry), ``running`` is leased, ``failed`` is the
-    size of the dead-letter set; ``completed``, ``cancelled`` and ``expired`` count up since the queue exists.
-    ``backlog`` is pending by lane and includes what is scheduled and due. ``counters`` are monotonic totals:
-    ``enqueued``, ``lease_expired``, ``failed_total``, ``redriven``, ``purged``, ``tokens_input``, ``tokens_output``,
-    ``retries.REASON``. A task that fails again after it was redriven has failed twice.
+    ``pending`` waits in a lane or behind its session (``blocked``), ``scheduled`` waits for its time (a retry),
+    ``running`` is leased, ``failed`` is the size of the dead-letter set; ``completed``, ``cancelled`` and ``expired``
+    count up since the queue exists. ``backlog`` is what workers could take now, by model, also what is scheduled and
+    due. ``counters`` are monotonic totals: ``enqueued``, ``lease_expired``, ``failed_total``, ``redriven``,
+    ``purged``, ``tokens_input``, ``tokens_output``, ``retries.REASON``. A task that fails again after it was redriven
+    has failed twice.
     """
 
     pending: int
@@ -97,6 +107,7 @@ class QueueStats:
     oldest_pending_at: float | None
     next_due_at: float | None
     now: float
+    blocked: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -125,8 +136,19 @@ class BatchCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantShare:
+    """What a tenant gets: its weight beside the others' in each lane, and the most tasks that it may have waiting."""
+
+    weight: int = 1
+    max_pending: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class QueuePolicy:
-    """What the store enforces by itself, and ``spec``: the whole TaskQueue spec for workers and submitters."""
+    """What the store enforces by itself, and ``spec``: the whole TaskQueue spec for workers and submitters.
+
+    ``tenants`` by name; ``default`` holds for all that are not named.
+    """
 
     spec: Mapping[str, Any]
     max_pending: int
@@ -138,3 +160,4 @@ class QueuePolicy:
     keep_failed_seconds: float
     stopped: bool = False
     closed: bool = False
+    tenants: Mapping[str, TenantShare] = field(default_factory=dict)

@@ -7,6 +7,12 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"  # of tenants and sessions
+DEFAULT_TENANT = "default"  # of tasks that name none
+NO_TIMES_IN_A_SESSION = (
+    "session: its tasks run in the order in which they come, and one that waits for its time would hold up the others; "
+    "leave out session, or delay and not_before"
+)
 TASK_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 
 
@@ -67,7 +73,8 @@ class NewTask:
     """A task accepted for submission. ``body`` is its JSON (messages, parameters, metadata), ``model`` its lane.
 
     It runs no earlier than ``delay`` seconds after the store took it, nor than ``not_before``, and is not begun after
-    ``deadline``; these two are seconds since the epoch.
+    ``deadline``; these two are seconds since the epoch. It shares with the tasks of other tenants by weight, and runs
+    after those of its ``session`` that came before it; such a task has neither delay nor ``not_before``.
     """
 
     id: str
@@ -77,6 +84,8 @@ class NewTask:
     delay: float = 0.0
     not_before: float | None = None
     deadline: float | None = None
+    tenant: str = DEFAULT_TENANT
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,7 @@ class LeasedTask:
     attempt: int
     enqueued_at: float
     claimed_at: float
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +145,8 @@ class TaskView:
     queue_seconds: float | None = None
     run_seconds: float | None = None
     batch: str | None = None
+    tenant: str = DEFAULT_TENANT
+    session: str | None = None
     not_before: float | None = None
     deadline: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)

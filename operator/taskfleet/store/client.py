@@ -183,6 +183,10 @@ class Store:
             accepted += map(bool, await self._connection.run(lua.SETTLE, queue, blob))
         return accepted
 
+    async def turns(self, queue: QueueKey, session: str) -> list[bytes]:
+        """What was asked and answered in a session so far, oldest first, as the settlements of its tasks gave it."""
+        return list(await self._connection.call("LRANGE", keys.turns(queue, session), 0, -1))
+
     async def workers(self, queue: QueueKey) -> list[WorkerReport]:
         """Last reports of the workers heard of within one lease, by name."""
         stored = await self._connection.run(lua.WORKERS, queue)

@@ -4,7 +4,7 @@ A record is, big-endian and without gaps:
 
     state 1, cancel flag 1, lost leases 1, fence 4, attempts 2, enqueued ms 6, claimed ms 6    overwritten in place
     sequence 4, stage 4, deadline ms 6 (0: none)                        set when it comes in
-    priority 1, lengths of model 1, batch 1 and metadata 3, then these three
+    priority 1, lengths of model 1, batch 1, tenant 1, session 1 and metadata 3, then these five
     the body; once final, before it: length of the worker's name 1, the name, length 4 of the result, the result as
     JSON. Only a failed task keeps its body, for a redrive
 
@@ -13,22 +13,23 @@ and a finished task is one SET with its expiry.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import orjson
 
-from taskfleet.core.settlement import QueuePolicy, WorkerReport
-from taskfleet.core.task import LeasedTask, Priority, TaskError, TaskState, TaskView, Usage
+from taskfleet.core.settlement import QueuePolicy, TenantShare, WorkerReport
+from taskfleet.core.task import DEFAULT_TENANT, LeasedTask, Priority, TaskError, TaskState, TaskView, Usage
 
 # struct has no integers of 6 and 3 bytes: they are read as a high and a low part.
-_HEAD = struct.Struct(">cBBIHHIHIIIHIBBBBH")
+_HEAD = struct.Struct(">cBBIHHIHIIIHIBBBBBBH")
 _LENGTH = struct.Struct(">I")
 
 _STATES = {
     b"p": TaskState.PENDING,
     b"s": TaskState.PENDING,
+    b"b": TaskState.PENDING,
     b"r": TaskState.RUNNING,
     b"c": TaskState.COMPLETED,
     b"f": TaskState.FAILED,
@@ -46,12 +47,12 @@ class _Head:
 
     __slots__ = (
         "attempts", "batch", "claimed_at", "deadline", "enqueued_at", "fence", "metadata", "model", "priority", "rest",
-        "state"
+        "session", "state", "tenant"
     )  # fmt: skip
 
     def __init__(self, record: bytes) -> None:
         state, _, _, self.fence, self.attempts, *numbers = _HEAD.unpack_from(record)
-        high, low, claimed_high, claimed_low, _, _, late_high, late_low, priority, model, batch, meta_high, meta_low = (
+        high, low, claimed_high, claimed_low, _, _, late_high, late_low, priority, *lengths, meta_high, meta_low = (
             numbers
         )
         self.state = _STATES[state]
@@ -59,11 +60,11 @@ class _Head:
         self.claimed_at = ((claimed_high << 32) | claimed_low) / 1000
         self.deadline = ((late_high << 32) | late_low) / 1000 or None
         self.priority = Priority(priority)
-        at = _HEAD.size
-        self.model = record[at : at + model].decode()
-        at += model
-        self.batch = record[at : at + batch].decode()
-        at += batch
+        at, names = _HEAD.size, []
+        for length in lengths:
+            names.append(record[at : at + length].decode())
+            at += length
+        self.model, self.batch, self.tenant, self.session = names
         self.metadata = record[at : at + ((meta_high << 16) | meta_low)]
         self.rest = at + len(self.metadata)
 
@@ -80,6 +81,7 @@ def leased(task_id: bytes, record: bytes, claimed_at: float) -> LeasedTask:
         attempt=head.attempts + 1,
         enqueued_at=head.enqueued_at,
         claimed_at=claimed_at,
+        session=head.session or None,
     )
 
 
@@ -110,6 +112,8 @@ def view(task_id: str, record: bytes, holder: bytes, last_error: bytes, due: byt
         queue_seconds=round(head.claimed_at - head.enqueued_at, 3) if head.claimed_at else None,
         run_seconds=result.get("run_seconds"),
         batch=head.batch or None,
+        tenant=head.tenant or DEFAULT_TENANT,
+        session=head.session or None,
         not_before=int(due) / 1000 if due else None,
         deadline=head.deadline,
         metadata=orjson.loads(head.metadata) if head.metadata else {},
@@ -139,11 +143,22 @@ def pack_policy(policy: QueuePolicy) -> list[bytes | str | int]:
         *("keep_failed_ms", round(policy.keep_failed_seconds * 1000)),
         *("stopped", int(policy.stopped)),
         *("closed", int(policy.closed)),
+        *("tenant_limits", int(any(share.max_pending is not None for share in policy.tenants.values()))),
+        *_tenants(policy),
     ]
 
 
+def _tenants(policy: QueuePolicy) -> Iterator[str | int]:
+    for name, share in policy.tenants.items():
+        yield from (f"weight:{name}", share.weight)
+        if share.max_pending is not None:
+            yield from (f"max_pending:{name}", share.max_pending)
+
+
 def unpack_policy(stored: bytes) -> QueuePolicy:
-    return QueuePolicy(**orjson.loads(stored))
+    fields = orjson.loads(stored)
+    tenants = {name: TenantShare(**share) for name, share in fields.pop("tenants").items()}
+    return QueuePolicy(**fields, tenants=tenants)
 
 
 def pack_report(report: WorkerReport) -> bytes:

@@ -4,8 +4,16 @@ All keys of a queue share the hash tag ``{namespace/queue}``, so that a cluster 
 touch them all. One-letter names where there is one key per task: they are paid for a million times.
 
     policy          hash    the QueuePolicy: whole (JSON) and the numbers that scripts need; exists while the queue does
-    lanes           hash    waiting tasks per lane (MODEL:PRIORITY), in all lanes (*) and reserved by open stages (+)
-    lane:LANE       list    ids in order of service; may hold ids that no longer wait, which a claim skips
+    lanes           hash    waiting tasks per lane (MODEL:PRIORITY), behind their session (=LANE), in all (*), and what
+                            open stages reserve (+)
+    tenants         hash    tenant -> tasks that wait, also for their time and in stages; '' is the tenant default
+    flow:TENANT:LANE  list  ids in order of service; may hold ids that no longer wait, which a claim skips
+    back:TENANT:LANE  zset  what came back: order of submission and id, all of score 0
+    active:LANE     zset    tenant with tasks in the lane -> its virtual time
+    resting:LANE    zset    tenant without -> the virtual time that it had reached, while others are behind it
+    since:LANE      zset    active tenant -> ms that its oldest task is not older than
+    session:NAME    list    ids of its tasks that are not final, in order: the first waits or runs
+    turns:NAME      list    JSON of what was asked and answered in a session, oldest first; expires with its results
     t:ID            string  one task, packed as codec.py says; expires with the queue's retention once final
     scheduled       zset    id -> ms at which it waits for a worker (again)
     deadlines       zset    id -> ms after which it must not be begun
@@ -19,9 +27,9 @@ touch them all. One-letter names where there is one key per task: they are paid 
     shares          hash    models of an endpoint -> tasks claimed for it while lower priorities waited, modulo a round
     workers, seen   hash, zset   last report of each worker, and the ms of it
     stages          zset    open stage -> ms of its last chunk
-    stage:N         hash    reserved and staged tasks, its batch, its lanes
+    stage:N         hash    reserved and staged tasks, its batch, its counts by flow, by tenant and of blocked ones
     stage:N:ids     list    ids in input order
-    stage:N:LANE    list    ids of one lane
+    stage:N:flow:FLOW, stage:N:session:NAME   list   what is to be added to these
     stage:N:scheduled, stage:N:deadlines   what becomes of them in these zsets
     wake            channel something may have become claimable, or changed
 """
@@ -29,7 +37,7 @@ touch them all. One-letter names where there is one key per task: they are paid 
 from taskfleet.core.task import QueueKey
 
 SCHEMA = "tf:schema"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 _NAMES = (
     "policy",
@@ -42,12 +50,24 @@ _NAMES = (
     "failed",
     "stats",
     "shares",
+    "tenants",
     "workers",
     "seen",
     "stages",
     "wake",
 )
-_FAMILIES = {"lane": "lane:", "task": "t:", "batch": "batch:", "stage": "stage:"}
+_FAMILIES = {
+    "flow": "flow:",
+    "back": "back:",
+    "active": "active:",
+    "resting": "resting:",
+    "since": "since:",
+    "session": "session:",
+    "turns": "turns:",
+    "task": "t:",
+    "batch": "batch:",
+    "stage": "stage:",
+}
 
 
 def prefix(queue: QueueKey) -> str:
@@ -70,12 +90,12 @@ def batch(queue: QueueKey, name: str) -> str:
     return prefix(queue) + _FAMILIES["batch"] + name
 
 
+def turns(queue: QueueKey, session: str) -> str:
+    return prefix(queue) + _FAMILIES["turns"] + session
+
+
 def batch_ids(queue: QueueKey, name: str) -> str:
     return batch(queue, name) + ":ids"
-
-
-def lane(queue: QueueKey, name: str) -> str:
-    return prefix(queue) + _FAMILIES["lane"] + name
 
 
 def pattern(queue: QueueKey) -> str:

@@ -52,10 +52,15 @@ async def stats(connection: Connection, queue: QueueKey) -> QueueStats | None:
     now, lanes, totals, scheduled, running, failed, oldest, due = reply
     depth = {priority.label: 0 for priority in Priority}
     backlog: dict[str, int] = {}
+    blocked = 0
     for name, waiting in _numbers(lanes).items():
         model, separator, priority = name.rpartition(":")
-        if separator and waiting:
-            depth[Priority(int(priority)).label] += waiting
+        if not separator or not waiting:
+            continue
+        depth[Priority(int(priority)).label] += waiting
+        if name.startswith("="):
+            blocked += waiting
+        else:
             backlog[model] = backlog.get(model, 0) + waiting
     counts = _numbers(totals)
     counters = dict.fromkeys(_COUNTERS, 0) | {k: v for k, v in counts.items() if k not in _NOT_COUNTERS}
@@ -72,6 +77,7 @@ async def stats(connection: Connection, queue: QueueKey) -> QueueStats | None:
         oldest_pending_at=None if oldest < 0 else oldest / 1000,
         next_due_at=None if due < 0 else due / 1000,
         now=now / 1000,
+        blocked=blocked,
         counters=counters,
     )
 

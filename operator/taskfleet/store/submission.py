@@ -14,7 +14,7 @@ from taskfleet.core.errors import (
     StoreError,
     StoreUnreachable,
 )
-from taskfleet.core.task import NewTask, QueueKey
+from taskfleet.core.task import DEFAULT_TENANT, NewTask, QueueKey
 from taskfleet.store import lua
 from taskfleet.store.connection import Connection
 from taskfleet.store.incoming import NewTasks, check_name
@@ -99,6 +99,12 @@ def accept(queue: QueueKey, reply: list[Any]) -> None:
         case ["full", held, limit]:
             raise QueueFull(
                 f"queue {queue} is full: {held} tasks wait and limits.maxPending is {limit}; "
+                "nothing was taken, try again when some are done"
+            )
+        case ["tenant_full", tenant, held, limit]:
+            name = tenant.decode() or DEFAULT_TENANT
+            raise QueueFull(
+                f"tenant {name} has {held} tasks waiting in queue {queue} and tenants.{name}.maxPending is {limit}; "
                 "nothing was taken, try again when some are done"
             )
         case ["duplicate", task_id]:

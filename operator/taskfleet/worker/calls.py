@@ -4,20 +4,22 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Any
 
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.tasklines import decode_body
-from taskfleet.core.errors import InputError
+from taskfleet.core.errors import InputError, StoreError
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import LeasedTask, TaskError
-from taskfleet.core.verdict import Ending, decide
+from taskfleet.core.verdict import OTHERS_FIRST_SECONDS, Ending, decide
 from taskfleet.providers import Call, Provider
 from taskfleet.telemetry.metrics import WorkerMetrics
 from taskfleet.worker.breaker import Breaker
+from taskfleet.worker.conversations import Conversations, Talk
 from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import WorkPolicy
@@ -41,6 +43,7 @@ class RunningCall:
     task: LeasedTask
     started: float
     job: asyncio.Task[None] = field(init=False)
+    talk: Talk | None = None
     interruption: Interruption | None = None
 
 
@@ -54,6 +57,7 @@ class Calls:
         endpoint: Endpoint,
         policy: WorkPolicy,
         outbox: Outbox,
+        conversations: Conversations,
         breaker: Breaker,
         pace: Pace,
         metrics: WorkerMetrics,
@@ -64,6 +68,7 @@ class Calls:
         self._provider = provider
         self._endpoint = endpoint
         self._outbox = outbox
+        self._conversations = conversations
         self._breaker = breaker
         self._pace = pace
         self._metrics = metrics
@@ -110,7 +115,11 @@ class Calls:
 
     async def _run(self, call: RunningCall) -> None:
         try:
-            outcome = await self._call_model(call.task)
+            outcome = await self._call_model(call)
+        except StoreError as error:
+            log.warning("a conversation could not be read", extra={"task": call.task.id, "error": str(error)})
+            self._breaker.undecided(call.task.id)
+            self._settle(call, Ending(Verdict.RELEASE, OTHERS_FIRST_SECONDS), None, time.monotonic() - call.started)
         except asyncio.CancelledError:
             if call.interruption is None:
                 raise
@@ -125,19 +134,24 @@ class Calls:
                 self._idle.set()
             self._on_freed()
 
-    async def _call_model(self, task: LeasedTask) -> Outcome:
+    async def _call_model(self, call: RunningCall) -> Outcome:
+        task = call.task
         try:
             body = decode_body(task.body)
         except InputError as error:
             return Fatal(TaskError(error.code, str(error)))
-        call = Call(
+        messages: Sequence[Mapping[str, Any]] = body.messages
+        if task.session is not None and self.policy.context_tokens is not None:
+            call.talk = await self._conversations.take_up(task.session, body.messages, self.policy.context_tokens)
+            messages = call.talk.conversation.messages
+        request = Call(
             model=self._endpoint.remote_names.get(task.model, task.model),
-            messages=body.messages,
+            messages=messages,
             parameters=body.parameters,
             timeout=self.policy.task_timeout,
         )
         try:
-            return await self._provider.complete(call)
+            return await self._provider.complete(request)
         except Exception as bug:
             # Ours, not the task's; but it burns an attempt, or a task that triggers it would come back forever.
             log.exception("a call broke the worker's own code", extra={"task": task.id})
@@ -204,5 +218,6 @@ class Calls:
                 usage=done.usage if done else None,
                 endpoint=self._endpoint.name,
                 run_seconds=seconds,
+                turn=call.talk.turn(done.output) if done and call.talk else None,
             )
         )

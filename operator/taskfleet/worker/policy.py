@@ -11,11 +11,16 @@ from taskfleet.store import Store
 
 @dataclass(frozen=True, slots=True)
 class WorkPolicy:
-    """Times in seconds: ``task_timeout`` of one attempt, ``lease_seconds`` without a heartbeat."""
+    """Times in seconds: ``task_timeout`` of one attempt, ``lease_seconds`` without a heartbeat.
+
+    ``context_tokens``: how much of what was said before in its session a call brings along; None where sessions only
+    keep an order.
+    """
 
     task_timeout: float
     lease_seconds: float
     retry: RetryPolicy
+    context_tokens: int | None = None
 
     @property
     def heartbeat_seconds(self) -> float:
@@ -29,4 +34,6 @@ async def read_policy(store: Store, queue: QueueKey) -> WorkPolicy:
     if published is None:
         raise NotFound(f"queue {queue} does not exist (yet)")
     spec = published_spec(published, queue)
-    return WorkPolicy(spec.task_timeout.seconds, spec.lease_duration.seconds, spec.retry_policy)
+    return WorkPolicy(
+        spec.task_timeout.seconds, spec.lease_duration.seconds, spec.retry_policy, spec.sessions.context_tokens
+    )

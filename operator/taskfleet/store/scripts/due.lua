@@ -1,3 +1,4 @@
+-- needs: writing
 -- What time brings, in bounded steps: leases of silent workers end, scheduled retries wait again, old tasks expire.
 
 local AT_ONCE = 100
@@ -8,10 +9,7 @@ local POISON = '{"error":{"code":"poison","message":"its worker died twice while
 local LOST_ERROR = '{"code":"worker_lost","message":"its worker stopped answering"}'
 local TOO_OLD = '{"error":{"code":"expired","message":"it waited longer than the queue\'s taskTTL"}}'
 
--- Its id stays in the lane, as a cancelled one's does, until a claim skips it.
 local function expire(t, policy, why)
-    if t.state == PENDING then change(lane_changes, t.lane, -1) end
-    if t.state == SCHEDULED_STATE then call('ZREM', SCHEDULED, t.id) end
     finish(t, EXPIRED, policy, '', why)
     call('HDEL', ERRORS, t.id)
     woken = true
@@ -48,7 +46,7 @@ local function reap(policy)
                 change(stat_changes, 'retries.worker_lost', 1)
                 call('HSET', ERRORS, t.id, LOST_ERROR)
                 t.lost = t.lost + 1
-                return_to_lane(t)
+                come_back(t)
             end
         end
     end
@@ -62,7 +60,7 @@ local function promote()
     for i = 1, #ids do
         local t = load_task(ids[i])
         if t and t.state == SCHEDULED_STATE then
-            if t.fence == 0 then arrive(t) else return_to_lane(t) end
+            if t.fence == 0 then arrive(t) else come_back(t) end
         end
     end
     return #ids
@@ -75,7 +73,7 @@ local function end_late(policy)
     call('ZREM', DEADLINES, unpack(ids))
     for i = 1, #ids do
         local t = load_task(ids[i])
-        if t and is_late(t) and (t.state == PENDING or t.state == SCHEDULED_STATE) then expire(t, policy, TOO_LATE) end
+        if t and is_late(t) and t.state ~= RUNNING and not STATE_WORDS[t.state] then expire(t, policy, TOO_LATE) end
     end
     return #ids
 end

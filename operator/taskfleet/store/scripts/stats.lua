@@ -1,4 +1,4 @@
--- needs: lib, moves, due
+-- needs: due
 -- Reply: {now, lanes, stats, scheduled, running, failed, oldest waiting ms or -1, next due ms or -1}, or nothing when
 -- there is no such queue. Brings what is due first, so that the backlog has it.
 
@@ -8,26 +8,13 @@ go_on_when_full()
 local more_is_due = bring_due(policy)
 write_moves(policy)
 
--- The head of a lane is its oldest task; ids that no longer wait are dropped on the way, a few at a time.
-local SKIPS = 100
-local function oldest_of(lane)
-    for _ = 1, SKIPS do
-        local id = call('LINDEX', LANE_ .. lane, 0)
-        if not id then return nil end
-        local t = load_task(id)
-        if t and t.state == PENDING and t.lane == lane then return t.enqueued end
-        call('LPOP', LANE_ .. lane)
-    end
-    return nil
-end
-
 local lanes = call('HGETALL', LANES)
 local oldest
 for i = 1, #lanes, 2 do
     local name = lanes[i]
-    if name ~= '*' and name ~= '+' and tonumber(lanes[i + 1]) > 0 then
-        local enqueued = oldest_of(name)
-        if enqueued and (not oldest or enqueued < oldest) then oldest = enqueued end
+    if is_lane(name) and tonumber(lanes[i + 1]) > 0 then
+        local t = oldest_in(name)
+        if t and (not oldest or t.enqueued < oldest) then oldest = t.enqueued end
     end
 end
 local due = next_due()
