@@ -1,4 +1,4 @@
-"""What many waiting tasks, and many worker processes, cost: each operation of the store at each size, in one run.
+"""What many waiting tasks, tenants and worker processes cost: each operation of the store at each size, in one run.
 
 ``python -m benchmarks.growth [--rounds 5]``; rows ``growth.*``. The queues of all sizes are filled first and measured
 in turn, so that a busy moment of the machine meets all of them; the peer of each row is the smallest size. The worker
@@ -43,18 +43,35 @@ class Filling:
 
     label: str
     pending: int
+    tenants: int = 1
 
     @property
     def queue(self) -> QueueKey:
         return QueueKey("bench", self.label.replace("_", "-"))
 
     def tasks(self, count: int) -> Iterator[NewTask]:
-        return (NewTask(new_task_id(), MODEL, BODY) for _ in range(count))
+        """For all tenants in turn."""
+        return (
+            NewTask(new_task_id(), MODEL, BODY, tenant=f"tenant-{number % self.tenants}") for number in range(count)
+        )
 
 
 # An axis: its first filling is what the others are compared with.
-AXES = (tuple(Filling(f"{pending}_pending", pending) for pending in (1000, 10_000, 100_000, 1_000_000)),)
-QUICK_AXES = (tuple(Filling(f"{pending}_pending", pending) for pending in (200, 1000)),)
+AXES = (
+    tuple(Filling(f"{pending}_pending", pending) for pending in (1000, 10_000, 100_000, 1_000_000)),
+    tuple(Filling(f"{tenants}_tenants", 10_000, tenants) for tenants in (1, 10, 100, 1000)),
+)
+QUICK_AXES = (
+    tuple(Filling(f"{pending}_pending", pending) for pending in (200, 1000)),
+    tuple(Filling(f"{tenants}_tenants", 200, tenants) for tenants in (1, 10)),
+)
+
+
+OPERATIONS = ("submit", "get", "cancel", "claim", "heartbeat", "settle", "retry", "fail", "redrive", "stats", "tick")
+
+
+def row_id(operation: str, filling: Filling) -> str:
+    return f"growth.{operation}_with_{filling.label}"
 
 
 async def costs(store: Store, filling: Filling, samples: int) -> dict[str, float]:
@@ -103,10 +120,10 @@ async def grow(store: Store, axis: tuple[Filling, ...], options: argparse.Namesp
     for filling in axis:
         await store.drop_queue(filling.queue)
     rows = []
-    for name in found[0][0]:
+    for name in OPERATIONS:
         costs_ = [statistics.median(each[at][name] for each in found) for at in range(len(axis))]
         rows += [
-            Row(f"growth.{name}_with_{filling.label}", "ms", cost, "lower", {f"with {axis[0].label}": costs_[0]})
+            Row(row_id(name, filling), "ms", cost, "lower", {f"with {axis[0].label}": costs_[0]})
             for filling, cost in zip(axis[1:], costs_[1:], strict=True)
         ]
     return rows
@@ -163,7 +180,8 @@ async def measure(options: argparse.Namespace) -> list[Row]:
             ]
             await store.drop_queue(QUEUE)
         for axis in QUICK_AXES if options.quick else AXES:
-            rows += await grow(store, axis, options)
+            if is_wanted(options, *(row_id(operation, filling) for operation in OPERATIONS for filling in axis[1:])):
+                rows += await grow(store, axis, options)
         await store.close()
     return [row for row in rows if is_wanted(options, row.id)]
 

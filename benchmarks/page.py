@@ -32,6 +32,7 @@ def render(found: Findings, where: str, rounds: int) -> str:
         *(f"{line}." for line in where.splitlines()),
         f"Peers: {'; '.join(versions)}." if versions else "No peers.",
         f"Each figure is the median of up to {rounds} rounds.",
+        f"![Every engine in every row]({PLOT.relative_to(PAGE.parent)})",
         "### Engines",
         _table(_engine_lines(engines)),
         "### Against the goals",

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def benchmark(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def benchmark(*arguments: str) -> "subprocess.CompletedProcess[str]":
             {"queue.enqueue_one_by_one", "queue.bytes_per_task", "queue.drain_by_1", "queue.pick_up_p99"},
         ),
         ("scaling", {"scaling.rate_of_2_workers", "scaling.submit_by_50_at_once", "scaling.calls_of_a_sick_endpoint"}),
-        ("growth", {"growth.claim_with_1000_pending", "growth.drain_by_2_processes"}),
+        ("growth", {"growth.claim_with_1000_pending", "growth.stats_with_10_tenants", "growth.drain_by_2_processes"}),
         ("worker_throughput", {"worker.calls", "worker.cpu_of_a_call"}),
         ("http_clients", {"http.cpu_of_a_call"}),
     ],
@@ -144,6 +144,7 @@ def test_a_run_is_written_between_the_markers_of_the_page_with_its_plot(
     assert "bullmq 9,000 | 2.22 |" in text
     assert "| `scaling.rate_of_2_workers` | 1.95 | x one |  |  | at least 1.9 x one worker | yes |" in text
     assert "- rq: it could not be installed" in text
+    assert "![Every engine in every row](plot.png)" in text
     assert page.PLOT.read_bytes().startswith(b"\x89PNG")
 
 
