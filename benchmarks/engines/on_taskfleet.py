@@ -1,8 +1,7 @@
-"""Taskfleet: a queue with default settings, and a worker process that is two loops over the store.
+"""Taskfleet: a queue with default settings, and a worker process that is a loop over the store.
 
-Each loop claims up to 100 tasks, runs them and settles them with their results, so that one is with the server while
-the other is with its tasks. Leases, fences, priorities, limits and wake-ups are those of every worker; there is no
-model to call.
+It claims up to 100 tasks, runs them, and settles them with their results while it claims the next, as every worker
+does. Leases, fences, priorities, limits and wake-ups are those of every worker, too; there is no model to call.
 """
 
 import asyncio
@@ -20,7 +19,6 @@ from taskfleet.store import Store, WakeListener
 
 QUEUE = QueueKey("bench", "engine")
 MODEL = "noop"
-LOOPS = 2
 BATCH = 100
 HEARTBEAT_SECONDS = 5.0  # a third of the default lease, as every worker beats
 
@@ -48,34 +46,38 @@ class Taskfleet:
             group.create_task(self._keep_leases())
             self._look = asyncio.Event()
             group.create_task(self._follow(wakes))
-            for _ in range(LOOPS):
-                group.create_task(self._loop())
+            group.create_task(self._claim())
 
     async def _follow(self, wakes: WakeListener) -> None:
         while True:
             if await wakes.wait(None):
                 self._look.set()
 
-    async def _loop(self) -> None:
+    async def _claim(self) -> None:
+        settling: asyncio.Task[None] | None = None
         while True:
             self._look.clear()
             claim = await self._store.claim(QUEUE, worker, [MODEL], BATCH)
-            if len(claim.tasks) == BATCH:
-                self._look.set()  # there is work for the other loop, too
             if claim.tasks:
                 self._leases.update((task.id, task.fence) for task in claim.tasks)
-                await self._store.settle(QUEUE, [await run(task) for task in claim.tasks])
-                for task in claim.tasks:
-                    del self._leases[task.id]
+                ends = [await run(task) for task in claim.tasks]
+                if settling is not None:
+                    await settling
+                settling = asyncio.create_task(self._settle(ends))
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(claim.next_due_in):
                     await self._look.wait()
 
+    async def _settle(self, ends: list[Settlement]) -> None:
+        await self._store.settle(QUEUE, ends)
+        for end in ends:
+            del self._leases[end.task_id]
+
     async def _keep_leases(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
-            report = WorkerReport(worker, "pool", "endpoint", LOOPS * BATCH, len(self._leases))
+            report = WorkerReport(worker, "pool", "endpoint", BATCH, len(self._leases))
             await self._store.heartbeat(QUEUE, report, self._leases)
 
 
