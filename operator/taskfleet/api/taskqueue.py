@@ -9,7 +9,7 @@ from taskfleet.api.rules import TENANT_NAMES, Rule, duration_between, not_longer
 from taskfleet.core.conversation import SessionContext
 from taskfleet.core.errors import StoreSchemaMismatch
 from taskfleet.core.models import OfferedModel
-from taskfleet.core.pool import StopPolicy
+from taskfleet.core.pool import Execution, StopPolicy
 from taskfleet.core.retry import RetryPolicy
 from taskfleet.core.settlement import QueuePolicy
 from taskfleet.core.task import QueueKey
@@ -181,6 +181,11 @@ class TaskQueueSpec(ApiModel):
     stop_policy: StopPolicy = Field(
         StopPolicy.NONE,
         description="None: run. Hold: claim no new tasks. HoldAndDrain: also finish what runs and remove the workers.",
+    )
+    execution: Execution = Field(
+        Execution.WORKERS,
+        description="Workers: those of WorkerPools run the tasks. External: a person or an agent claims them with "
+        "`taskfleet run` and ends them with `taskfleet complete` or `fail`; no pool has workers for this queue.",
     )
 
     @property

@@ -21,9 +21,9 @@ from taskfleet.cli.running import blocking, run_async
 from taskfleet.cli.source import open_source
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.cli.waiting import wait_for_batch
-from taskfleet.core.errors import DuplicateTask
+from taskfleet.core.errors import DuplicateTask, NotFound
 from taskfleet.core.models import resolve_model
-from taskfleet.core.task import Priority, QueueKey
+from taskfleet.core.task import Priority, QueueKey, id_of_key
 from taskfleet.store import Store
 
 EPILOG = """
@@ -55,6 +55,7 @@ class _Request:
     tenant: str | None
     session: str | None
     task_id: str | None
+    idempotency_key: str | None
     delay: str | None
     deadline: str | None
     batch: str
@@ -75,6 +76,7 @@ class _Request:
 @click.option("--tenant", help="Who the task is for: tenants share the queue by weight (default: default).")
 @click.option("--session", help="Run the task after those of this session that came before it.")
 @click.option("--id", "task_id", help="Id of the task, to submit it only once (default: a new one).")
+@click.option("--idempotency-key", metavar="KEY", help="Submit once: with the same key again, the first task stands.")
 @click.option("--delay", metavar="DURATION", help="Run the task no earlier than after this, such as 30s or 1h30m.")
 @click.option("--deadline", metavar="TIME", help="Do not begin the task after this, such as 2030-01-31T18:00:00Z.")
 @click.option("--batch", help="Name of the batch (default: a new one).")
@@ -95,10 +97,10 @@ def submit(queue: str, data: Path | None, namespace: str | None, output: Output,
 def _check(request: _Request) -> None:
     if (request.prompt is None) == (request.file is None):
         raise click.UsageError("give a PROMPT or -f FILE, one of the two")
-    of_one_task = (request.task_id, request.priority, request.tenant, request.session, request.delay, request.deadline)
-    if request.file is not None and any(of_one_task):
+    of_one_task = ("task_id", "idempotency_key", "priority", "tenant", "session", "delay", "deadline")
+    if request.file is not None and any(getattr(request, name) for name in of_one_task):
         raise click.UsageError(
-            "with -f, id, priority, tenant, session, delay and deadline belong into the lines of the file"
+            "with -f, id, key, priority, tenant, session, delay and deadline belong into the lines of the file"
         )
     if request.out is not None and not request.wait:
         raise click.UsageError("--out needs --wait; later, use `taskfleet result --batch BATCH --out FILE`")
@@ -112,6 +114,8 @@ async def _submit(request: _Request, target: Target, queue: QueueKey, output: Ou
             raise target.no_queue(queue)
         spec = published_spec(policy, queue)
         count = await _enqueue(request, store, queue, spec)
+        if not count and request.idempotency_key is not None:
+            return await _tell_of_the_first(request.idempotency_key, store, queue, output, again)
         submitted = {"queue": str(queue), "batch": request.batch, "tasks": count}
         look = f"taskfleet status --batch {request.batch}{again}"
         fetch = f"taskfleet result --batch {request.batch}{again}"
@@ -129,6 +133,16 @@ async def _submit(request: _Request, target: Target, queue: QueueKey, output: Ou
         return await _show_results(request, store, queue, submitted, output)
 
 
+async def _tell_of_the_first(key: str, store: Store, queue: QueueKey, output: Output, again: str) -> int:
+    (view,) = await store.get(queue, [id_of_key(key)])
+    if view is None:
+        raise NotFound(f"the task of this idempotency key has just left {queue}; submit it again")
+    shown = {"queue": str(queue), "batch": view.batch, "tasks": 0, "task": result_line(view)}
+    said = f"submitted before: task {view.id} of {queue} is {view.state.value}"
+    output.result(shown, said, f"  taskfleet result {view.id}{again}")
+    return exits.OK
+
+
 async def _enqueue(request: _Request, store: Store, queue: QueueKey, spec: TaskQueueSpec) -> int:
     if request.prompt is not None:
         task = task_from_prompt(
@@ -139,6 +153,7 @@ async def _enqueue(request: _Request, store: Store, queue: QueueKey, spec: TaskQ
             tenant=request.tenant,
             session=request.session,
             task_id=request.task_id,
+            idempotency_key=request.idempotency_key,
             delay=request.delay,
             deadline=request.deadline,
         )

@@ -5,12 +5,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.fleet import FleetState
 from taskfleet.controller.probes import Health
 from taskfleet.controller.world import PoolState
 from taskfleet.core.errors import StoreError
-from taskfleet.core.pool import EndpointObserved, QueueObserved, StopPolicy
+from taskfleet.core.pool import EndpointObserved, Execution, QueueObserved, StopPolicy
 from taskfleet.core.settlement import QueueStats, WorkerReport
 
 
@@ -23,10 +24,18 @@ class Sight:
     trouble: StoreError | None = None
 
 
-def observe_queue(*, exists: bool, stop: StopPolicy, sight: Sight) -> QueueObserved:
+def observe_queue(spec: TaskQueueSpec | None, sight: Sight) -> QueueObserved:
+    """``spec`` None: there is no such TaskQueue."""
+    exists, stop, execution = spec is not None, StopPolicy.NONE, Execution.WORKERS
+    if spec is not None:
+        stop, execution = spec.stop_policy, spec.execution
     if sight.trouble is not None:
-        return QueueObserved(exists, stop, None, type(sight.trouble).__name__, str(sight.trouble))
-    return QueueObserved(exists, stop, sight.stats.backlog if sight.stats else {})
+        reason, why = type(sight.trouble).__name__, str(sight.trouble)
+        return QueueObserved(exists, stop, None, reason, why, execution=execution)
+    stats = sight.stats
+    return QueueObserved(
+        exists, stop, stats.backlog if stats else {}, execution=execution, pause=stats.pause if stats else ""
+    )
 
 
 def observe_endpoints(

@@ -1,7 +1,7 @@
 """From a TaskQueue's spec to what the store enforces."""
 
 from taskfleet.api.taskqueue import TaskQueueSpec
-from taskfleet.core.pool import StopPolicy
+from taskfleet.core.pool import Execution, StopPolicy
 from taskfleet.core.settlement import QueuePolicy, TenantShare
 
 
@@ -19,4 +19,5 @@ def queue_policy(spec: TaskQueueSpec, *, closed: bool = False) -> QueuePolicy:
         tenants={name: TenantShare(tenant.weight, tenant.max_pending) for name, tenant in spec.tenants.items()},
         stopped=spec.stop_policy is not StopPolicy.NONE,
         closed=closed,
+        external=spec.execution is Execution.EXTERNAL,
     )

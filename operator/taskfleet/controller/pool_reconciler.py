@@ -16,7 +16,7 @@ from taskfleet.controller.world import PoolName, PoolState, World, pool_labels
 from taskfleet.core.errors import StoreError
 from taskfleet.core.needs import count
 from taskfleet.core.plan import EndpointPlan, Plan, plan
-from taskfleet.core.pool import EndpointObserved, Observed, StopPolicy
+from taskfleet.core.pool import EndpointObserved, Observed
 from taskfleet.core.task import QueueKey
 from taskfleet.core.wiretime import wire_time
 from taskfleet.telemetry.metrics import ControllerMetrics
@@ -74,8 +74,7 @@ class PoolReconciler:
         remember_pace(pool, state, sight)
         seen = observe_endpoints(pool, state, sight, self._prober.health(name))
         queue = self._world.queues.get(pool.queue)
-        stop = queue.queue.spec.stop_policy if queue else StopPolicy.NONE
-        observed = Observed(observe_queue(exists=queue is not None, stop=stop, sight=sight), seen, state.memory)
+        observed = Observed(observe_queue(queue.queue.spec if queue else None, sight), seen, state.memory)
         state.planned_at = self._clock()
         decided = plan(pool.spec.policy, observed, state.planned_at)
         try:
@@ -96,7 +95,12 @@ class PoolReconciler:
             now=wire_time(time.time()),
         )
         self._show_metrics(pool, decided, seen)
-        return _earliest(await self._report(pool, status), decided.look_again_at, self._busy_until(state, sight, seen))
+        return _earliest(
+            await self._report(pool, status),
+            decided.look_again_at,
+            self._busy_until(state, sight, seen),
+            self._pause_ends_at(sight),
+        )
 
     async def _see(self, queue: QueueKey) -> Sight:
         """The queue in the store; a failure is what was seen, and makes the link look after the store."""
@@ -149,6 +153,13 @@ class PoolReconciler:
         if asked != sum(fleet.ready for fleet in state.fleet.values()):
             return self._clock() + BUSY_SECONDS
         return None
+
+    def _pause_ends_at(self, sight: Sight) -> float | None:
+        """Nobody tells of the end of a pause that was given one."""
+        stats = sight.stats
+        if stats is None or stats.paused_until is None:
+            return None
+        return self._clock() + max(0.0, stats.paused_until - stats.now)
 
     def _show_metrics(self, pool: WorkerPool, decided: Plan, seen: dict[str, EndpointObserved]) -> None:
         for endpoint in decided.endpoints:

@@ -14,6 +14,7 @@ from taskfleet.controller.storelink import StoreLink
 from taskfleet.controller.world import QueueState, World
 from taskfleet.core.errors import StoreError
 from taskfleet.core.names import DISCARD_ANNOTATION, FINALIZER
+from taskfleet.core.pool import Execution
 from taskfleet.core.settlement import QueueStats
 from taskfleet.core.task import QueueKey
 from taskfleet.core.wiretime import wire_time
@@ -110,7 +111,8 @@ class QueueReconciler:
             state.stats,
             discard=queue.metadata.annotations.get(DISCARD_ANNOTATION) == "true",
             stop=queue.spec.stop_policy,
-            unserved=unserved_models(state.stats, pools),
+            execution=queue.spec.execution,
+            unserved=unserved_models(queue, state.stats, pools),
             pools=len(pools),
         )
         if deletion.drop:
@@ -146,8 +148,10 @@ class QueueReconciler:
         if stats is None:
             return None
         due = None if stats.next_due_at is None else now + max(_OVERDUE_SECONDS, stats.next_due_at - stats.now)
-        has_workers = any(sum(self._world.pools[name].asked.values()) for name in self._world.serving(key))
-        if stats.running or (stats.pending and has_workers):
+        somebody_claims = state.queue.spec.execution is Execution.EXTERNAL or any(
+            sum(self._world.pools[name].asked.values()) for name in self._world.serving(key)
+        )
+        if stats.running or (stats.pending and somebody_claims):
             return now + BUSY_SECONDS if due is None else min(due, now + BUSY_SECONDS)
         return due
 

@@ -10,15 +10,18 @@ from taskfleet.controller.deletion import Deletion
 from taskfleet.core.conditions import Condition, Status, merge_conditions
 from taskfleet.core.errors import StoreError
 from taskfleet.core.needs import count
-from taskfleet.core.pool import StopPolicy
+from taskfleet.core.pool import Execution, StopPolicy
 from taskfleet.core.settlement import QueueStats
 from taskfleet.core.wiretime import wire_time
 
+_EXTERNAL = "execution is External: they are claimed with `taskfleet run`, and no WorkerPool serves them"
 _NUMBERS = ("pending", "scheduled", "running", "completed", "failed", "cancelled", "expired", "depth")
 
 
-def unserved_models(stats: QueueStats | None, pools: Sequence[WorkerPool]) -> dict[str, int]:
+def unserved_models(queue: TaskQueue, stats: QueueStats | None, pools: Sequence[WorkerPool]) -> dict[str, int]:
     """Models with waiting tasks that no endpoint of any pool serves, with the number of tasks."""
+    if queue.spec.execution is Execution.EXTERNAL:
+        return {}
     served = {model for pool in pools for endpoint in pool.spec.endpoints for model in endpoint.models}
     backlog = stats.backlog if stats else {}
     return {model: waiting for model, waiting in sorted(backlog.items()) if waiting and model not in served}
@@ -38,8 +41,8 @@ def queue_status(
     conditions = (
         _ready(queue, stats, trouble, pools, deletion),
         _store_reachable(trouble),
-        _paused(queue),
-        _served(stats, trouble, pools),
+        _paused(queue, stats, trouble),
+        _served(queue, stats, trouble, pools),
     )
     generation = queue.metadata.generation
     merged = merge_conditions(last.get("conditions", ()), conditions, generation=generation, now=now)
@@ -83,11 +86,12 @@ def _ready(
         return Condition("Ready", Status.FALSE, _reason(trouble), str(trouble))
     if deletion is not None:
         return Condition("Ready", Status.FALSE, deletion.reason, deletion.message)
-    if unserved_models(stats, pools):
-        return Condition("Ready", Status.FALSE, "ModelNotServed", _unserved(stats, pools))
-    if queue.spec.stop_policy is not StopPolicy.NONE:
-        text = f"tasks are accepted, but none is started: stopPolicy is {queue.spec.stop_policy.value}"
-        return Condition("Ready", Status.TRUE, "OnHold", text)
+    if unserved := unserved_models(queue, stats, pools):
+        return Condition("Ready", Status.FALSE, "ModelNotServed", _unserved(unserved, pools))
+    if hold := _hold(queue, stats):
+        return Condition("Ready", Status.TRUE, "OnHold", f"tasks are accepted, but none is started: {hold}")
+    if queue.spec.execution is Execution.EXTERNAL:
+        return Condition("Ready", Status.TRUE, "External", f"tasks are accepted; {_EXTERNAL}")
     if not pools:
         return Condition("Ready", Status.TRUE, "NoWorkerPool", "tasks are accepted; no WorkerPool serves them yet")
     return Condition("Ready", Status.TRUE, "Accepting", "tasks are accepted and served")
@@ -99,24 +103,40 @@ def _store_reachable(trouble: StoreError | None) -> Condition:
     return Condition("StoreReachable", Status.TRUE, "Connected", "the store answers")
 
 
-def _paused(queue: TaskQueue) -> Condition:
+def _paused(queue: TaskQueue, stats: QueueStats | None, trouble: StoreError | None) -> Condition:
+    """The spec says it, or a pause that the store keeps, with its end."""
     stop = queue.spec.stop_policy
-    if stop is StopPolicy.NONE:
-        return Condition("Paused", Status.FALSE, "Running", "stopPolicy is None")
-    also = "" if stop is StopPolicy.HOLD else ", and workers go when their running tasks have ended"
-    return Condition("Paused", Status.TRUE, stop.value, f"stopPolicy is {stop.value}: no task is started{also}")
+    if stop is StopPolicy.NONE and trouble is not None:
+        return Condition("Paused", Status.UNKNOWN, _reason(trouble), "cannot see whether it is paused")
+    hold = _hold(queue, stats)
+    if not hold:
+        return Condition("Paused", Status.FALSE, "Running", "stopPolicy is None, and nobody paused it")
+    reason = "Paused" if stop is StopPolicy.NONE else stop.value
+    also = ", and workers go when their running tasks have ended" if stop is StopPolicy.HOLD_AND_DRAIN else ""
+    return Condition("Paused", Status.TRUE, reason, f"{hold}: no task is started{also}")
 
 
-def _served(stats: QueueStats | None, trouble: StoreError | None, pools: Sequence[WorkerPool]) -> Condition:
+def _hold(queue: TaskQueue, stats: QueueStats | None) -> str:
+    """Why no task is started, in words; "" when tasks are."""
+    stop = queue.spec.stop_policy
+    why = [] if stop is StopPolicy.NONE else [f"stopPolicy is {stop.value}"]
+    return " and it is ".join(why + ([stats.pause] if stats and stats.paused else []))
+
+
+def _served(
+    queue: TaskQueue, stats: QueueStats | None, trouble: StoreError | None, pools: Sequence[WorkerPool]
+) -> Condition:
+    if queue.spec.execution is Execution.EXTERNAL:
+        return Condition("Served", Status.TRUE, "External", _EXTERNAL)
     if trouble is not None:
         return Condition("Served", Status.UNKNOWN, _reason(trouble), "cannot see which models have tasks")
-    if unserved_models(stats, pools):
-        return Condition("Served", Status.FALSE, "ModelNotServed", _unserved(stats, pools))
+    if unserved := unserved_models(queue, stats, pools):
+        return Condition("Served", Status.FALSE, "ModelNotServed", _unserved(unserved, pools))
     return Condition("Served", Status.TRUE, "Served", "every model with waiting tasks has an endpoint")
 
 
-def _unserved(stats: QueueStats | None, pools: Sequence[WorkerPool]) -> str:
-    waiting = ", ".join(f"{model} ({count(tasks, 'task')})" for model, tasks in unserved_models(stats, pools).items())
+def _unserved(unserved: Mapping[str, int], pools: Sequence[WorkerPool]) -> str:
+    waiting = ", ".join(f"{model} ({count(tasks, 'task')})" for model, tasks in unserved.items())
     if not pools:
         return f"no WorkerPool has this queue in spec.queueRef; waiting: {waiting}; create one"
     names = ", ".join(pool.metadata.name for pool in pools)

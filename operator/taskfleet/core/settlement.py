@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from taskfleet.core.task import LeasedTask, TaskError, TaskView, Usage
+from taskfleet.core.wiretime import wire_time
 
 
 class Verdict(StrEnum):
@@ -64,6 +65,15 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class CurrentLease:
+    """A task as it is now and the fence of its newest lease, which may have ended. ``age`` is in seconds."""
+
+    task: TaskView
+    fence: int
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerReport:
     """What a worker says of itself with every heartbeat; it counts as alive for one lease after that."""
 
@@ -74,8 +84,17 @@ class WorkerReport:
     inflight: int
     seconds_per_task: float | None = None
     tasks_per_minute: float = 0.0
+    models: tuple[str, ...] = ()
     trouble: str = ""
     draining: bool = False
+
+
+def seconds_to_serve(count: int, reports: Iterable[WorkerReport], model: str | None = None) -> float | None:
+    """How long the workers need for so many tasks (of a model) at the rate of their last minute; None when they served
+    none, or are not there: then nobody can know."""
+    serving = [report for report in reports if model is None or model in report.models]
+    per_minute = sum(report.tasks_per_minute for report in serving)
+    return 60.0 * count / per_minute if per_minute else None
 
 
 def complaints(reports: Iterable[WorkerReport]) -> list[str]:
@@ -92,7 +111,8 @@ class QueueStats:
     count up since the queue exists. ``backlog`` is what workers could take now, by model, also what is scheduled and
     due. ``counters`` are monotonic totals: ``enqueued``, ``lease_expired``, ``failed_total``, ``redriven``,
     ``purged``, ``tokens_input``, ``tokens_output``, ``retries.REASON``. A task that fails again after it was redriven
-    has failed twice.
+    has failed twice. ``paused``: by someone, until ``paused_until`` (None: until it is resumed); a stopPolicy is not
+    meant.
     """
 
     pending: int
@@ -109,6 +129,16 @@ class QueueStats:
     now: float
     blocked: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
+    paused: bool = False
+    paused_until: float | None = None
+
+    @property
+    def pause(self) -> str:
+        """``paused until ...``, "" when it is not."""
+        if not self.paused:
+            return ""
+        end = "someone resumes it" if self.paused_until is None else wire_time(self.paused_until)
+        return f"paused until {end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +177,7 @@ class TenantShare:
 class QueuePolicy:
     """What the store enforces by itself, and ``spec``: the whole TaskQueue spec for workers and submitters.
 
+    ``external``: no worker runs the tasks, so one whose lease ends has killed nobody and is never poison.
     ``tenants`` by name; ``default`` holds for all that are not named.
     """
 
@@ -160,4 +191,5 @@ class QueuePolicy:
     keep_failed_seconds: float
     stopped: bool = False
     closed: bool = False
+    external: bool = False
     tenants: Mapping[str, TenantShare] = field(default_factory=dict)

@@ -1,5 +1,7 @@
 """What a task is: its states, its legal moves, and its forms on the way from submission to result."""
 
+import hashlib
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -7,13 +9,23 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"  # of tenants and sessions
 DEFAULT_TENANT = "default"  # of tasks that name none
 NO_TIMES_IN_A_SESSION = (
     "session: its tasks run in the order in which they come, and one that waits for its time would hold up the others; "
     "leave out session, or delay and not_before"
 )
-TASK_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+_TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+def is_task_id(text: str) -> bool:
+    """Whether a task may have this id, and a session this name."""
+    return _TASK_ID.fullmatch(text) is not None
+
+
+def is_tenant(text: str) -> bool:
+    """Whether a tenant may have this name."""
+    return _TENANT.fullmatch(text) is not None
 
 
 class TaskState(StrEnum):
@@ -74,7 +86,8 @@ class NewTask:
 
     It runs no earlier than ``delay`` seconds after the store took it, nor than ``not_before``, and is not begun after
     ``deadline``; these two are seconds since the epoch. It shares with the tasks of other tenants by weight, and runs
-    after those of its ``session`` that came before it; such a task has neither delay nor ``not_before``.
+    after those of its ``session`` that came before it; such a task has neither delay nor ``not_before``. ``once``: a
+    task of its id that is there already stands for it, and is no error.
     """
 
     id: str
@@ -86,6 +99,7 @@ class NewTask:
     deadline: float | None = None
     tenant: str = DEFAULT_TENANT
     session: str | None = None
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +121,17 @@ class LeasedTask:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingTask:
+    """A task that nobody has claimed, with all that a claim would bring; ``attempt`` is the one that it waits for."""
+
+    id: str
+    model: str
+    body: bytes
+    priority: Priority
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens that a call used, as the server counted them (0 where it did not say)."""
 
@@ -124,11 +149,25 @@ class TaskError:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that did not end its task: a retry, a hand-back (without ``error``: nothing was wrong with it), or the
+    loss of its worker. Times are seconds of the store's clock; ``number`` repeats when an attempt was not burnt."""
+
+    number: int
+    worker: str | None
+    endpoint: str | None
+    claimed_at: float
+    ended_at: float
+    error: TaskError | None
+
+
+@dataclass(frozen=True, slots=True)
 class TaskView:
     """A task as the store shows it: the base of a result line. Seconds; None where it has not happened.
 
     ``enqueued_at`` is when it began to wait for a worker: its submission, or the end of its delay. ``not_before`` is
-    set while it waits for its time (a delay, or that of a retry).
+    set while it waits for its time (a delay, or that of a retry). ``history`` has the last 20 attempts that did not end
+    it; the one that did is the result itself.
     """
 
     id: str
@@ -144,12 +183,18 @@ class TaskView:
     usage: Usage | None = None
     queue_seconds: float | None = None
     run_seconds: float | None = None
+    history: tuple[Attempt, ...] = ()
     batch: str | None = None
     tenant: str = DEFAULT_TENANT
     session: str | None = None
     not_before: float | None = None
     deadline: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def id_of_key(key: str) -> str:
+    """The id of every task that is submitted with this idempotency key."""
+    return f"k-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
 def new_task_id() -> str:

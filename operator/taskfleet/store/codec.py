@@ -20,7 +20,17 @@ from typing import Any
 import orjson
 
 from taskfleet.core.settlement import QueuePolicy, TenantShare, WorkerReport
-from taskfleet.core.task import DEFAULT_TENANT, LeasedTask, Priority, TaskError, TaskState, TaskView, Usage
+from taskfleet.core.task import (
+    DEFAULT_TENANT,
+    Attempt,
+    LeasedTask,
+    Priority,
+    TaskError,
+    TaskState,
+    TaskView,
+    Usage,
+    WaitingTask,
+)
 
 # struct has no integers of 6 and 3 bytes: they are read as a high and a low part.
 _HEAD = struct.Struct(">cBBIHHIHIIIHIBBBBBBH")
@@ -40,6 +50,17 @@ _STATES = {
 
 def _error(fields: Mapping[str, Any] | None) -> TaskError | None:
     return TaskError(fields["code"], fields["message"], fields.get("status")) if fields else None
+
+
+def _attempt(fields: Mapping[str, Any]) -> Attempt:
+    return Attempt(
+        number=fields["number"],
+        worker=fields["worker"] or None,
+        endpoint=fields.get("endpoint"),
+        claimed_at=fields["claimed_at"] / 1000,
+        ended_at=fields["ended_at"] / 1000,
+        error=_error(fields.get("error")),
+    )
 
 
 class _Head:
@@ -85,17 +106,29 @@ def leased(task_id: bytes, record: bytes, claimed_at: float) -> LeasedTask:
     )
 
 
-def view(task_id: str, record: bytes, holder: bytes, last_error: bytes, due: bytes) -> TaskView:
-    """What the store shows of a task; ``last_error`` is the JSON of a task that will be tried again, ``due`` the ms
-    that one waits for."""
+def waiting(task_id: bytes, record: bytes) -> WaitingTask:
+    """A task that waits in a lane."""
+    head = _Head(record)
+    return WaitingTask(task_id.decode(), head.model, record[head.rest :], head.priority, head.attempts + 1)
+
+
+def fence(record: bytes) -> int:
+    """The fence of the newest lease of a task."""
+    return int(_Head(record).fence)
+
+
+def view(task_id: str, record: bytes, holder: bytes, attempts: bytes, due: bytes) -> TaskView:
+    """What the store shows of a task; ``attempts`` is the JSON of the earlier ones of a task that is not final, ``due``
+    the ms that it waits for."""
     head = _Head(record)
     worker, result = holder.decode() or None, {}
     if head.state.is_final:
         name_end = head.rest + 1 + record[head.rest]
         worker = record[head.rest + 1 : name_end].decode() or None
         result = orjson.loads(record[name_end + _LENGTH.size :])
-    elif last_error:
-        result = {"error": orjson.loads(last_error)}
+    elif attempts:
+        result = {"history": orjson.loads(attempts)}
+        result["error"] = next((each["error"] for each in reversed(result["history"]) if "error" in each), None)
     usage = result.get("usage")
     return TaskView(
         id=task_id,
@@ -111,6 +144,7 @@ def view(task_id: str, record: bytes, holder: bytes, last_error: bytes, due: byt
         usage=Usage(*usage) if usage else None,
         queue_seconds=round(head.claimed_at - head.enqueued_at, 3) if head.claimed_at else None,
         run_seconds=result.get("run_seconds"),
+        history=tuple(map(_attempt, result.get("history", ()))),
         batch=head.batch or None,
         tenant=head.tenant or DEFAULT_TENANT,
         session=head.session or None,
@@ -143,6 +177,7 @@ def pack_policy(policy: QueuePolicy) -> list[bytes | str | int]:
         *("keep_failed_ms", round(policy.keep_failed_seconds * 1000)),
         *("stopped", int(policy.stopped)),
         *("closed", int(policy.closed)),
+        *("external", int(policy.external)),
         *("tenant_limits", int(any(share.max_pending is not None for share in policy.tenants.values()))),
         *_tenants(policy),
     ]
@@ -166,4 +201,5 @@ def pack_report(report: WorkerReport) -> bytes:
 
 
 def unpack_report(stored: bytes) -> WorkerReport:
-    return WorkerReport(**orjson.loads(stored))
+    fields = orjson.loads(stored)
+    return WorkerReport(**fields | {"models": tuple(fields["models"])})

@@ -51,8 +51,8 @@ def pack_settlements(settlements: Sequence[Settlement]) -> bytes:
 
 
 def _result(item: Settlement) -> bytes:
-    if item.verdict in (Verdict.RETRY, Verdict.RELEASE):
-        return orjson.dumps(_error_fields(item.error)) if item.error else b""
+    if item.verdict is Verdict.RELEASE and not item.endpoint and item.error is None:
+        return b""  # it was never begun
     fields: dict[str, Any] = {}
     if item.output is not None:
         fields["output"] = item.output

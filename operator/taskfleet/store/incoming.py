@@ -9,7 +9,7 @@ from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask
 from taskfleet.core.task import DEFAULT_TENANT, NO_TIMES_IN_A_SESSION, NewTask
 
 _INCOMING = struct.Struct(">HIBBBBBBH")
-_TASK = struct.Struct(">HQQH")
+_TASK = struct.Struct(">HBQQH")
 _LENGTH = struct.Struct(">I")
 _MAX_32 = 0xFFFFFFFF
 MAX_NAME_BYTES = 255  # its length takes one byte of a record
@@ -55,6 +55,8 @@ class NewTasks:
 
     def add(self, task: NewTask) -> None:
         """One more. Errors: DuplicateTask when its id is here already, InvalidTask when it cannot be stored."""
+        if task.id in self._ids and task.once:
+            return
         if task.id in self._ids:
             raise DuplicateTask(task.id)
         self._ids.add(task.id)
@@ -89,7 +91,7 @@ class NewTasks:
         names = (model, self._batch, tenant_bytes, session, metadata)
         length = len(head) + sum(map(len, names)) + len(body)
         self._parts += (
-            _TASK.pack(number, delay, start, len(identity)),
+            _TASK.pack(number, task.once, delay, start, len(identity)),
             identity,
             _LENGTH.pack(length),
             head,

@@ -3,7 +3,8 @@
 All keys of a queue share the hash tag ``{namespace/queue}``, so that a cluster keeps them in one slot and a script may
 touch them all. One-letter names where there is one key per task: they are paid for a million times.
 
-    policy          hash    the QueuePolicy: whole (JSON) and the numbers that scripts need; exists while the queue does
+    policy          hash    the QueuePolicy: whole (JSON) and the numbers that scripts need; exists as the queue does;
+                            beside them paused_until, the ms at which a pause ends (-1: when it is resumed)
     lanes           hash    waiting tasks per lane (MODEL:PRIORITY), behind their session (=LANE), in all (*), and what
                             open stages reserve (+)
     tenants         hash    tenant -> tasks that wait, also for their time and in stages; '' is the tenant default
@@ -19,7 +20,7 @@ touch them all. One-letter names where there is one key per task: they are paid 
     deadlines       zset    id -> ms after which it must not be begun
     leases          zset    id -> ms at which the lease ends
     holders         hash    id -> worker that holds the lease
-    errors          hash    id -> JSON of the last error of a task that is not final
+    attempts        hash    id -> JSON of the last attempts of a task that did not end it; later part of its result
     failed          zset    id -> ms at which it failed (the dead letters)
     stats           hash    totals that only grow, and the sequences of tasks and stages
     batch:NAME      hash    total and final tasks by state
@@ -46,7 +47,7 @@ _NAMES = (
     "deadlines",
     "leases",
     "holders",
-    "errors",
+    "attempts",
     "failed",
     "stats",
     "shares",

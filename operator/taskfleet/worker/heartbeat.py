@@ -74,6 +74,7 @@ class Heartbeats:
             inflight=len(self._calls.running),
             seconds_per_task=self._pace.seconds_per_task,
             tasks_per_minute=self._pace.tasks_per_minute(time.monotonic()),
+            models=tuple(self._settings.endpoint.models),
             trouble=self._breaker.trouble,
             draining=self.draining,
         )

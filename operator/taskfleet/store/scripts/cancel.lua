@@ -16,7 +16,6 @@ for i = 1, #ARGV do
     elseif STATE_WORDS[t.state] then
         answers[i] = 'finished'
     else
-        call('HDEL', ERRORS, t.id)
         finish(t, CANCELLED, policy, '', '{}')
         answers[i] = 'cancelled'
         woken = true

@@ -162,7 +162,7 @@ if taken > 0 then
 end
 write_moves(policy)
 
-local due = next_due()
+local due = next_due(policy)
 local wait = due and math.max(0, due - now) or -1
 if more_is_due or skips_left <= 0 or (taken < wanted and bytes >= ENOUGH_BYTES) then wait = 0 end
 return {policy.version, policy.stopped and 1 or 0, now, wait, unpack(found)}

@@ -6,12 +6,11 @@ local LOST = '{"error":{"code":"worker_lost","message":"its worker stopped answe
     'the last one was number %d"}}'
 local POISON = '{"error":{"code":"poison","message":"its worker died twice while it ran; redrive it if that was not ' ..
     'its fault"}}'
-local LOST_ERROR = '{"code":"worker_lost","message":"its worker stopped answering"}'
+local LOST_ATTEMPT = '{"error":{"code":"worker_lost","message":"its worker stopped answering"}}'
 local TOO_OLD = '{"error":{"code":"expired","message":"it waited longer than the queue\'s taskTTL"}}'
 
 local function expire(t, policy, why)
     finish(t, EXPIRED, policy, '', why)
-    call('HDEL', ERRORS, t.id)
     woken = true
 end
 
@@ -31,20 +30,16 @@ local function reap(policy)
             change(stat_changes, 'lease_expired', 1)
             if t.cancel == 1 then
                 finish(t, CANCELLED, policy, holders[i] or '', '{}')
-                call('HDEL', ERRORS, t.id)
-            elseif t.lost + 1 >= DEATHS then
+            elseif t.lost + 1 >= DEATHS and not policy.external then
                 t.lost = t.lost + 1
                 finish(t, FAILED_STATE, policy, holders[i] or '', POISON)
-                call('HDEL', ERRORS, t.id)
             elseif t.attempts >= policy.max_attempts then
                 finish(t, FAILED_STATE, policy, holders[i] or '', string.format(LOST, t.attempts))
-                call('HDEL', ERRORS, t.id)
             elseif is_late(t) then
                 finish(t, EXPIRED, policy, holders[i] or '', TOO_LATE)
-                call('HDEL', ERRORS, t.id)
             else
                 change(stat_changes, 'retries.worker_lost', 1)
-                call('HSET', ERRORS, t.id, LOST_ERROR)
+                note_attempt(t, holders[i] or '', LOST_ATTEMPT)
                 t.lost = t.lost + 1
                 come_back(t)
             end
@@ -84,8 +79,9 @@ local function bring_due(policy)
     return late == AT_ONCE or reaped == AT_ONCE or promoted == AT_ONCE
 end
 
-local function next_due()
+local function next_due(policy)
     local due = math.min(first_score(SCHEDULED) or math.huge, first_score(LEASES) or math.huge,
         first_score(DEADLINES) or math.huge)
+    if policy.paused_until > now then due = math.min(due, policy.paused_until) end
     return due < math.huge and due or nil
 end

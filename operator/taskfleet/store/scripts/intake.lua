@@ -1,9 +1,10 @@
 -- needs: flows
 -- How tasks come in: all are checked, then all are written. `blob` is what incoming.py packs: for each task the number of
--- its flow, delay and first moment in ms (0: none), id, and the record from the deadline on.
+-- its flow, 1 when a task of its id stands for it, delay and first moment in ms (0: none), id, and the record from the
+-- deadline on.
 
 local function read_new(blob, first_flow)
-    local new = {ids = {}, keys = {}, rest = {}, flows = {}, start = {}, tenants = {}}
+    local new = {ids = {}, keys = {}, rest = {}, flows = {}, start = {}, once = {}, tenants = {}}
     local ids, keys, rest = new.ids, new.keys, new.rest
     local flows = {}
     for i = first_flow, #ARGV do
@@ -13,9 +14,9 @@ local function read_new(blob, first_flow)
     local position, n = 1, 0
     while position <= #blob do
         n = n + 1
-        local flow, delay, not_before
-        flow, delay, not_before, ids[n], rest[n], position = unpack_('>I2I8I8I2c0I4c0', blob, position)
-        new.flows[n] = flows[flow]
+        local flow, once, delay, not_before
+        flow, once, delay, not_before, ids[n], rest[n], position = unpack_('>I2BI8I8I2c0I4c0', blob, position)
+        new.flows[n], new.once[n] = flows[flow], once == 1
         new.start[n] = math.max(delay > 0 and now + delay or 0, not_before)
         keys[n] = TASK_ .. ids[n]
         change(new.tenants, flows[flow].tenant, 1)
@@ -55,15 +56,26 @@ local function tenant_full(policy, wanted)
     return nil
 end
 
--- Of the stage itself a double is a double; one of another stage may yet come to nothing.
-local function duplicate(new, stage)
+-- Refuses ids that are there, and leaves out tasks for which the one that is there stands. Of the stage itself a double
+-- is a double; one of another stage may yet come to nothing.
+local function doubles(new, stage)
     if call('EXISTS', unpack(new.keys)) == 0 then return nil end
+    local kept = {}
     for i = 1, #new.keys do
         local record = call('GETRANGE', new.keys[i], 0, HEAD_BYTES - 1)
-        if record ~= '' then
+        if record == '' then
+            kept[#kept + 1] = i
+        else
             local t = parse(record)
-            return {t.stage ~= stage and is_staged(t) and 'staged' or 'duplicate', new.ids[i]}
+            if t.stage ~= stage and is_staged(t) then return {'staged', new.ids[i]} end
+            if not new.once[i] then return {'duplicate', new.ids[i]} end
+            change(new.tenants, new.flows[i].tenant, -1)
         end
+    end
+    for _, list in pairs({new.ids, new.keys, new.rest, new.flows, new.start, new.once}) do
+        local all = #list
+        for place = 1, #kept do list[place] = list[kept[place]] end
+        for place = #kept + 1, all do list[place] = nil end
     end
 end
 

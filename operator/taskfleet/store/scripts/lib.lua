@@ -12,15 +12,19 @@ local function go_on_when_full()
     call('HDEL', POLICY, '')
 end
 
+local NO_END = -1
 local function read_policy()
     local p = call('HMGET', POLICY, 'version', 'max_pending', 'max_task_bytes', 'lease_ms', 'ttl_ms', 'max_attempts',
-        'keep_results_ms', 'keep_failed_ms', 'stopped', 'closed', 'tenant_limits')
+        'keep_results_ms', 'keep_failed_ms', 'stopped', 'closed', 'tenant_limits', 'external', 'paused_until')
     if not p[1] then return nil end
+    local paused_until = tonumber(p[13] or 0)  -- NO_END: until it is resumed
+    local paused = paused_until == NO_END or paused_until > now
     return {
         version = tonumber(p[1]), max_pending = tonumber(p[2]), max_task_bytes = tonumber(p[3]),
         lease_ms = tonumber(p[4]), ttl_ms = tonumber(p[5]), max_attempts = tonumber(p[6]),
-        keep_results_ms = tonumber(p[7]), keep_failed_ms = tonumber(p[8]), stopped = p[9] == '1', closed = p[10] == '1',
-        tenant_limits = p[11] == '1',
+        keep_results_ms = tonumber(p[7]), keep_failed_ms = tonumber(p[8]), stopped = p[9] == '1' or paused,
+        closed = p[10] == '1', tenant_limits = p[11] == '1', external = p[12] == '1', paused = paused,
+        paused_until = paused_until,
     }
 end
 

@@ -24,8 +24,29 @@ local function stop_waiting(t)
     change(tenant_changes, t.tenant, -1)
 end
 
+-- The end of an attempt that did not end its task. `details` is what endings.py says of it.
+local KEPT_ATTEMPTS = 20
+local function note_attempt(t, worker, details)
+    local all = cjson.decode(call('HGET', ATTEMPTS, t.id) or '[]')
+    local entry = cjson.decode(details)
+    entry.number, entry.worker, entry.claimed_at, entry.ended_at = t.attempts, worker, t.claimed, now
+    all[#all + 1] = entry
+    if #all > KEPT_ATTEMPTS then table.remove(all, 1) end
+    call('HSET', ATTEMPTS, t.id, cjson.encode(all))
+end
+
+-- The result of a task with what was noted of its earlier attempts.
+local function with_attempts(t, result)
+    if t.fence <= (t.state == RUNNING and 1 or 0) then return result end
+    local noted = call('HGET', ATTEMPTS, t.id)
+    if not noted then return result end
+    call('HDEL', ATTEMPTS, t.id)
+    return string.sub(result, 1, -2) .. (result == '{}' and '' or ',') .. '"history":' .. noted .. '}'
+end
+
 -- The record of a final task: worker and result JSON have taken the place of its body, which only a dead letter keeps.
 local function finish(t, state, policy, worker, result)
+    result = with_attempts(t, result)
     if t.state ~= RUNNING then stop_waiting(t) end
     if t.state == BLOCKED then
         call('LREM', SESSION_ .. t.session, 1, t.id)

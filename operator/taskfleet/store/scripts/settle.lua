@@ -15,15 +15,12 @@ while position <= #blob do
     items[#items + 1] = s
 end
 
-local answers, later, errors, errors_gone = {}, {}, {}, {}
+local answers, later = {}, {}
 
-local function hand_back(t, s)
+local function hand_back(t, s, worker)
+    if s.result ~= '' then note_attempt(t, worker, s.result) end
     if s.verdict == RELEASE then t.attempts = t.attempts - 1 end
     change(stat_changes, 'retries.' .. s.code, 1)
-    if s.result ~= '' then
-        errors[#errors + 1] = s.id
-        errors[#errors + 1] = s.result
-    end
     if s.delay > 0 then
         t.state = SCHEDULED_STATE
         save_task(t)
@@ -66,16 +63,13 @@ for i = 1, #items do
         if state then
             if state == COMPLETED and s.turn ~= '' and t.session ~= '' then remember(t, s) end
             finish(t, state, policy, holders[i] or '', s.result)
-            errors_gone[#errors_gone + 1] = s.id
         else
-            hand_back(t, s)
+            hand_back(t, s, holders[i] or '')
         end
     end
 end
 
 if policy then
-    if #errors_gone > 0 then call_with_many('HDEL', ERRORS, errors_gone) end
-    if #errors > 0 then call_with_many('HSET', ERRORS, errors) end
     if #later > 0 then
         local before = first_score(SCHEDULED)
         call_with_many('ZADD', SCHEDULED, later)

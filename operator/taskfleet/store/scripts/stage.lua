@@ -1,5 +1,5 @@
 -- needs: intake
--- ARGV: stage ('' opens one), tasks expected in all, then as submit. Reply: {'ok', stage} or why not.
+-- ARGV: stage ('' opens one), tasks expected in all, then as submit. Reply: {'ok', stage, tasks taken} or why not.
 
 local stage, expected = ARGV[1], tonumber(ARGV[2])
 local batch, biggest, biggest_bytes, blob = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
@@ -14,8 +14,10 @@ if stage ~= '' then
     if not s[1] then return {'stage_lost'} end
     reserved, staged = tonumber(s[2]), tonumber(s[3])
 end
+no = doubles(new, tonumber(stage) or 0)
+if no then return no end
 local wanted = math.max(reserved, expected, staged + #new.ids)
-no = full(policy, wanted - reserved) or tenant_full(policy, new.tenants) or duplicate(new, tonumber(stage))
+no = full(policy, wanted - reserved) or tenant_full(policy, new.tenants)
 if no then return no end
 
 if stage == '' then
@@ -26,6 +28,7 @@ local key = STAGE_ .. stage
 call('ZADD', STAGES, now, stage)
 call('HINCRBY', LANES, '+', wanted - reserved)
 call('HSET', key, 'reserved', wanted, 'staged', staged + #new.ids)
+if #new.ids == 0 then return {'ok', stage, 0} end
 call('RPUSH', key .. ':ids', unpack(new.ids))
 local places = write_new(new, tonumber(stage))
 if #places.scheduled > 0 then call_with_many('ZADD', key .. ':scheduled', places.scheduled) end
@@ -45,4 +48,4 @@ for tenant, count in pairs(new.tenants) do
     change(tenant_changes, tenant, count)
 end
 write_counters(policy)
-return {'ok', stage}
+return {'ok', stage, #new.ids}

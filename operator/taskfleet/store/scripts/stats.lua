@@ -1,6 +1,7 @@
 -- needs: due
--- Reply: {now, lanes, stats, scheduled, running, failed, oldest waiting ms or -1, next due ms or -1}, or nothing when
--- there is no such queue. Brings what is due first, so that the backlog has it.
+-- Reply: {now, lanes, stats, scheduled, running, failed, oldest waiting ms or -1, next due ms or -1, ms of the end of a
+-- pause (NO_END: until it is resumed, 0: none)}, or nothing when there is no such queue. Brings what is due first, so
+-- that the backlog has it.
 
 local policy = read_policy()
 if not policy then return false end
@@ -17,10 +18,11 @@ for i = 1, #lanes, 2 do
         if t and (not oldest or t.enqueued < oldest) then oldest = t.enqueued end
     end
 end
-local due = next_due()
+local due = next_due(policy)
 if oldest then due = math.min(due or math.huge, oldest + policy.ttl_ms + 1) end
 if more_is_due then due = now end
 local failed = call('ZCOUNT', FAILED, now - policy.keep_failed_ms, '+inf')
 return {
     now, lanes, call('HGETALL', STATS), call('ZCARD', SCHEDULED), call('ZCARD', LEASES), failed, oldest or -1, due or -1,
+    policy.paused and policy.paused_until or 0,
 }

@@ -1,13 +1,14 @@
 -- needs: intake
--- ARGV: batch, id and bytes of the biggest task, blob, names of the flows (TENANT:LANE). Reply: {'ok'} or why not.
+-- ARGV: batch, id and bytes of the biggest task, blob, names of the flows (TENANT:LANE). Reply: {'ok', tasks taken} or why not.
 
 local batch, biggest, biggest_bytes, blob = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local policy = read_policy()
 local no = refusal(policy, biggest, biggest_bytes)
 if no then return no end
 local new = read_new(blob, 5)
-no = full(policy, #new.ids) or tenant_full(policy, new.tenants) or duplicate(new, 0)
+no = doubles(new, 0) or full(policy, #new.ids) or tenant_full(policy, new.tenants)
 if no then return no end
+if #new.ids == 0 then return {'ok', 0} end
 
 local places = write_new(new, 0)
 if #places.scheduled > 0 then call_with_many('ZADD', SCHEDULED, places.scheduled) end
@@ -27,4 +28,4 @@ if batch ~= '' then
 end
 woken = true
 write_counters(policy)
-return {'ok'}
+return {'ok', #new.ids}
