@@ -155,5 +155,5 @@ async def test_a_redriven_one_comes_behind_those_that_wait(store: Store, opened:
 
 async def test_a_task_of_a_session_cannot_wait_for_its_time(store: Store, opened: QueueKey) -> None:
     late = NewTask("t", MODEL, BODY, session="talk", delay=5.0)
-    with pytest.raises(InvalidTask, match=r"session: .* leave out the session, or delay"):
+    with pytest.raises(InvalidTask, match=r"session: .* leave out session, or delay"):
         await store.submit(opened, [late])
