@@ -280,9 +280,8 @@ class StoreMachine(RuleBasedStateMachine):
 
         seen = self.runner.run(looked_at())
         for key, flow in self.model.flows.items():
-            here = [task.id for task in seen if self.model.tasks[task.id].flow == key]
-            wait = [*sorted(flow.back, key=self.model.order), *flow.new]
-            assert here == [name for name in wait if not self.model.tasks[name].late]
+            here = sorted(task.id for task in seen if self.model.tasks[task.id].flow == key)
+            assert here == sorted(name for name in flow.new + flow.back if not self.model.tasks[name].late)
         assert [task.priority for task in seen] == sorted(task.priority for task in seen)
 
     @precondition(lambda self: self.model.tasks)
