@@ -10,6 +10,7 @@ import uvloop
 
 from chaos.checks import judge
 from chaos.options import Options, parse
+from chaos.peers import compare
 from chaos.report import figures, table
 from chaos.run import run
 
@@ -49,10 +50,19 @@ def chaos(options: Options) -> int:
     return 0
 
 
+def peers(options: Options) -> int:
+    """The kill of one worker, for Taskfleet and for others."""
+    outcomes = uvloop.run(compare.compare(tell))
+    tell("\n" + compare.table(outcomes))
+    written = {"peers": {name: dataclasses.asdict(outcome) for name, outcome in outcomes.items()}}
+    options.out.write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2) + b"\n")
+    return 0
+
+
 def main() -> int:
     options = parse(sys.argv[1:])
     try:
-        return chaos(options)
+        return peers(options) if options.peers else chaos(options)
     except KeyboardInterrupt:
         tell("stopped")
         return INTERRUPTED

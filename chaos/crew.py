@@ -13,7 +13,7 @@ from chaos.model import ModelServer
 from taskfleet.core.task import QueueKey
 from tests.support.workerprocess import WorkerProcess, worker_process
 
-CONCURRENCY = 16
+CONCURRENCY = 24
 HOUR = 3600
 SHIFTED_CLOCK = Path(__file__).with_name("shiftedclock")
 END_SECONDS = 60.0
@@ -71,19 +71,20 @@ class Seat:
         self.worker.signal(signal.SIGCONT)
 
     async def how_it_ended(self) -> str:
-        """ "" while the worker runs; else, since nobody killed it, what it said last."""
-        if self.worker.running:
-            return ""
-        code = await self.worker.exit_code()
-        await asyncio.to_thread(self._stack.close)
-        return f"{self.name}: exit code {code}, {self.worker.lines[-1:]}"
+        """Nothing while the worker runs; else, since nobody killed it, its exit code and what it said last."""
+        return "" if self.worker.running else await self._last_words()
 
-    async def end(self) -> int:
-        """SIGTERM; the exit code."""
+    async def end(self) -> str:
+        """SIGTERM; nothing when it ended well, else its exit code and what it said last."""
         self.worker.signal(signal.SIGTERM)
-        code = await self.worker.exit_code(timeout=END_SECONDS)
+        words = await self._last_words()
+        return "" if self._code == 0 else words
+
+    async def _last_words(self) -> str:
+        self._code = await self.worker.exit_code(timeout=END_SECONDS)
+        said = self.worker.lines[-1:]
         await asyncio.to_thread(self._stack.close)
-        return code
+        return f"{self.name}: exit code {self._code}, {said}"
 
     def abandon(self) -> None:
         """Leave no process behind."""

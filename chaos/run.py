@@ -58,8 +58,8 @@ async def run(options: Options, tell: Tell) -> Evidence:
         tell("no more troubles; waiting for the last tasks")
         unended = await _until_done(site, options)
         for seat in site.seats:
-            if not unended and (code := await seat.end()):
-                site.history.ended_by_themselves.append(f"{seat.name}: exit code {code} after SIGTERM")
+            if not unended and (words := await seat.end()):
+                site.history.ended_by_themselves.append(words)
         tell("reading every task, counter and set")
         return await _evidence(site, options)
 

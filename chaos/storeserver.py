@@ -21,6 +21,7 @@ from tests.support.waiting import eventually
 
 LOST_SECONDS = 1.0
 LOOK_EVERY_SECONDS = 0.05
+START_SECONDS = 60.0  # to read its file
 
 
 class StoreServer:
@@ -63,7 +64,7 @@ class StoreServer:
 
     async def start(self) -> None:
         """On the same port and data; returns when it serves."""
-        await asyncio.to_thread(self._server.start)
+        await asyncio.to_thread(self._server.start, START_SECONDS)
 
         async def serves() -> bool:
             with contextlib.suppress(StoreUnreachable):
@@ -72,7 +73,7 @@ class StoreServer:
                 return True
             return False
 
-        await eventually(serves, "the store to serve again", timeout=60)
+        await eventually(serves, "the store to serve again", timeout=START_SECONDS)
 
 
 @contextlib.contextmanager

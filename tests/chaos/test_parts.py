@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,14 @@ async def test_a_power_loss_takes_the_last_second_of_a_store_that_syncs_every_se
         assert [view is not None for view in await store.get(QUEUE, ["old", "young"])] == [True, False]
         watching.cancel()
         await store.close()
+
+
+def test_the_commands_of_the_page_are_understood() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "chaos.md").read_text()
+    commands = re.findall(r'^make chaos(?: +ARGS="(.*?)")?', page, re.MULTILINE)
+    assert len(commands) >= 4
+    for arguments in commands:
+        parse(arguments.split())
 
 
 @pytest.mark.parametrize("arguments", [["--tasks", "0"], ["--workers", "1"], ["--lease", "soon"], ["--fsync", "no"]])
