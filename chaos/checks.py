@@ -124,6 +124,7 @@ def ended_by_themselves(evidence: Evidence) -> Iterable[str]:
     return evidence.history.ended_by_themselves
 
 
+# A new promise is one function over the evidence, and one line here.
 CHECKS: Mapping[str, Check] = {
     "accepted tasks lost": lost,
     "accepted tasks without an end": unfinished,

@@ -19,6 +19,7 @@ OTHER_CARDS = [
     (Kind.HALF_CLOSE, SUBMITTERS),
     (Kind.HOLD, SUBMITTERS),
     (Kind.STORE_KILL, STORE),
+    (Kind.STORE_KILL, STORE),
     (Kind.OUTAGE, MODEL),
 ]
 CONDITIONS = {
