@@ -2,6 +2,7 @@
 
 import dataclasses
 import platform
+import signal
 import sys
 import time
 
@@ -61,6 +62,8 @@ def peers(options: Options) -> int:
 
 def main() -> int:
     options = parse(sys.argv[1:])
+    for number in (signal.SIGINT, signal.SIGTERM):  # in the background of a shell too: nothing we started stays
+        signal.signal(number, signal.default_int_handler)
     try:
         return peers(options) if options.peers else chaos(options)
     except KeyboardInterrupt:
