@@ -85,8 +85,7 @@ class Link:
     async def _ask(self, reader: asyncio.StreamReader, store: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):
             await self._way()
-            store.write(data)
-            await store.drain()
+            await _write(store, data)
         raise ConnectionResetError  # the client hung up
 
     async def _answer(self, answers: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
@@ -95,8 +94,7 @@ class Link:
             if self._condition is Condition.HALF_CLOSED:
                 self._end_answers(client)
             if client not in self._half_closed:
-                client.write(data)
-                await client.drain()
+                await _write(client, data)
         raise ConnectionResetError  # the store hung up
 
     def _end_answers(self, client: asyncio.StreamWriter) -> None:
@@ -115,3 +113,11 @@ def _reset(client: asyncio.StreamWriter) -> None:
     if not client.is_closing():
         client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.transport.abort()
+
+
+async def _write(side: asyncio.StreamWriter, data: bytes) -> None:
+    """ConnectionResetError when that side is gone, which uvloop has an error of its own for."""
+    if side.is_closing():
+        raise ConnectionResetError
+    side.write(data)
+    await side.drain()
