@@ -7,6 +7,7 @@
 #   make generate  rewrite crds/ and manifests/install.yaml from their sources
 #   make verify    fail when a generated file is stale
 #   make bench     timings beside other engines, as ratios within one run      (ARGS="queue.drain growth")
+#   make chaos     20,000 tasks while workers, links and the store are killed  (ARGS="--tasks 2000 --seed 7")
 #   make e2e       the end-to-end suite on the cluster of KUBECONFIG
 #   make clean     remove what the other targets made
 
@@ -15,7 +16,7 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo test check generate verify bench e2e clean venv-demo venv-dev
+.PHONY: help demo test check generate verify bench chaos e2e clean venv-demo venv-dev
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -47,8 +48,11 @@ verify: venv-dev
 bench: venv-dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
+chaos: venv-dev
+	$(BIN)/python -m chaos $(ARGS)
+
 e2e: venv-dev
 	$(BIN)/python -m pytest tests/e2e -s $(ARGS)
 
 clean:
-	rm -rf .venv demo-output benchmarks/results.json benchmarks/.peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv demo-output benchmarks/results.json benchmarks/.peers chaos/results.json build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

