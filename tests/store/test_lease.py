@@ -2,11 +2,12 @@
 
 import pytest
 
-from taskfleet.core.settlement import Verdict
-from taskfleet.core.task import QueueKey, TaskState
+from taskfleet.core.settlement import Verdict, WorkerReport
+from taskfleet.core.task import QueueKey, TaskState, TaskView
 from taskfleet.store import Store, keys
 from tests.store import inside
 from tests.store.given import MODEL, claim_ids, claim_one, error, policy, report, settle, tasks
+from tests.support.waiting import eventually
 
 
 async def test_a_heartbeat_renews_every_lease_it_names(store: Store, opened: QueueKey) -> None:
@@ -108,6 +109,76 @@ async def test_a_lease_lost_to_an_outage_of_the_store_is_no_death(
         await lose_worker(store, opened)
     (view,) = await store.get(opened, ["t00000"])
     assert view is not None and view.error is not None and view.error.code == "poison"
+
+
+async def let_it_end(store: Store, queue: QueueKey, *, beating: WorkerReport | None = None) -> TaskView:
+    """Until the lease of the one task has ended by itself; meanwhile a worker beats, or none does."""
+
+    async def has_ended() -> TaskView | None:
+        if beating is not None:
+            await store.heartbeat(queue, beating, {})
+        await store.tick(queue)
+        (view,) = await store.get(queue, ["t00000"])
+        assert view is not None
+        return view if view.state is not TaskState.RUNNING else None
+
+    view = await eventually(has_ended, "the lease to end")
+    assert view is not None
+    return view
+
+
+async def test_a_lease_that_its_worker_never_knew_of_is_no_death_and_no_attempt(store: Store, opened: QueueKey) -> None:
+    """The answers to its claims are lost on the way, and it beats on."""
+    await store.put_policy(opened, policy(max_attempts=1, lease_seconds=0.1))
+    await store.submit(opened, tasks(1))
+    await store.heartbeat(opened, report("alive"), {})
+    await a_moment(store)
+    for _ in range(3):
+        await claim_one(store, opened, "alive")
+        view = await let_it_end(store, opened, beating=report("alive"))
+    assert (view.state, view.attempts) == (TaskState.PENDING, 0)
+    assert [each.error and each.error.code for each in view.history] == ["claim_lost"] * 3
+    await inside.assert_consistent(store, opened)
+
+
+async def test_a_worker_that_was_cut_off_and_is_heard_again_did_not_die(store: Store, opened: QueueKey) -> None:
+    """It cannot name the leases of answers that it never had; that it lives is enough."""
+    await store.put_policy(opened, policy(max_attempts=50, lease_seconds=0.05))
+    await store.submit(opened, tasks(1))
+    await store.heartbeat(opened, report("cut-off"), {})
+    await a_moment(store)
+    for _ in range(4):
+        await claim_one(store, opened, "cut-off")
+        view = await let_it_end(store, opened)
+        await store.heartbeat(opened, report("cut-off"), {})
+    assert view.state is TaskState.PENDING
+
+
+async def test_a_process_that_comes_back_under_its_name_is_another_one(store: Store, opened: QueueKey) -> None:
+    """As when a container is restarted in its pod: what killed it twice is poison."""
+    await store.put_policy(opened, policy(max_attempts=50, lease_seconds=0.1))
+    await store.submit(opened, tasks(1))
+    for process in ("first", "second"):
+        await store.heartbeat(opened, report("pod", process=process), {})
+        await a_moment(store)
+        await claim_one(store, opened, "pod")
+        view = await let_it_end(store, opened, beating=report("pod", process=f"after the {process}"))
+    assert view.error is not None and view.error.code == "poison"
+
+
+async def a_moment(store: Store) -> None:
+    """Until the store's clock, which counts milliseconds, has moved on."""
+
+    async def now() -> int:
+        seconds, microseconds = await inside.call(store, "TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    start = await now()
+
+    async def has_moved() -> bool:
+        return await now() > start
+
+    await eventually(has_moved, "the store's clock to move on")
 
 
 async def test_handing_back_never_uses_the_attempts_up(store: Store, opened: QueueKey) -> None:

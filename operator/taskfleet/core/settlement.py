@@ -75,7 +75,10 @@ class CurrentLease:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """What a worker says of itself with every heartbeat; it counts as alive for one lease after that."""
+    """What a worker says of itself with every heartbeat; it counts as alive for one lease after that.
+
+    ``process``: a word of its own for each process, so that one that died is known from the next under its name.
+    """
 
     worker: str
     pool: str
@@ -85,6 +88,7 @@ class WorkerReport:
     seconds_per_task: float | None = None
     tasks_per_minute: float = 0.0
     models: tuple[str, ...] = ()
+    process: str = ""
     trouble: str = ""
     draining: bool = False
 

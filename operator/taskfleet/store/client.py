@@ -218,7 +218,8 @@ class Store:
         flat: list[str | int] = [part for lease in leases.items() for part in lease]
         ms = round((lease_seconds or 0.0) * 1000)
         worker = incoming.check_name("worker", report.worker)
-        lost, cancelled = await self._connection.run(lua.HEARTBEAT, queue, worker, codec.pack_report(report), ms, *flat)
+        said = codec.pack_report(report)
+        lost, cancelled = await self._connection.run(lua.HEARTBEAT, queue, worker, report.process, said, ms, *flat)
         return Heartbeat(_names(lost), _names(cancelled))
 
     async def settle(self, queue: QueueKey, settlements: Sequence[Settlement]) -> list[bool]:

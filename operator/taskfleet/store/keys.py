@@ -27,6 +27,7 @@ touch them all. One-letter names where there is one key per task: they are paid 
     batch:NAME:ids  list    ids in input order
     shares          hash    models of an endpoint -> tasks claimed for it while lower priorities waited, modulo a round
     workers, seen   hash, zset   last report of each worker, and the ms of it
+    began           hash    worker -> ms at which its process was first heard, and a word for the process
     stages          zset    open stage -> ms of its last chunk
     stage:N         hash    reserved and staged tasks, its batch, its counts by flow, by tenant and of blocked ones
     stage:N:ids     list    ids in input order
@@ -54,6 +55,7 @@ _NAMES = (
     "tenants",
     "workers",
     "seen",
+    "began",
     "stages",
     "wake",
 )

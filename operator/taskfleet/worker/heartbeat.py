@@ -1,6 +1,7 @@
 """Heartbeats: one call renews all leases, reports the worker, and brings what was lost or cancelled."""
 
 import asyncio
+import secrets
 import time
 
 from taskfleet.core.errors import StoreError
@@ -31,6 +32,7 @@ class Heartbeats:
         health: StoreHealth,
     ) -> None:
         self.draining = False
+        self._process = secrets.token_hex(4)
         self._store = store
         self._settings = settings
         self._calls = calls
@@ -74,6 +76,7 @@ class Heartbeats:
             inflight=len(self._calls.running),
             seconds_per_task=self._pace.seconds_per_task,
             tasks_per_minute=self._pace.tasks_per_minute(time.monotonic()),
+            process=self._process,
             models=tuple(self._settings.endpoint.models),
             trouble=self._breaker.trouble,
             draining=self.draining,

@@ -7,6 +7,7 @@ local LOST = '{"error":{"code":"worker_lost","message":"its worker stopped answe
 local POISON = '{"error":{"code":"poison","message":"its worker died twice while it ran; redrive it if that was not ' ..
     'its fault"}}'
 local LOST_ATTEMPT = '{"error":{"code":"worker_lost","message":"its worker stopped answering"}}'
+local NEVER_BEGUN = '{"error":{"code":"claim_lost","message":"the answer to the claim did not reach its worker"}}'
 local TOO_OLD = '{"error":{"code":"expired","message":"it waited longer than the queue\'s taskTTL"}}'
 
 local function expire(t, policy, why)
@@ -19,6 +20,40 @@ end
 -- is soon, and a second one cannot come before another whole lease.
 local DEATHS = 2
 
+-- Whether the process that took a lease at `since` was heard at a moment or later: then it did not die of the task.
+local function was_heard(worker, since, after)
+    local began = tonumber(string.match(call('HGET', BEGAN, worker) or '', '^(%d+):'))
+    return began and began < since and tonumber(call('ZSCORE', SEEN, worker) or 0) >= after
+end
+
+local function earlier_deaths(t)
+    if t.lost == 0 then return 0 end
+    local count = 0
+    for _, noted in ipairs(cjson.decode(call('HGET', ATTEMPTS, t.id) or '[]')) do
+        local is_loss = noted.error and noted.error.code == 'worker_lost'
+        if is_loss and not was_heard(noted.worker, noted.claimed_at, noted.ended_at) then count = count + 1 end
+    end
+    return math.min(count, t.lost)
+end
+
+-- A worker that is heard and lets a lease end never knew of it: the answer to its claim was lost on the way.
+local function was_never_begun(t, holder, policy)
+    return was_heard(holder, t.claimed, now - policy.lease_ms + 1)
+end
+
+local function lose(t, holder, policy)
+    t.lost = earlier_deaths(t) + 1
+    if t.lost >= DEATHS and not policy.external then
+        finish(t, FAILED_STATE, policy, holder, POISON)
+    elseif t.attempts >= policy.max_attempts then
+        finish(t, FAILED_STATE, policy, holder, string.format(LOST, t.attempts))
+    else
+        change(stat_changes, 'retries.worker_lost', 1)
+        note_attempt(t, holder, LOST_ATTEMPT)
+        come_back(t)
+    end
+end
+
 local function reap(policy)
     local ids = call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, AT_ONCE)
     if #ids == 0 then return 0 end
@@ -28,20 +63,18 @@ local function reap(policy)
         freed[#freed + 1] = ids[i]
         if t and t.state == RUNNING then
             change(stat_changes, 'lease_expired', 1)
+            local holder = holders[i] or ''
             if t.cancel == 1 then
-                finish(t, CANCELLED, policy, holders[i] or '', '{}')
-            elseif t.lost + 1 >= DEATHS and not policy.external then
-                t.lost = t.lost + 1
-                finish(t, FAILED_STATE, policy, holders[i] or '', POISON)
-            elseif t.attempts >= policy.max_attempts then
-                finish(t, FAILED_STATE, policy, holders[i] or '', string.format(LOST, t.attempts))
+                finish(t, CANCELLED, policy, holder, '{}')
             elseif is_late(t) then
-                finish(t, EXPIRED, policy, holders[i] or '', TOO_LATE)
-            else
-                change(stat_changes, 'retries.worker_lost', 1)
-                note_attempt(t, holders[i] or '', LOST_ATTEMPT)
-                t.lost = t.lost + 1
+                finish(t, EXPIRED, policy, holder, TOO_LATE)
+            elseif was_never_begun(t, holder, policy) then
+                change(stat_changes, 'retries.claim_lost', 1)
+                note_attempt(t, holder, NEVER_BEGUN)
+                t.attempts = t.attempts - 1
                 come_back(t)
+            else
+                lose(t, holder, policy)
             end
         end
     end

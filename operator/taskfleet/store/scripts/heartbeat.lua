@@ -1,8 +1,9 @@
 -- needs: lib
--- ARGV: worker, its report as JSON, ms of the lease (0: the queue's), then id and fence of each. Reply: {lost ids,
+-- ARGV: worker, a word for this process of it, its report as JSON, ms of the lease (0: the queue's), then id and fence of
+-- each. Reply: {lost ids,
 -- cancelled ids}.
 
-local worker, report, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local worker, process, report, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local policy = read_policy()
 if policy and lease_ms == 0 then lease_ms = policy.lease_ms end
 local DEATHS_AT = 2  -- of a record
@@ -11,8 +12,12 @@ if policy then
     go_on_when_full()
     call('HSET', WORKERS, worker, report)
     call('ZADD', SEEN, now, worker)
+    local began = call('HGET', BEGAN, worker)
+    if not began or string.match(began, ':(.*)') ~= process then
+        call('HSET', BEGAN, worker, string.format('%.0f:', now) .. process)
+    end
 end
-for i = 4, #ARGV, 2 do
+for i = 5, #ARGV, 2 do
     local id, fence = ARGV[i], tonumber(ARGV[i + 1])
     local part = policy and call('GETRANGE', TASK_ .. id, 0, MOVING_BYTES - 1) or ''
     local state, cancel, deaths, current

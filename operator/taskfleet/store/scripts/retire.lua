@@ -3,5 +3,6 @@
 
 call('ZREM', SEEN, ARGV[1])
 call('HDEL', WORKERS, ARGV[1])
+call('HDEL', BEGAN, ARGV[1])
 call('PUBLISH', WAKE, '')
 return 1

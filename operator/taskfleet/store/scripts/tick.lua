@@ -25,10 +25,14 @@ write_moves(policy)
 local SWEPT = 1000
 local old = call('ZRANGEBYSCORE', FAILED, '-inf', now - policy.keep_failed_ms, 'LIMIT', 0, SWEPT)
 if #old > 0 then call('ZREM', FAILED, unpack(old)) end
-local gone = call('ZRANGEBYSCORE', SEEN, '-inf', now - policy.lease_ms, 'LIMIT', 0, SWEPT)
+-- A worker that was cut off is known for a while: whether it died matters to the tasks that it had (due.lua).
+local FORGOTTEN_MS = 60 * 60 * 1000
+local silent_since = now - math.max(policy.lease_ms, FORGOTTEN_MS)
+local gone = call('ZRANGEBYSCORE', SEEN, '-inf', silent_since, 'LIMIT', 0, SWEPT)
 if #gone > 0 then
     call('ZREM', SEEN, unpack(gone))
     call('HDEL', WORKERS, unpack(gone))
+    call('HDEL', BEGAN, unpack(gone))
 end
 local stage = call('ZRANGEBYSCORE', STAGES, '-inf', now - ABANDONED_MS, 'LIMIT', 0, 1)[1]
 if stage then
