@@ -233,10 +233,9 @@ class Hand:
         self._held |= {task.id: task.fence for task in claim.tasks}
         return len(claim.tasks)
 
-    async def beat(self, *, seconds_per_task: float | None = None, trouble: str = "") -> None:
-        report = WorkerReport(
-            "hand", self._pool, self._endpoint, 4, len(self._held), seconds_per_task=seconds_per_task, trouble=trouble
-        )
+    async def beat(self, **more: Any) -> None:
+        """Report, with ``more`` fields of a WorkerReport."""
+        report = WorkerReport("hand", self._pool, self._endpoint, 4, len(self._held), **more)
         await self._store.heartbeat(self._queue, report, self._held)
 
     async def finish(self) -> None:

@@ -23,6 +23,7 @@ from taskfleet.worker.loop import ClaimLoop
 from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import read_policy
+from taskfleet.worker.ratelimiter import RateLimiter
 from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.storehealth import StoreHealth
 from tests.support.modelstub import ModelStub
@@ -47,6 +48,7 @@ async def parts(work: Work, url: str, store: Any = None, provider: Provider | No
     names = {"namespace": "test", "queue": "q", "pool": "pool", "endpoint": "stub", "models": [MODEL]}
     metrics = WorkerMetrics(CollectorRegistry(), **names)  # type: ignore[arg-type]  # mixed values by design
     look, breaker, pace = asyncio.Event(), Breaker(), Pace(0.0)
+    limiter = RateLimiter(store or work.store, settings, metrics)
     health = StoreHealth(metrics, look.set)
     store = store or work.store
     outbox = Outbox(store, work.queue, health)
@@ -57,11 +59,19 @@ async def parts(work: Work, url: str, store: Any = None, provider: Provider | No
         policy=await read_policy(work.store, work.queue),
         outbox=outbox,
         breaker=breaker,
+        limiter=limiter,
         pace=pace,
         metrics=metrics,
         on_freed=look.set,
     )
-    shared = {"store": store, "settings": settings, "calls": calls, "outbox": outbox, "breaker": breaker}
+    shared = {
+        "store": store,
+        "settings": settings,
+        "calls": calls,
+        "outbox": outbox,
+        "breaker": breaker,
+        "limiter": limiter,
+    }
     beats = Heartbeats(**shared, pace=pace, health=health)
     claims = ClaimLoop(**shared, health=health, look=look)
     settling = asyncio.create_task(outbox.run())

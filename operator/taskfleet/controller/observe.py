@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from taskfleet.api.workerpool import WorkerPool
@@ -56,18 +56,25 @@ def observe_endpoints(
             healthy=probed.healthy,
             trouble=probed.trouble,
             stuck=fleet.trouble,
-            complaint=_complaint(reports[name]),
+            complaint=_common(reports[name], lambda report: report.trouble),
+            waits=_common(reports[name], lambda report: report.waits),
             seconds_per_task=state.pace.get(name),
+            tokens_per_task=state.tokens.get(name),
         )
     return observed
 
 
 def remember_pace(pool: WorkerPool, state: PoolState, sight: Sight) -> None:
-    """Keep the measured seconds of a task beyond the life of the workers: the next burst plans with them."""
+    """Keep the measured seconds and tokens of a task beyond the life of the workers: the next burst plans with them."""
     for name, reports in _by_endpoint(pool, sight.reports).items():
-        measured = [report.seconds_per_task for report in reports if report.seconds_per_task is not None]
-        if measured:
-            state.pace[name] = sum(measured) / len(measured)
+        _keep_mean(state.pace, name, [report.seconds_per_task for report in reports])
+        _keep_mean(state.tokens, name, [report.tokens_per_task for report in reports])
+
+
+def _keep_mean(means: dict[str, float], name: str, reported: Sequence[float | None]) -> None:
+    measured = [number for number in reported if number is not None]
+    if measured:
+        means[name] = sum(measured) / len(measured)
 
 
 def tasks_per_minute(pool: WorkerPool, reports: Sequence[WorkerReport]) -> dict[str, float]:
@@ -83,9 +90,9 @@ def worker_troubles(pool: WorkerPool, reports: Sequence[WorkerReport]) -> dict[s
     }
 
 
-def _complaint(reports: Sequence[WorkerReport]) -> str:
-    """What all of them complain of: "" is the least of texts, so one that works silences the others."""
-    return min((report.trouble for report in reports if not report.draining), default="")
+def _common(reports: Sequence[WorkerReport], words: Callable[[WorkerReport], str]) -> str:
+    """What all of them say: "" is the least of texts, so one that works silences the others."""
+    return min((words(report) for report in reports if not report.draining), default="")
 
 
 def _by_endpoint(pool: WorkerPool, reports: Sequence[WorkerReport]) -> defaultdict[str, list[WorkerReport]]:

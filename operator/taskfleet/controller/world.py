@@ -47,14 +47,15 @@ class QueueState:
 class PoolState:
     """One pool; ``pool`` is None when it was deleted and its workers are still to be removed.
 
-    ``asked`` is the workers of each endpoint that were last asked for with success, ``pace`` the last known seconds
-    a task takes there, ``loaded`` whether the last plan saw any task, ``woken_at`` when a wake-up came that no
-    plan has answered yet.
+    ``asked`` is the workers of each endpoint that were last asked for with success, ``pace`` and ``tokens`` the last
+    known seconds and tokens of a task there, ``loaded`` whether the last plan saw any task, ``woken_at`` when a wake-up
+    came that no plan has answered yet.
     """
 
     pool: WorkerPool | None
     asked: dict[str, int] = field(default_factory=dict)
     pace: dict[str, float] = field(default_factory=dict)
+    tokens: dict[str, float] = field(default_factory=dict)
     fleet: Mapping[str, FleetState] = field(default_factory=dict)
     memory: Mapping[str, ScaleMemory] = field(default_factory=dict)
     loaded: bool = False

@@ -56,7 +56,10 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """What a worker says of itself with every heartbeat; it counts as alive for one lease after that."""
+    """What a worker says of itself with every heartbeat; it counts as alive for one lease after that.
+
+    ``trouble``: what keeps it from working, in words; ``waits``: what it waits for although all is well (a rate limit).
+    """
 
     worker: str
     pool: str
@@ -65,7 +68,9 @@ class WorkerReport:
     inflight: int
     seconds_per_task: float | None = None
     tasks_per_minute: float = 0.0
+    tokens_per_task: float | None = None
     trouble: str = ""
+    waits: str = ""
     draining: bool = False
 
 

@@ -6,6 +6,7 @@ Each method is one atomic script, or a few. A Store may be shared by many corout
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from taskfleet.core.ratelimit import RateLimits, Reservation, Returned
 from taskfleet.core.settlement import (
     BatchCounts,
     Claim,
@@ -17,7 +18,7 @@ from taskfleet.core.settlement import (
     WorkerReport,
 )
 from taskfleet.core.task import NewTask, QueueKey, TaskView
-from taskfleet.store import codec, deadletters, endings, incoming, keys, lua, reading, submission
+from taskfleet.store import codec, deadletters, endings, incoming, keys, lua, ratelimits, reading, submission
 from taskfleet.store.connection import Connection
 from taskfleet.store.wake import WakeListener
 
@@ -191,6 +192,27 @@ class Store:
     async def retire(self, queue: QueueKey, worker: str) -> None:
         """Forget a worker that leaves. Its leases are its own to settle."""
         await self._connection.run(lua.RETIRE, queue, worker)
+
+    # Rate limits
+
+    async def reserve(
+        self,
+        queue: QueueKey,
+        endpoint: str,
+        limits: RateLimits,
+        wanted: Sequence[int] = (),
+        returned: Iterable[Returned] = (),
+    ) -> Reservation:
+        """Reserve calls of an endpoint (``pool/endpoint``) within the limits that all of its workers share.
+
+        ``wanted`` has the tokens of each call; the first of them that fit are granted, in order. What is ``returned``
+        counts before. Nothing reserved outlives its minute, whatever becomes of the worker.
+        """
+        return await ratelimits.reserve(self._connection, queue, endpoint, limits, wanted, returned)
+
+    async def pause(self, queue: QueueKey, endpoint: str, seconds: float) -> None:
+        """Grant no call of this endpoint (``pool/endpoint``) for so long. All workers hear of it as of a new policy."""
+        await self._connection.run(lua.PAUSE, queue, endpoint, max(0, round(seconds * 1000)))
 
     # Time
 

@@ -17,6 +17,7 @@ touch them all. One-letter names where there is one key per task: they are paid 
     batch:NAME      hash    total and final tasks by state
     batch:NAME:ids  list    ids in input order
     shares          hash    models of an endpoint -> tasks claimed for it while lower priorities waited, modulo a round
+    limit:POOL/ENDPOINT  hash  what its workers have reserved; expires when nothing of it counts any more
     workers, seen   hash, zset   last report of each worker, and the ms of it
     stages          zset    open stage -> ms of its last chunk
     stage:N         hash    reserved and staged tasks, its batch, its lanes
@@ -47,7 +48,7 @@ _NAMES = (
     "stages",
     "wake",
 )
-_FAMILIES = {"lane": "lane:", "task": "t:", "batch": "batch:", "stage": "stage:"}
+_FAMILIES = {"lane": "lane:", "task": "t:", "batch": "batch:", "stage": "stage:", "limit": "limit:"}
 
 
 def prefix(queue: QueueKey) -> str:
@@ -72,6 +73,11 @@ def batch(queue: QueueKey, name: str) -> str:
 
 def batch_ids(queue: QueueKey, name: str) -> str:
     return batch(queue, name) + ":ids"
+
+
+def limit(queue: QueueKey, endpoint: str) -> str:
+    """``endpoint`` is ``pool/endpoint``."""
+    return prefix(queue) + _FAMILIES["limit"] + endpoint
 
 
 def lane(queue: QueueKey, name: str) -> str:

@@ -21,6 +21,7 @@ from taskfleet.worker.breaker import Breaker
 from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import WorkPolicy
+from taskfleet.worker.ratelimiter import RateLimiter
 from taskfleet.worker.suspects import Suspects
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Calls:
         policy: WorkPolicy,
         outbox: Outbox,
         breaker: Breaker,
+        limiter: RateLimiter,
         pace: Pace,
         metrics: WorkerMetrics,
         on_freed: Callable[[], None],
@@ -65,6 +67,7 @@ class Calls:
         self._endpoint = endpoint
         self._outbox = outbox
         self._breaker = breaker
+        self._limiter = limiter
         self._pace = pace
         self._metrics = metrics
         self._on_freed = on_freed
@@ -146,6 +149,7 @@ class Calls:
     def _ended(self, call: RunningCall, outcome: Outcome) -> None:
         task, now = call.task, time.monotonic()
         seconds = now - call.started
+        self._limiter.ended(task.id, outcome)
         suspect = self._judge_endpoint(task.id, outcome, now)
         ending = decide(
             outcome,
@@ -157,7 +161,7 @@ class Calls:
         )
         self._metrics.attempted(task.model, outcome, ending.verdict, seconds)
         if isinstance(outcome, Ok):
-            self._pace.finished(now, seconds)
+            self._pace.finished(now, seconds, outcome.usage.input_tokens + outcome.usage.output_tokens)
         if ending.verdict is Verdict.FAIL:
             self._suspects.forget(task.id)
         self._settle(call, ending, outcome, seconds)
@@ -173,7 +177,9 @@ class Calls:
             case Retry():
                 self._breaker.undecided(task_id)
             case RateLimited(error, after):
-                self._breaker.failed(task_id, error.message, now, after)
+                self._breaker.failed(task_id, error.message, now, after, asked_to_wait=True)
+                if after is not None:
+                    self._limiter.pause(after)
             case EndpointDown(error, after, reached):
                 suspect = reached and self._suspects.met_trouble(task_id)
                 self._breaker.failed(task_id, error.message, now, after)
@@ -182,6 +188,7 @@ class Calls:
 
     def _interrupted(self, call: RunningCall, why: Interruption) -> None:
         self._breaker.undecided(call.task.id)
+        self._limiter.ended(call.task.id, None)
         seconds = time.monotonic() - call.started
         if why is Interruption.CANCELLED:
             self._settle(call, Ending(Verdict.CANCEL), None, seconds)
