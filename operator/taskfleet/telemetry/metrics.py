@@ -104,7 +104,12 @@ class WorkerMetrics:
             registry=registry,
         )
         inflight = Gauge("taskfleet_worker_inflight", "Tasks running in this worker.", ENDPOINT, registry=registry)
-        slots = Gauge("taskfleet_worker_slots", "Tasks that this worker can run at once.", ENDPOINT, registry=registry)
+        slots = Gauge(
+            "taskfleet_worker_slots",
+            "Tasks that this worker may run at once now: its concurrency, or less while the endpoint refuses.",
+            ENDPOINT,
+            registry=registry,
+        )
         store_up = Gauge("taskfleet_store_up", "1 when the last call to the store worked, else 0.", registry=registry)
         limiter = Gauge(
             "taskfleet_endpoint_limiter_available",

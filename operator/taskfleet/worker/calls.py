@@ -10,6 +10,7 @@ from enum import Enum, auto
 
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.tasklines import decode_body
+from taskfleet.core.concurrency import AdaptiveConcurrency
 from taskfleet.core.errors import InputError
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
 from taskfleet.core.settlement import Settlement, Verdict
@@ -72,13 +73,19 @@ class Calls:
         self._metrics = metrics
         self._on_freed = on_freed
         self._suspects = Suspects()
+        self._adaptive = AdaptiveConcurrency(endpoint.concurrency)
         self._idle = asyncio.Event()
         self._idle.set()
-        metrics.slots.set(endpoint.concurrency)
+        metrics.slots.set(self.slots)
+
+    @property
+    def slots(self) -> int:
+        """Calls that may run at once now."""
+        return self._adaptive.limit
 
     @property
     def free(self) -> int:
-        return self._endpoint.concurrency - len(self.running)
+        return max(0, self.slots - len(self.running))
 
     async def until_idle(self) -> None:
         await self._idle.wait()
@@ -150,6 +157,7 @@ class Calls:
         task, now = call.task, time.monotonic()
         seconds = now - call.started
         self._limiter.ended(task.id, outcome)
+        self._adapt(call.started, now, outcome)
         suspect = self._judge_endpoint(task.id, outcome, now)
         ending = decide(
             outcome,
@@ -165,6 +173,17 @@ class Calls:
         if ending.verdict is Verdict.FAIL:
             self._suspects.forget(task.id)
         self._settle(call, ending, outcome, seconds)
+
+    def _adapt(self, started: float, now: float, outcome: Outcome) -> None:
+        """Run more or fewer calls at once from now on; those that run go on."""
+        match outcome:
+            case Ok(usage=usage):
+                self._adaptive.answered(started, now, usage)
+            case RateLimited() | EndpointDown(error=TaskError(status=503)):
+                self._adaptive.refused(started, now)
+            case Retry(error=TaskError(code="timeout")):
+                self._adaptive.timed_out(started, now)
+        self._metrics.slots.set(self.slots)
 
     def _judge_endpoint(self, task_id: str, outcome: Outcome, now: float) -> bool:
         """Tell breaker and suspects; whether endpoint trouble is this task's own."""

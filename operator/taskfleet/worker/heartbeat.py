@@ -74,7 +74,7 @@ class Heartbeats:
             worker=self._settings.worker,
             pool=self._settings.pool,
             endpoint=self._settings.endpoint.name,
-            slots=self._settings.endpoint.concurrency,
+            slots=self._calls.slots,
             inflight=len(self._calls.running),
             seconds_per_task=self._pace.seconds_per_task,
             tokens_per_task=self._pace.tokens_per_task,
