@@ -14,6 +14,8 @@ def test_a_name_is_explained_in_a_sentence_and_for_scripts(remote: Remote, taskf
         "model": "small",
         "step": "name",
         "why": "it is the name of small",
+        "fallbacks": [],
+        "served_by": "small",
     }
 
 

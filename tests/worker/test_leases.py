@@ -103,11 +103,11 @@ async def test_what_is_claimed_again_while_it_still_runs_goes_on_under_the_new_f
     model.hold()
     async with parts(work, model.url) as worker:
         first = await claimed(work)
-        worker.calls.start(first)
+        worker.calls.start(first, MODEL)
         await eventually(lambda: model.inflight == 1, "the call to run")
         again = await claimed(work)  # its lease has expired
         assert (again.id, again.attempt, again.fence > first.fence) == ("task", 2, True)
-        worker.calls.start(again)
+        worker.calls.start(again, MODEL)
         model.let_go()
         (view,) = await work.finished(["task"])
     assert (view.state, view.attempts, view.output) == (TaskState.COMPLETED, 2, "echo: task")
@@ -119,7 +119,7 @@ async def test_a_heartbeat_that_learns_of_a_lost_lease_closes_the_call(work: Wor
     await work.submit("task")
     model.hold()
     async with parts(work, model.url) as worker:
-        worker.calls.start(await claimed(work))
+        worker.calls.start(await claimed(work), MODEL)
         await eventually(lambda: model.inflight == 1, "the call to run")
         taken = await claimed(work, worker="other")
         await worker.beats.beat()
@@ -138,7 +138,7 @@ async def test_word_of_an_older_lease_does_not_stop_the_newer_call(work: Work, m
     model.hold()
     async with parts(work, model.url) as worker:
         task = await claimed(work)
-        worker.calls.start(task)
+        worker.calls.start(task, MODEL)
         await eventually(lambda: model.inflight == 1, "the call to run")
         for why in Interruption:
             worker.calls.interrupt(task.id, task.fence - 1, why)
@@ -285,7 +285,7 @@ async def test_a_bug_of_ours_burns_attempts_and_ends_in_a_failed_task(work: Work
     await work.submit("task")
     async with parts(work, "http://127.0.0.1:1", provider=Broken()) as worker:
         for _ in range(2):
-            worker.calls.start(await claimed(work))
+            worker.calls.start(await claimed(work), MODEL)
             await worker.calls.until_idle()
             await worker.outbox.until_empty()
         (view,) = await work.views(["task"])
@@ -298,7 +298,7 @@ async def test_a_body_that_is_not_ours_fails_the_task(work: Work, model: ModelSt
     await work.submit("task")
     async with parts(work, model.url) as worker:
         task = await claimed(work)
-        worker.calls.start(replace(task, body=b"[]", priority=Priority.NORMAL))
+        worker.calls.start(replace(task, body=b"[]", priority=Priority.NORMAL), MODEL)
         (view,) = await work.finished(["task"])
     assert view.error is not None
     assert (view.state, view.error.code) == (TaskState.FAILED, "invalid_task")

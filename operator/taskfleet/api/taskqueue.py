@@ -15,6 +15,7 @@ from taskfleet.core.task import QueueKey
 
 MAX_MODELS = 64
 MAX_ALIASES = 16
+MAX_FALLBACKS = 8
 
 
 class Retry(ApiModel):
@@ -75,6 +76,14 @@ class Retention(ApiModel):
 class QueueModel(ApiModel):
     """A model that tasks of this queue may ask for."""
 
+    rules = (
+        Rule(
+            "!has(self.fallbacks) || !(self.name in self.fallbacks)",
+            "fallbacks must not name the model itself; remove it there",
+            ".fallbacks",
+        ),
+    )
+
     name: ModelName = Field(description="Name that tasks ask for and endpoints list.")
     aliases: Annotated[list[ModelName], UNIQUE] = Field(
         default_factory=list, max_length=MAX_ALIASES, description="Other names for it."
@@ -86,6 +95,13 @@ class QueueModel(ApiModel):
     )
     description: str = Field(
         "", max_length=1024, description="What it is good at. Tasks that ask for fast or coding find it by these words."
+    )
+    fallbacks: Annotated[list[ModelName], UNIQUE] = Field(
+        default_factory=list,
+        max_length=MAX_FALLBACKS,
+        description="Models of this queue that serve its tasks while none of its endpoints is healthy: the first with "
+        "a healthy endpoint, of these and then of their own fallbacks. A result says in model who answered, and in "
+        "requested_model what was asked for.",
     )
 
 
@@ -108,6 +124,21 @@ class TaskQueueSpec(ApiModel):
             "self.models.all(model, !has(model.aliases) || model.aliases.all(alias,"
             " self.models.exists_one(other, has(other.aliases) && alias in other.aliases)))",
             "aliases must not give one alias to two models; remove it from one of them",
+            ".models",
+        ),
+        Rule(
+            "self.models.all(model, !has(model.fallbacks) || model.fallbacks.all(fallback,"
+            " self.models.exists(other, other.name == fallback)))",
+            "fallbacks must be names of models of this queue; add the model to models or remove it there",
+            ".models",
+        ),
+        # Longer circles are beyond what the API server lets a rule cost: validate.py finds them, and so does the
+        # controller, which says so in the queue's status.
+        Rule(
+            "self.models.all(model, !has(model.fallbacks) || model.fallbacks.all(fallback, !self.models.exists(other,"
+            " other.name == fallback && other.name != model.name && has(other.fallbacks)"
+            " && model.name in other.fallbacks)))",
+            "fallbacks must not go in a circle: two models name each other; remove one of them",
             ".models",
         ),
     )
@@ -150,6 +181,11 @@ class TaskQueueSpec(ApiModel):
             OfferedModel(model.name, tuple(model.aliases), tuple(model.tags), model.description)
             for model in self.models
         )
+
+    @property
+    def fallbacks(self) -> dict[str, list[str]]:
+        """The fallbacks of each model that has any."""
+        return {model.name: model.fallbacks for model in self.models if model.fallbacks}
 
     @property
     def retry_policy(self) -> RetryPolicy:

@@ -10,6 +10,7 @@ from taskfleet.controller.fleet import FleetState
 from taskfleet.controller.probes import Health
 from taskfleet.controller.world import PoolState
 from taskfleet.core.errors import StoreError
+from taskfleet.core.fallbacks import rerouted
 from taskfleet.core.pool import EndpointObserved, QueueObserved, StopPolicy
 from taskfleet.core.settlement import QueueStats, WorkerReport
 
@@ -23,10 +24,16 @@ class Sight:
     trouble: StoreError | None = None
 
 
-def observe_queue(*, exists: bool, stop: StopPolicy, sight: Sight) -> QueueObserved:
+def observe_queue(*, exists: bool, stop: StopPolicy, sight: Sight, fallbacks: Mapping[str, str]) -> QueueObserved:
+    """What waits counts for the model that serves it: with ``fallbacks`` in use not the one that was asked for."""
     if sight.trouble is not None:
         return QueueObserved(exists, stop, None, type(sight.trouble).__name__, str(sight.trouble))
-    return QueueObserved(exists, stop, sight.stats.backlog if sight.stats else {})
+    return QueueObserved(exists, stop, rerouted(sight.stats.backlog, fallbacks) if sight.stats else {})
+
+
+def usable_endpoints(seen: Mapping[str, EndpointObserved]) -> dict[str, bool | None]:
+    """Whether each endpoint can serve: not when it fails its probe, nor when it fails all of its workers."""
+    return {name: False if endpoint.complaint else endpoint.healthy for name, endpoint in seen.items()}
 
 
 def observe_endpoints(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.fleet import Fleet, FleetRefused, Surface
 from taskfleet.controller.news import pool_news
-from taskfleet.controller.observe import Sight, observe_endpoints, observe_queue, remember_pace
+from taskfleet.controller.observe import Sight, observe_endpoints, observe_queue, remember_pace, usable_endpoints
 from taskfleet.controller.pool_status import pool_status
 from taskfleet.controller.probes import Prober
 from taskfleet.controller.reporter import Reporter
@@ -16,7 +16,7 @@ from taskfleet.controller.world import PoolName, PoolState, World, pool_labels
 from taskfleet.core.errors import StoreError
 from taskfleet.core.needs import count
 from taskfleet.core.plan import EndpointPlan, Plan, plan
-from taskfleet.core.pool import EndpointObserved, Observed, StopPolicy
+from taskfleet.core.pool import EndpointObserved, Observed, QueueObserved, StopPolicy
 from taskfleet.core.task import QueueKey
 from taskfleet.core.wiretime import wire_time
 from taskfleet.telemetry.metrics import ControllerMetrics
@@ -40,6 +40,7 @@ class PoolReconciler:
         prober: Prober,
         metrics: ControllerMetrics,
         clock: Callable[[], float],
+        health_changed: Callable[[QueueKey], None],
     ) -> None:
         self._world = world
         self._link = link
@@ -49,6 +50,7 @@ class PoolReconciler:
         self._prober = prober
         self._metrics = metrics
         self._clock = clock
+        self._health_changed = health_changed
 
     async def reconcile(self, name: PoolName) -> float | None:
         state = self._world.pools.get(name)
@@ -73,9 +75,9 @@ class PoolReconciler:
             sight = Sight(trouble=error)
         remember_pace(pool, state, sight)
         seen = observe_endpoints(pool, state, sight, self._prober.health(name))
-        queue = self._world.queues.get(pool.queue)
-        stop = queue.queue.spec.stop_policy if queue else StopPolicy.NONE
-        observed = Observed(observe_queue(exists=queue is not None, stop=stop, sight=sight), seen, state.memory)
+        if sight.trouble is None:
+            self._remember_health(pool, state, seen)
+        observed = Observed(self._observe_queue(pool.queue, sight), seen, state.memory)
         state.planned_at = self._clock()
         decided = plan(pool.spec.policy, observed, state.planned_at)
         try:
@@ -97,6 +99,18 @@ class PoolReconciler:
         )
         self._show_metrics(pool, decided, seen)
         return _earliest(await self._report(pool, status), decided.look_again_at, self._busy_until(state, sight, seen))
+
+    def _observe_queue(self, key: QueueKey, sight: Sight) -> QueueObserved:
+        queue = self._world.queues.get(key)
+        if queue is None:
+            return observe_queue(exists=False, stop=StopPolicy.NONE, sight=sight, fallbacks={})
+        return observe_queue(exists=True, stop=queue.queue.spec.stop_policy, sight=sight, fallbacks=queue.fallbacks)
+
+    def _remember_health(self, pool: WorkerPool, state: PoolState, seen: dict[str, EndpointObserved]) -> None:
+        usable = usable_endpoints(seen)
+        if usable != state.usable:
+            state.usable = usable
+            self._health_changed(pool.queue)
 
     async def _see(self, queue: QueueKey) -> Sight:
         """The queue in the store; a failure is what was seen, and makes the link look after the store."""

@@ -17,9 +17,11 @@ from taskfleet.core.wiretime import wire_time
 _NUMBERS = ("pending", "scheduled", "running", "completed", "failed", "cancelled", "expired", "depth")
 
 
-def unserved_models(stats: QueueStats | None, pools: Sequence[WorkerPool]) -> dict[str, int]:
-    """Models with waiting tasks that no endpoint of any pool serves, with the number of tasks."""
-    served = {model for pool in pools for endpoint in pool.spec.endpoints for model in endpoint.models}
+def unserved_models(
+    stats: QueueStats | None, pools: Sequence[WorkerPool], fallbacks: Mapping[str, str]
+) -> dict[str, int]:
+    """Models with waiting tasks that no endpoint of any pool serves, nor a fallback, with the number of tasks."""
+    served = {model for pool in pools for endpoint in pool.spec.endpoints for model in endpoint.models} | set(fallbacks)
     backlog = stats.backlog if stats else {}
     return {model: waiting for model, waiting in sorted(backlog.items()) if waiting and model not in served}
 
@@ -30,16 +32,18 @@ def queue_status(
     stats: QueueStats | None,
     trouble: StoreError | None,
     pools: Sequence[WorkerPool],
+    fallbacks: Mapping[str, str],
     deletion: Deletion | None,
     last: Mapping[str, Any],
     now: str,
 ) -> dict[str, Any]:
     """The whole status. With ``trouble`` the numbers of ``last`` stay: not to see tasks does not make them go."""
+    unserved = unserved_models(stats, pools, fallbacks)
     conditions = (
-        _ready(queue, stats, trouble, pools, deletion),
+        _ready(queue, unserved, trouble, pools, deletion),
         _store_reachable(trouble),
         _paused(queue),
-        _served(stats, trouble, pools),
+        _served(unserved, trouble, pools, fallbacks),
     )
     generation = queue.metadata.generation
     merged = merge_conditions(last.get("conditions", ()), conditions, generation=generation, now=now)
@@ -74,7 +78,7 @@ def _numbers(stats: QueueStats | None) -> dict[str, Any]:
 
 def _ready(
     queue: TaskQueue,
-    stats: QueueStats | None,
+    unserved: Mapping[str, int],
     trouble: StoreError | None,
     pools: Sequence[WorkerPool],
     deletion: Deletion | None,
@@ -83,8 +87,8 @@ def _ready(
         return Condition("Ready", Status.FALSE, _reason(trouble), str(trouble))
     if deletion is not None:
         return Condition("Ready", Status.FALSE, deletion.reason, deletion.message)
-    if unserved_models(stats, pools):
-        return Condition("Ready", Status.FALSE, "ModelNotServed", _unserved(stats, pools))
+    if unserved:
+        return Condition("Ready", Status.FALSE, "ModelNotServed", _unserved(unserved, pools))
     if queue.spec.stop_policy is not StopPolicy.NONE:
         text = f"tasks are accepted, but none is started: stopPolicy is {queue.spec.stop_policy.value}"
         return Condition("Ready", Status.TRUE, "OnHold", text)
@@ -107,16 +111,25 @@ def _paused(queue: TaskQueue) -> Condition:
     return Condition("Paused", Status.TRUE, stop.value, f"stopPolicy is {stop.value}: no task is started{also}")
 
 
-def _served(stats: QueueStats | None, trouble: StoreError | None, pools: Sequence[WorkerPool]) -> Condition:
+def _served(
+    unserved: Mapping[str, int],
+    trouble: StoreError | None,
+    pools: Sequence[WorkerPool],
+    fallbacks: Mapping[str, str],
+) -> Condition:
     if trouble is not None:
         return Condition("Served", Status.UNKNOWN, _reason(trouble), "cannot see which models have tasks")
-    if unserved_models(stats, pools):
-        return Condition("Served", Status.FALSE, "ModelNotServed", _unserved(stats, pools))
+    if unserved:
+        return Condition("Served", Status.FALSE, "ModelNotServed", _unserved(unserved, pools))
+    if fallbacks:
+        told = ", ".join(f"{fallback} for {model}" for model, fallback in sorted(fallbacks.items()))
+        text = f"by fallback: {told}, until an endpoint of that is healthy again"
+        return Condition("Served", Status.TRUE, "ServedByFallback", text)
     return Condition("Served", Status.TRUE, "Served", "every model with waiting tasks has an endpoint")
 
 
-def _unserved(stats: QueueStats | None, pools: Sequence[WorkerPool]) -> str:
-    waiting = ", ".join(f"{model} ({count(tasks, 'task')})" for model, tasks in unserved_models(stats, pools).items())
+def _unserved(unserved: Mapping[str, int], pools: Sequence[WorkerPool]) -> str:
+    waiting = ", ".join(f"{model} ({count(tasks, 'task')})" for model, tasks in unserved.items())
     if not pools:
         return f"no WorkerPool has this queue in spec.queueRef; waiting: {waiting}; create one"
     names = ", ".join(pool.metadata.name for pool in pools)

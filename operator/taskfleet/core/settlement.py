@@ -20,7 +20,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The end of one lease. Refused by the store when ``fence`` is not the task's newest."""
+    """The end of one lease. Refused by the store when ``fence`` is not the task's newest.
+
+    ``model`` is who answered, where that is not the model that was asked for.
+    """
 
     task_id: str
     fence: int
@@ -30,6 +33,7 @@ class Settlement:
     error: TaskError | None = None
     usage: Usage | None = None
     endpoint: str = ""
+    model: str = ""
     run_seconds: float = 0.0
 
 
@@ -131,7 +135,10 @@ class BatchCounts:
 
 @dataclass(frozen=True, slots=True)
 class QueuePolicy:
-    """What the store enforces by itself, and ``spec``: the whole TaskQueue spec for workers and submitters."""
+    """What the store enforces by itself, and ``spec``: the whole TaskQueue spec for workers and submitters.
+
+    ``fallbacks``: for each model that no healthy endpoint serves now, the model that serves its tasks.
+    """
 
     spec: Mapping[str, Any]
     max_pending: int
@@ -143,3 +150,4 @@ class QueuePolicy:
     keep_failed_seconds: float
     stopped: bool = False
     closed: bool = False
+    fallbacks: Mapping[str, str] = field(default_factory=dict)

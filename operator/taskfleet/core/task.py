@@ -118,7 +118,8 @@ class TaskView:
     """A task as the store shows it: the base of a result line. Seconds; None where it has not happened.
 
     ``enqueued_at`` is when it began to wait for a worker: its submission, or the end of its delay. ``not_before`` is
-    set while it waits for its time (a delay, or that of a retry).
+    set while it waits for its time (a delay, or that of a retry). ``model`` is who answered: a fallback of
+    ``requested_model``, or that itself.
     """
 
     id: str
@@ -138,6 +139,7 @@ class TaskView:
     not_before: float | None = None
     deadline: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    requested_model: str = ""
 
 
 def new_task_id() -> str:

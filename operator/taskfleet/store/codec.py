@@ -98,7 +98,8 @@ def view(task_id: str, record: bytes, holder: bytes, last_error: bytes, due: byt
     return TaskView(
         id=task_id,
         state=head.state,
-        model=head.model,
+        model=result.get("model", head.model),
+        requested_model=head.model,
         priority=head.priority,
         attempts=head.attempts,
         enqueued_at=head.enqueued_at,

@@ -140,8 +140,9 @@ class WorkerMetrics:
             for priority in Priority
         }
 
-    def claimed(self, task: LeasedTask) -> None:
-        self._queue_seconds[task.model, task.priority].observe(max(task.claimed_at - task.enqueued_at, 0.0))
+    def claimed(self, task: LeasedTask, model: str) -> None:
+        """A task came from the queue, to be served by ``model``."""
+        self._queue_seconds[model, task.priority].observe(max(task.claimed_at - task.enqueued_at, 0.0))
 
     def attempted(self, model: str, outcome: Outcome, verdict: Verdict, seconds: float) -> None:
         """An attempt ended by itself, and what follows for its task."""

@@ -12,6 +12,7 @@ from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.tasklines import decode_body
 from taskfleet.core.concurrency import AdaptiveConcurrency
 from taskfleet.core.errors import InputError
+from taskfleet.core.fallbacks import model_for
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import LeasedTask, TaskError
@@ -38,9 +39,10 @@ class Interruption(Enum):
 
 @dataclass(slots=True, eq=False)
 class RunningCall:
-    """``task`` is replaced when we claim again what we still run."""
+    """``task`` is replaced when we claim again what we still run. ``model`` is who serves it."""
 
     task: LeasedTask
+    model: str
     started: float
     job: asyncio.Task[None] = field(init=False)
     interruption: Interruption | None = None
@@ -87,20 +89,30 @@ class Calls:
     def free(self) -> int:
         return max(0, self.slots - len(self.running))
 
+    @property
+    def lanes(self) -> list[str]:
+        """The models whose tasks are for this endpoint now: its own, and those that fall back to one of them."""
+        own = self._endpoint.models
+        return [*own, *(lane for lane in self.policy.fallbacks if lane not in own and self.model_for(lane))]
+
+    def model_for(self, lane: str) -> str | None:
+        """The model that serves a task here; None when it is not, or no longer, for this endpoint."""
+        return model_for(lane, self._endpoint.models, self.policy.fallbacks)
+
     async def until_idle(self) -> None:
         await self._idle.wait()
 
-    def start(self, task: LeasedTask) -> None:
-        """Run a task that was just claimed.
+    def start(self, task: LeasedTask, model: str) -> None:
+        """Run a task that was just claimed, with one of the endpoint's models.
 
         After an outage of the store a claim can bring what we still run, under a new fence: then that call goes on.
         """
-        self._metrics.claimed(task)
+        self._metrics.claimed(task, model)
         same = self.running.get(task.id)
         if same is not None and same.interruption is None:
             same.task = task
             return
-        call = RunningCall(task, time.monotonic())
+        call = RunningCall(task, model, time.monotonic())
         self.running[task.id] = call
         self._idle.clear()
         self._metrics.inflight.set(len(self.running))
@@ -120,7 +132,7 @@ class Calls:
 
     async def _run(self, call: RunningCall) -> None:
         try:
-            outcome = await self._call_model(call.task)
+            outcome = await self._call_model(call.task, call.model)
         except asyncio.CancelledError:
             if call.interruption is None:
                 raise
@@ -135,13 +147,13 @@ class Calls:
                 self._idle.set()
             self._on_freed()
 
-    async def _call_model(self, task: LeasedTask) -> Outcome:
+    async def _call_model(self, task: LeasedTask, model: str) -> Outcome:
         try:
             body = decode_body(task.body)
         except InputError as error:
             return Fatal(TaskError(error.code, str(error)))
         call = Call(
-            model=self._endpoint.remote_names.get(task.model, task.model),
+            model=self._endpoint.remote_names.get(model, model),
             messages=body.messages,
             parameters=body.parameters,
             timeout=self.policy.task_timeout,
@@ -167,7 +179,7 @@ class Calls:
             endpoint_works_for_others=suspect,
             endpoint_pause=self._breaker.seconds_until_probe(now) or 0.0,
         )
-        self._metrics.attempted(task.model, outcome, ending.verdict, seconds)
+        self._metrics.attempted(call.model, outcome, ending.verdict, seconds)
         if isinstance(outcome, Ok):
             self._pace.finished(now, seconds, outcome.usage.input_tokens + outcome.usage.output_tokens)
         if ending.verdict is Verdict.FAIL:
@@ -229,6 +241,7 @@ class Calls:
                 error=ending.error,
                 usage=done.usage if done else None,
                 endpoint=self._endpoint.name,
+                model=call.model if call.model != call.task.model else "",
                 run_seconds=seconds,
             )
         )

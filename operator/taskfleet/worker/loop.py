@@ -99,14 +99,13 @@ class ClaimLoop:
             self._served()
             return self._limiter.holds(time.monotonic())
         self._woken = False
-        claim = await self._store.claim(
-            self._settings.queue, self._settings.worker, self._settings.endpoint.models, allowed
-        )
+        lanes = self._calls.lanes
+        claim = await self._store.claim(self._settings.queue, self._settings.worker, lanes, allowed)
         self._served()
         if claim.policy_version != self._policy_version:
             await self._read_policy(claim.policy_version)
         await self._take(claim)
-        if len(claim.tasks) == allowed or self._woken:
+        if len(claim.tasks) == allowed or self._woken or self._calls.lanes != lanes:
             return 0.0
         due = LONGEST_SLEEP if claim.next_due_in is None else min(claim.next_due_in, LONGEST_SLEEP)
         self._dry_until = time.monotonic() + due
@@ -124,8 +123,9 @@ class ClaimLoop:
             self._health.failed(error)
             admitted = 0
         for number, task in enumerate(claim.tasks):
-            if number < admitted and not self._stopping:
-                self._calls.start(task)
+            model = self._calls.model_for(task.model)  # None: its own endpoints were found healthy again meanwhile
+            if number < admitted and model is not None and not self._stopping:
+                self._calls.start(task, model)
             else:
                 self._outbox.put(Settlement(task.id, task.fence, Verdict.RELEASE))
 

@@ -1,5 +1,6 @@
 """What a worker needs of its queue's policy, as the store holds it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from taskfleet.api.taskqueue import published_spec
@@ -11,11 +12,15 @@ from taskfleet.store import Store
 
 @dataclass(frozen=True, slots=True)
 class WorkPolicy:
-    """Times in seconds: ``task_timeout`` of one attempt, ``lease_seconds`` without a heartbeat."""
+    """Times in seconds: ``task_timeout`` of one attempt, ``lease_seconds`` without a heartbeat.
+
+    ``fallbacks``: the model that serves the tasks of another, which no healthy endpoint serves now.
+    """
 
     task_timeout: float
     lease_seconds: float
     retry: RetryPolicy
+    fallbacks: Mapping[str, str]
 
     @property
     def heartbeat_seconds(self) -> float:
@@ -29,4 +34,4 @@ async def read_policy(store: Store, queue: QueueKey) -> WorkPolicy:
     if published is None:
         raise NotFound(f"queue {queue} does not exist (yet)")
     spec = published_spec(published, queue)
-    return WorkPolicy(spec.task_timeout.seconds, spec.lease_duration.seconds, spec.retry_policy)
+    return WorkPolicy(spec.task_timeout.seconds, spec.lease_duration.seconds, spec.retry_policy, published.fallbacks)
