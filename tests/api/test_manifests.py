@@ -183,16 +183,7 @@ def test_what_kubectl_get_prints_can_be_loaded_again(write: Write) -> None:
     assert found.queues[0].metadata.generation == 0
 
 
-def test_a_circle_of_fallbacks_is_found_however_long(tmp_path: Path) -> None:
-    """Longer than two it is beyond what the API server lets a rule cost: the controller says it in the status."""
-    path = tmp_path / "queue.yaml"
-    models = "".join(f"  - {{name: {one}, fallbacks: [{other}]}}\n" for one, other in zip("abc", "bca", strict=True))
-    path.write_text(
-        "apiVersion: taskfleet.dev/v1alpha1\nkind: TaskQueue\nmetadata: {name: demo}\nspec:\n  models:\n" + models
-    )
-    with pytest.raises(InvalidManifest) as refused:
-        load([path])
-    assert str(refused.value) == (
-        f'{path}:6: The TaskQueue "demo" is invalid: spec.models[0].fallbacks: Invalid value: fallbacks must not go in '
-        "a circle (a, b, c, a); remove one of them"
-    )
+def test_the_samples_are_accepted() -> None:
+    found = load([Path(__file__).parents[2] / "manifests" / "samples"])
+    assert [queue.metadata.name for queue in found.queues] == ["limited"]
+    assert [pool.metadata.name for pool in found.pools] == ["limited"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskfleet.core.fallbacks import chain, decide_fallbacks, find_circle, model_for, rerouted
+from taskfleet.core.fallbacks import chain, decide_fallbacks, model_for, rerouted
 
 UP, DOWN, UNSEEN = (True,), (False,), (None,)
 CHAIN = {"large": ["medium", "small"]}
@@ -16,21 +16,6 @@ def test_a_chain_is_a_model_s_own_fallbacks_and_then_theirs() -> None:
     fallbacks = {"a": ["b", "c"], "b": ["d"], "c": ["e", "d"]}
     assert chain("a", fallbacks) == ("b", "c", "d", "e")
     assert chain("e", fallbacks) == ()
-
-
-@pytest.mark.parametrize(
-    ("fallbacks", "circle"),
-    [
-        ({}, None),
-        ({"a": ["b"], "b": ["c"]}, None),
-        ({"a": ["b", "c"], "b": ["d"], "c": ["d"]}, None),
-        ({"a": ["a"]}, ("a", "a")),
-        ({"a": ["b"], "b": ["a"]}, ("a", "b", "a")),
-        ({"x": ["a"], "a": ["b"], "b": ["c"], "c": ["a"]}, ("a", "b", "c", "a")),
-    ],
-)
-def test_a_circle_is_found_wherever_it_begins(fallbacks: dict[str, list[str]], circle: tuple[str, ...] | None) -> None:
-    assert find_circle(fallbacks) == circle
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,15 @@ from taskfleet.core.task import QueueKey
 MAX_MODELS = 64
 MAX_ALIASES = 16
 MAX_FALLBACKS = 8
+MAX_CHAIN = 8
+# CEL has no recursion: each step leaves out the models none of whose fallbacks is left. After as many steps as a chain
+# may be long, only those in a circle, or before one, are left.
+_STEP = "left.filter(model, model.fallbacks.exists(name, left.exists(other, other.name == name)))"
+_NO_CIRCLE = (
+    "[self.models.filter(model, has(model.fallbacks))]"
+    + f".map(left, {_STEP})" * MAX_CHAIN
+    + ".all(left, left.size() == 0)"
+)
 
 
 class Retry(ApiModel):
@@ -76,14 +85,6 @@ class Retention(ApiModel):
 class QueueModel(ApiModel):
     """A model that tasks of this queue may ask for."""
 
-    rules = (
-        Rule(
-            "!has(self.fallbacks) || !(self.name in self.fallbacks)",
-            "fallbacks must not name the model itself; remove it there",
-            ".fallbacks",
-        ),
-    )
-
     name: ModelName = Field(description="Name that tasks ask for and endpoints list.")
     aliases: Annotated[list[ModelName], UNIQUE] = Field(
         default_factory=list, max_length=MAX_ALIASES, description="Other names for it."
@@ -132,13 +133,9 @@ class TaskQueueSpec(ApiModel):
             "fallbacks must be names of models of this queue; add the model to models or remove it there",
             ".models",
         ),
-        # Longer circles are beyond what the API server lets a rule cost: validate.py finds them, and so does the
-        # controller, which says so in the queue's status.
         Rule(
-            "self.models.all(model, !has(model.fallbacks) || model.fallbacks.all(fallback, !self.models.exists(other,"
-            " other.name == fallback && other.name != model.name && has(other.fallbacks)"
-            " && model.name in other.fallbacks)))",
-            "fallbacks must not go in a circle: two models name each other; remove one of them",
+            _NO_CIRCLE,
+            f"fallbacks must not go in a circle, nor through more than {MAX_CHAIN} models; remove one of them",
             ".models",
         ),
     )

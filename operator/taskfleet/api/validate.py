@@ -16,7 +16,6 @@ from taskfleet.api.fielderrors import NO_FIELD, FieldError, Path, field_name, go
 from taskfleet.api.metadata import as_created, metadata_errors, undecodable, unnamed
 from taskfleet.api.shape import shape_errors
 from taskfleet.api.unknown import unknown_fields
-from taskfleet.core.fallbacks import find_circle
 from taskfleet.core.names import API_VERSION, GROUP, VERSION
 
 _MAX_INT32 = 2**31 - 1
@@ -61,7 +60,6 @@ def validate(manifest: Mapping[str, Any]) -> Validated:
         errors.append(FieldError((), NO_FIELD, _UNCHECKED))
     else:
         errors.extend(rule_errors(complete, schema))
-        errors.extend(() if errors else _circle_errors(complete))
     title = f'The {complete["kind"]} "{complete["metadata"]["name"]}" is invalid'
     return Validated(complete, tuple(Problem(error.path, f"{title}: {error}") for error in errors))
 
@@ -97,19 +95,6 @@ def _decoding_problems(manifest: Mapping[str, Any]) -> Iterator[Problem]:
     title = f'{kind} in version "{VERSION}" cannot be handled as a {kind}: strict decoding error'
     for path in unknown_fields(manifest, _schemas()[kind]):
         yield Problem(path, f'{title}: unknown field "{field_name(path)}"')
-
-
-def _circle_errors(manifest: Mapping[str, Any]) -> Iterator[FieldError]:
-    """What no rule of the API server can find; the controller, which validates too, tells of it in the status."""
-    if manifest["kind"] != "TaskQueue":
-        return
-    models = manifest["spec"]["models"]
-    circle = find_circle({model["name"]: model.get("fallbacks", ()) for model in models})
-    if circle:
-        index = next(index for index, model in enumerate(models) if model["name"] == circle[0])
-        path: Path = ("spec", "models", index, "fallbacks")
-        text = f"fallbacks must not go in a circle ({', '.join(circle)}); remove one of them"
-        yield FieldError(path, field_name(path), f"Invalid value: {text}")
 
 
 def _scale_errors(manifest: Mapping[str, Any]) -> Iterator[FieldError]:

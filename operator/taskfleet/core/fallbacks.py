@@ -4,7 +4,7 @@ A model's chain is its own fallbacks in their order, then those of each of them;
 serves.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 Fallbacks = Mapping[str, Sequence[str]]
 
@@ -15,25 +15,6 @@ def chain(model: str, fallbacks: Fallbacks) -> tuple[str, ...]:
     for link in found:  # grows while we go
         found += [other for other in fallbacks.get(link, ()) if other not in found]
     return tuple(found[1:])
-
-
-def find_circle(fallbacks: Fallbacks) -> tuple[str, ...] | None:
-    """A way from a model back to itself, such as ``(a, b, a)``; None when there is none."""
-    ended: set[str] = set()
-    for start in fallbacks:
-        way: list[str] = [start]
-        links: list[Iterator[str]] = [iter(fallbacks[start])]
-        while way:
-            link = next(links[-1], None)
-            if link is None:
-                ended.add(way.pop())
-                links.pop()
-            elif link in way:
-                return (*way[way.index(link) :], link)
-            elif link not in ended:
-                way.append(link)
-                links.append(iter(fallbacks.get(link, ())))
-    return None
 
 
 def decide_fallbacks(

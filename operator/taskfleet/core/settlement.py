@@ -79,8 +79,9 @@ class WorkerReport:
 
 
 def complaints(reports: Iterable[WorkerReport]) -> list[str]:
-    """Why workers do not get on, each trouble of an endpoint once: ``pool/endpoint: words``."""
-    return sorted({f"{report.pool}/{report.endpoint}: {report.trouble}" for report in reports if report.trouble})
+    """Why workers do not get on, or wait, each reason of an endpoint once: ``pool/endpoint: words``."""
+    said = ((report, report.trouble or (report.waits and f"waits: {report.waits}")) for report in reports)
+    return sorted({f"{report.pool}/{report.endpoint}: {words}" for report, words in said if words})
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class RateLimiter:
         self._full_until = 0.0
         self._untold_pause: float | None = None
         self._reserved = Reservation(0, 0)
-        self._asked_at = 0.0
+        self._start_by = 0.0
         self._tokens_each = 1  # reserved for a task before it is known
         self._usual_answer: float = ANSWER_TOKENS
         self._estimates: dict[str, tuple[int, int]] = {}  # of tasks that run: when reserved, and how many tokens
@@ -55,14 +55,14 @@ class RateLimiter:
             self.waits = ""  # a pause, if there was one, is over
             return count
         wanted = [self._tokens_each if self._limits.tokens else 0] * count
-        self._reserved = await self._reserve(wanted)
+        self._reserved = await self._reserve_to_start(wanted)
         return self._reserved.granted
 
     async def admit(self, tasks: Sequence[LeasedTask]) -> int:
         """How many of the tasks just claimed may start, from the first on; now that they are known their own tokens are
         reserved in place of the guess. The others are to be handed back. Raises StoreError."""
         if self._paused_until > time.monotonic():
-            return 0
+            tasks = ()
         if not self._limits:
             return len(tasks)
         guess, self._reserved = self._reserved, Reservation(0, 0)
@@ -70,7 +70,7 @@ class RateLimiter:
             admitted = guess
         else:
             admitted = await self._exchange(guess, tasks)
-        if time.monotonic() - self._asked_at > START_WITHIN_SECONDS:
+        if tasks and time.monotonic() > self._start_by:
             log.warning("the store answered too late for the rate limit; the claimed tasks are handed back")
             return 0
         return admitted.granted
@@ -115,7 +115,7 @@ class RateLimiter:
         estimates = [self._estimate(task) for task in tasks]
         reserved_each = self._tokens_each if self._limits.tokens else 0
         back = Returned(guess.at, -guess.granted, -guess.granted * reserved_each)
-        admitted = await self._reserve(estimates, back)
+        admitted = await self._reserve_to_start(estimates, back)
         if self._limits.tokens is None:
             return admitted
         for task, estimate in zip(tasks[: admitted.granted], estimates, strict=False):
@@ -126,9 +126,12 @@ class RateLimiter:
             self._tokens_each = -(-sum(estimates) // len(estimates))
         return admitted
 
+    async def _reserve_to_start(self, wanted: Sequence[int], *back: Returned) -> Reservation:
+        self._start_by = time.monotonic() + START_WITHIN_SECONDS
+        return await self._reserve(wanted, *back)
+
     async def _reserve(self, wanted: Sequence[int], *back: Returned) -> Reservation:
         changes, self._changes = self._changes, []
-        self._asked_at = time.monotonic()
         try:
             answer = await self._store.reserve(self._queue, self._endpoint, self._limits, wanted, [*changes, *back])
         except StoreError:
