@@ -28,7 +28,6 @@ async def test_a_refusal_halves_the_slots_and_answers_bring_them_back(
         await eventually(lambda: model.calls["refused"] == 1, "the call that is refused")
         await work.finished(refused)
         assert await slots() == 4
-        model.max_inflight = 0
         model.hold()
         ids = await work.submit(*(f"task-{number}" for number in range(60)))
         await eventually(lambda: model.inflight == 4, "the slots to be filled")
@@ -37,9 +36,11 @@ async def test_a_refusal_halves_the_slots_and_answers_bring_them_back(
             return [report.slots for report in await work.store.workers(work.queue)] == [4]
 
         await eventually(is_reported, "the worker to report its slots")
-        assert model.max_inflight == 4
+        assert model.inflight == 4
         model.let_go()
         views = await work.finished([*refused, *ids])
         assert await slots() == 8
-    assert model.max_inflight == 8
+        model.hold()
+        await work.submit(*(f"more-{number}" for number in range(9)))
+        await eventually(lambda: model.inflight == 8, "as many calls at once as configured")
     assert [(view.state, view.attempts) for view in views] == [(TaskState.COMPLETED, 1)] * 61

@@ -12,7 +12,6 @@ from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.tasklines import decode_body
 from taskfleet.core.concurrency import AdaptiveConcurrency
 from taskfleet.core.errors import InputError
-from taskfleet.core.fallbacks import model_for
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import LeasedTask, TaskError
@@ -88,16 +87,6 @@ class Calls:
     @property
     def free(self) -> int:
         return max(0, self.slots - len(self.running))
-
-    @property
-    def lanes(self) -> list[str]:
-        """The models whose tasks are for this endpoint now: its own, and those that fall back to one of them."""
-        own = self._endpoint.models
-        return [*own, *(lane for lane in self.policy.fallbacks if lane not in own and self.model_for(lane))]
-
-    def model_for(self, lane: str) -> str | None:
-        """The model that serves a task here; None when it is not, or no longer, for this endpoint."""
-        return model_for(lane, self._endpoint.models, self.policy.fallbacks)
 
     async def until_idle(self) -> None:
         await self._idle.wait()

@@ -99,17 +99,21 @@ class ClaimLoop:
             self._served()
             return self._limiter.holds(time.monotonic())
         self._woken = False
-        lanes = self._calls.lanes
+        lanes = self._lanes
         claim = await self._store.claim(self._settings.queue, self._settings.worker, lanes, allowed)
         self._served()
         if claim.policy_version != self._policy_version:
             await self._read_policy(claim.policy_version)
         await self._take(claim)
-        if len(claim.tasks) == allowed or self._woken or self._calls.lanes != lanes:
+        if len(claim.tasks) == allowed or self._woken or self._lanes != lanes:
             return 0.0
         due = LONGEST_SLEEP if claim.next_due_in is None else min(claim.next_due_in, LONGEST_SLEEP)
         self._dry_until = time.monotonic() + due
         return due
+
+    @property
+    def _lanes(self) -> list[str]:
+        return self._calls.policy.lanes(self._settings.endpoint.models)
 
     def _served(self) -> None:
         self._failures = 0
@@ -123,10 +127,12 @@ class ClaimLoop:
             self._health.failed(error)
             admitted = 0
         for number, task in enumerate(claim.tasks):
-            model = self._calls.model_for(task.model)  # None: its own endpoints were found healthy again meanwhile
+            # None: its own endpoints were found healthy again meanwhile
+            model = self._calls.policy.model_for(task.model, self._settings.endpoint.models)
             if number < admitted and model is not None and not self._stopping:
                 self._calls.start(task, model)
             else:
+                self._limiter.ended(task.id, None)
                 self._outbox.put(Settlement(task.id, task.fence, Verdict.RELEASE))
 
     async def _read_policy(self, version: int) -> None:

@@ -1,10 +1,11 @@
 """What a worker needs of its queue's policy, as the store holds it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from taskfleet.api.taskqueue import published_spec
 from taskfleet.core.errors import NotFound
+from taskfleet.core.fallbacks import model_for
 from taskfleet.core.retry import RetryPolicy
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
@@ -21,6 +22,14 @@ class WorkPolicy:
     lease_seconds: float
     retry: RetryPolicy
     fallbacks: Mapping[str, str]
+
+    def lanes(self, models: Sequence[str]) -> list[str]:
+        """Whose tasks are now for an endpoint of these ``models``: theirs, and those that fall back to one of them."""
+        return [*models, *(lane for lane in self.fallbacks if lane not in models and self.model_for(lane, models))]
+
+    def model_for(self, lane: str, models: Sequence[str]) -> str | None:
+        """Which of the ``models`` serves a task; None when it is not, or no longer, for their endpoint."""
+        return model_for(lane, models, self.fallbacks)
 
     @property
     def heartbeat_seconds(self) -> float:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from taskfleet.api.tasklines import decode_body
 from taskfleet.core.errors import InputError, StoreError
-from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited
+from taskfleet.core.outcome import Ok, Outcome
 from taskfleet.core.ratelimit import START_WITHIN_SECONDS, Lacking, Reservation, Returned
 from taskfleet.core.task import LeasedTask
-from taskfleet.core.tokens import ANSWER_TOKENS, estimate_tokens
+from taskfleet.core.tokens import ANSWER_TOKENS, estimate_tokens, tokens_used
 from taskfleet.store import Store
 from taskfleet.telemetry.metrics import WorkerMetrics
 from taskfleet.worker.settings import WorkerSettings
@@ -78,7 +78,7 @@ class RateLimiter:
     def ended(self, task_id: str, outcome: Outcome | None) -> None:
         """A call ended, or was stopped (None): what it used counts in place of the estimate, when that is known."""
         reserved_at, estimate = self._estimates.pop(task_id, (0, 0))
-        used = _tokens_used(outcome)
+        used = tokens_used(outcome)
         if isinstance(outcome, Ok) and outcome.usage.output_tokens:
             self._usual_answer += _NEWEST_WEIGHS * (outcome.usage.output_tokens - self._usual_answer)
         if not estimate or used is None or used == estimate:
@@ -171,13 +171,3 @@ class RateLimiter:
         except InputError:  # it will never be sent: running it says what is wrong
             return 1
         return estimate_tokens(body.messages, body.parameters, self._usual_answer)
-
-
-def _tokens_used(outcome: Outcome | None) -> int | None:
-    """What a call used of the limit; None when nobody knows, as when it was cut off or the server does not count."""
-    match outcome:
-        case Ok(usage=usage):
-            return usage.input_tokens + usage.output_tokens or None
-        case Fatal() | RateLimited() | EndpointDown(reached=False):
-            return 0
-    return None
