@@ -11,8 +11,9 @@ from taskfleet.core.task import Usage
 REFUSED = 0.5
 SLOW = 0.8
 STEPS_TO_CEILING = 16
-# An answer is late when it took this many times as long as the fastest of its length, and this many seconds longer.
-LATE_TIMES, LATE_SECONDS = 5.0, 1.0
+# An answer is late when it took this many times as long as the fastest of its length, and this many seconds longer: a
+# worker on a machine that is short of CPU sees all of its calls be slow, and must not take that for the server's.
+LATE_TIMES, LATE_SECONDS = 5.0, 5.0
 # So many answers, and as many as run at once, are judged together; so large a share of them must be late.
 JUDGED_TOGETHER, LATE_SHARE = 10, 0.9
 # The fastest is forgotten slowly, so that a server that has become slower for good is taken as it is: after about
