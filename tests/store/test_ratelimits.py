@@ -154,7 +154,7 @@ async def test_a_pause_holds_all_workers_and_they_hear_of_it_as_of_a_new_policy(
     version = (await store.claim(opened, "w", ["m"], 1)).policy_version
     async with store.listen([opened]) as listener:
         await listener.wait(0)
-        await store.pause(opened, ENDPOINT, 0.3)
+        await store.hold_endpoint(opened, ENDPOINT, 0.3)
         assert await listener.wait(5.0) == {opened}
     paused = await reserve(store, opened, RateLimits(), 0)
     assert (paused.granted, paused.lacking) == (0, Lacking.PAUSED)
@@ -169,16 +169,16 @@ async def test_a_pause_holds_all_workers_and_they_hear_of_it_as_of_a_new_policy(
 
 
 async def test_a_pause_is_told_once_and_never_shortened(store: Store, opened: QueueKey) -> None:
-    await store.pause(opened, ENDPOINT, 30.0)
+    await store.hold_endpoint(opened, ENDPOINT, 30.0)
     version = (await store.claim(opened, "w", ["m"], 1)).policy_version
     for seconds in (30.1, 1.0, 0.0):
-        await store.pause(opened, ENDPOINT, seconds)
+        await store.hold_endpoint(opened, ENDPOINT, seconds)
     assert (await store.claim(opened, "w", ["m"], 1)).policy_version == version
     assert (await reserve(store, opened, RateLimits(), 0)).wait > 28
 
 
 async def test_a_policy_put_after_a_pause_is_still_a_new_one(store: Store, opened: QueueKey) -> None:
-    await store.pause(opened, ENDPOINT, 1.0)
+    await store.hold_endpoint(opened, ENDPOINT, 1.0)
     version = (await store.claim(opened, "w", ["m"], 1)).policy_version
     assert await store.put_policy(opened, replace(POLICY, lease_seconds=9.0))
     assert (await store.claim(opened, "w", ["m"], 1)).policy_version > version

@@ -210,9 +210,9 @@ class Store:
         """
         return await ratelimits.reserve(self._connection, queue, endpoint, limits, wanted, returned)
 
-    async def pause(self, queue: QueueKey, endpoint: str, seconds: float) -> None:
+    async def hold_endpoint(self, queue: QueueKey, endpoint: str, seconds: float) -> None:
         """Grant no call of this endpoint (``pool/endpoint``) for so long. All workers hear of it as of a new policy."""
-        await self._connection.run(lua.PAUSE, queue, endpoint, max(0, round(seconds * 1000)))
+        await self._connection.run(lua.HOLD, queue, endpoint, max(0, round(seconds * 1000)))
 
     # Time
 

@@ -98,7 +98,7 @@ class RateLimiter:
         if self._untold_pause is None:
             return
         until = self._untold_pause
-        await self._store.pause(self._queue, self._endpoint, until - time.monotonic())
+        await self._store.hold_endpoint(self._queue, self._endpoint, until - time.monotonic())
         if self._untold_pause == until:
             self._untold_pause = None
 
