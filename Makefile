@@ -6,7 +6,7 @@
 #   make check     format, lint, types, import layers, generated files current
 #   make generate  rewrite crds/ and manifests/install.yaml from their sources
 #   make verify    fail when a generated file is stale
-#   make bench     timings, as ratios within one run                           (ARGS="http_clients")
+#   make bench     timings beside other engines, as ratios within one run      (ARGS="queue.drain growth")
 #   make e2e       the end-to-end suite on the cluster of KUBECONFIG
 #   make clean     remove what the other targets made
 
@@ -51,4 +51,4 @@ e2e: venv-dev
 	$(BIN)/python -m pytest tests/e2e -s $(ARGS)
 
 clean:
-	rm -rf .venv demo-output benchmarks/results.json build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv demo-output benchmarks/results.json benchmarks/.peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +12,7 @@ import httpx
 import orjson
 import uvloop
 
-from benchmarks.rows import Row, medians, parser, tell
+from benchmarks.rows import Findings, Row, medians, parser, rounds, tell
 from benchmarks.worker_throughput import stub_process
 from taskfleet.core.outcome import Ok
 from taskfleet.providers import Call, open_provider
@@ -60,14 +61,15 @@ def one_round(url: str, count: int) -> dict[str, float]:
     return {"ours": uvloop.run(with_our_provider(url, count)), "httpx": uvloop.run(with_httpx(url, count))}
 
 
-def main() -> None:
+def main() -> int:
     own = parser(__doc__)
     own.add_argument("--calls", type=int, default=1000)
     options = own.parse_args()
+    calls = 32 if options.quick else options.calls
     with stub_process(latency=0.0) as url:
-        cpu = medians([one_round(url, options.calls) for _ in range(options.rounds)])
-    tell([Row("http.cpu_of_a_call", "ms", cpu["ours"], "lower", {"httpx": cpu["httpx"]})], options)
+        cpu = medians([one_round(url, calls) for _ in rounds(options)])
+    return tell(Findings([Row("http.cpu_of_a_call", "ms", cpu["ours"], "lower", {"httpx": cpu["httpx"]})]), options)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

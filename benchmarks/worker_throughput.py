@@ -19,7 +19,7 @@ import aiohttp
 import orjson
 import uvloop
 
-from benchmarks.rows import Row, medians, parser, tell
+from benchmarks.rows import Findings, Row, medians, parser, rounds, tell
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
 from tests.support.valkeyserver import running_valkey
@@ -93,24 +93,24 @@ def one_round(url: str, store_url: str, count: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
+def main() -> int:
     own = parser(__doc__)
     own.add_argument("--tasks", type=int, default=4000)
     own.add_argument("--bare", metavar="URL", help=argparse.SUPPRESS)
     options = own.parse_args()
-    count = options.tasks
+    count = 200 if options.quick else options.tasks
     if options.bare:
         print(*uvloop.run(bare_loop(f"{options.bare}/chat/completions", count)))
-        return
+        return 0
     with stub_process() as url, tempfile.TemporaryDirectory() as folder, running_valkey(Path(folder)) as server:
         store_url = f"valkey://127.0.0.1:{server.port}"
-        found = medians([one_round(url, store_url, count) for _ in range(options.rounds)])
+        found = medians([one_round(url, store_url, count) for _ in rounds(options)])
     rows = [
         Row("worker.calls", "calls/s", found["calls"], "higher", {BARE: found["bare calls"]}),
         Row("worker.cpu_of_a_call", "ms", found["cpu"], "lower", {BARE: found["bare cpu"]}),
     ]
-    tell(rows, options)
+    return tell(Findings(rows), options)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

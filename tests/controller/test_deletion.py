@@ -1,5 +1,6 @@
 """A queue that is deleted loses no task unless somebody says so, and says what it waits for."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from taskfleet.controller.deletion import decide_deletion
 from taskfleet.core.errors import QueueClosed
 from taskfleet.core.names import DISCARD_ANNOTATION
-from taskfleet.core.pool import StopPolicy
+from taskfleet.core.pool import Execution, StopPolicy
 from taskfleet.core.settlement import QueueStats
 from taskfleet.core.task import NewTask, QueueKey
 from taskfleet.store import Store
@@ -46,18 +47,35 @@ def numbers(pending: int = 0, scheduled: int = 0, running: int = 0) -> QueueStat
             "DeletionBlocked",
             BLOCKED.format("2 tasks", "no endpoint of any WorkerPool serves small; add one to finish them"),
         ),
+        (
+            numbers(2),
+            {"pools": 0, "execution": Execution.EXTERNAL},
+            "Deleting",
+            DRAINS.format("2 tasks waiting and 0 running"),
+        ),
+        (
+            replace(numbers(2), paused=True, paused_until=86400.0),
+            {},
+            "DeletionBlocked",
+            BLOCKED.format(
+                "2 tasks", "the queue is paused until 1970-01-02T00:00:00Z; `taskfleet resume` it to finish them"
+            ),
+        ),
     ],
-    ids=["drains", "only running tasks on hold", "held", "no pool", "no endpoint"],
+    ids=["drains", "only running tasks on hold", "held", "no pool", "no endpoint", "external", "paused"],
 )
 def test_what_a_deleted_queue_waits_for(stats: QueueStats, options: dict[str, Any], reason: str, message: str) -> None:
-    usual = {"discard": False, "stop": StopPolicy.NONE, "unserved": (), "pools": 1}
+    usual = {"discard": False, "stop": StopPolicy.NONE, "execution": Execution.WORKERS, "unserved": (), "pools": 1}
     decided = decide_deletion(stats, **usual | options)
     assert (decided.drop, decided.reason, decided.message) == (False, reason, message)
 
 
 @pytest.mark.parametrize(("stats", "discard"), [(None, False), (numbers(), False), (numbers(5, 5, 5), True)])
 def test_a_deleted_queue_goes_when_it_is_empty_or_told_to(stats: QueueStats | None, discard: bool) -> None:
-    assert decide_deletion(stats, discard=discard, stop=StopPolicy.HOLD, unserved=("x",), pools=0).drop
+    decided = decide_deletion(
+        stats, discard=discard, stop=StopPolicy.HOLD, execution=Execution.WORKERS, unserved=("x",), pools=0
+    )
+    assert decided.drop
 
 
 async def test_every_queue_gets_the_finalizer_once(store_url: str, queue: QueueKey) -> None:

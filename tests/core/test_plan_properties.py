@@ -14,6 +14,7 @@ from taskfleet.core.plan import Plan, plan
 from taskfleet.core.pool import (
     EndpointObserved,
     EndpointPolicy,
+    Execution,
     Observed,
     PoolPolicy,
     QueueObserved,
@@ -75,7 +76,13 @@ def queues(draw: st.DrawFn) -> QueueObserved:
     stop = draw(st.sampled_from((StopPolicy.NONE, StopPolicy.NONE, StopPolicy.HOLD, StopPolicy.HOLD_AND_DRAIN)))
     if draw(st.integers(0, 9)) == 0:
         return QueueObserved(True, stop, None, "StoreUnreachable", "gone")
-    return QueueObserved(True, stop, draw(st.dictionaries(st.sampled_from(LANES), st.integers(0, 2000))))
+    return QueueObserved(
+        True,
+        stop,
+        draw(st.dictionaries(st.sampled_from(LANES), st.integers(0, 2000))),
+        execution=draw(st.sampled_from((*3 * (Execution.WORKERS,), Execution.EXTERNAL))),
+        pause=draw(st.sampled_from(("", "", "", "paused until someone resumes it"))),
+    )
 
 
 @st.composite
@@ -89,7 +96,8 @@ def worlds(draw: st.DrawFn) -> tuple[PoolPolicy, Observed]:
 
 def follows_the_queue(policy: PoolPolicy, observed: Observed) -> bool:
     queue = observed.queue
-    return queue.exists and queue.backlog is not None and queue.stop is StopPolicy.NONE and not policy.external
+    served = queue.exists and queue.backlog is not None and not queue.is_external
+    return served and not queue.hold and not policy.external
 
 
 def workers_seen(policy: PoolPolicy, observed: Observed) -> dict[str, EndpointObserved]:
@@ -119,7 +127,8 @@ def test_a_pool_has_its_minimum_unless_it_drains_has_no_queue_or_people_decide(
     world: tuple[PoolPolicy, Observed],
 ) -> None:
     policy, observed = replace(world[0], external=False), world[1]
-    assume(observed.queue.exists and observed.queue.stop is not StopPolicy.HOLD_AND_DRAIN)
+    queue = observed.queue
+    assume(queue.exists and not queue.is_external and queue.stop is not StopPolicy.HOLD_AND_DRAIN)
     possible = min(policy.min_workers, sum(each.max_workers for each in policy.endpoints))
     assert plan(policy, observed, NOW).workers >= possible
 

@@ -1,16 +1,21 @@
 """A pool that does not scale says why, in a word and in a sentence."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from taskfleet.core.conditions import Status
 from taskfleet.core.plan import plan
-from taskfleet.core.pool import QueueObserved, StopPolicy
+from taskfleet.core.pool import Execution, QueueObserved, StopPolicy
 from taskfleet.core.scaling import Patience, ScaleMemory
 from tests.core.given import NOW, condition, endpoint, has, only, pool, seen, waiting, workers_of
 
 UNSEEN = QueueObserved(backlog=None, unseen_reason="StoreUnreachable", unseen="the store at db:6379 does not answer")
 MISSING = QueueObserved(exists=False)
 HELD = QueueObserved(backlog={"small": 40}, stop=StopPolicy.HOLD)
+PAUSED = QueueObserved(backlog={"small": 40}, pause="paused until 2030-01-31T18:00:00Z")
+EXTERNAL = QueueObserved(backlog={"small": 40}, execution=Execution.EXTERNAL)
 IMPATIENT = Patience(0, 0)
 
 
@@ -18,7 +23,7 @@ def draining(**lanes: int) -> QueueObserved:
     return QueueObserved(backlog=lanes, stop=StopPolicy.HOLD_AND_DRAIN)
 
 
-@pytest.mark.parametrize("queue", [UNSEEN, HELD], ids=["store unreachable", "on hold"])
+@pytest.mark.parametrize("queue", [UNSEEN, HELD, PAUSED], ids=["store unreachable", "on hold", "paused"])
 @pytest.mark.parametrize("there", [0, 3])
 def test_nothing_changes_while_the_queue_cannot_be_seen_or_is_on_hold(queue: QueueObserved, there: int) -> None:
     decided = plan(pool(patience=IMPATIENT), seen(queue, llm=has(there)), NOW)
@@ -55,6 +60,26 @@ def test_a_queue_on_hold_is_told() -> None:
     assert only(decided).message == "the queue's stopPolicy is Hold: no task is started; the workers stay as they are"
     assert condition(decided, "Ready").reason == "QueueOnHold"
     assert condition(decided, "ScalingActive").status is Status.FALSE
+
+
+def test_a_paused_queue_is_told_with_the_end_of_its_pause() -> None:
+    decided = plan(pool(), seen(PAUSED, llm=has(2, inflight=3)), NOW)
+    why = "the queue is paused until 2030-01-31T18:00:00Z"
+    assert only(decided).message == f"{why}: no task is started; the workers stay as they are"
+    assert condition(decided, "ScalingActive").message == why
+
+
+@pytest.mark.parametrize("settings", [{}, {"min_workers": 2}, {"external": True, "replicas": 3}], ids=str)
+@pytest.mark.parametrize("queue", [EXTERNAL, replace(UNSEEN, execution=Execution.EXTERNAL)], ids=["seen", "unseen"])
+def test_a_queue_of_external_execution_has_no_workers_whatever_waits(
+    settings: dict[str, Any], queue: QueueObserved
+) -> None:
+    decided = plan(pool(**settings), seen(queue, llm=has(2, inflight=3)), NOW)
+    assert only(decided).workers == 0
+    for kind in ("Ready", "ScalingActive"):
+        told = condition(decided, kind)
+        assert (told.status, told.reason) == (Status.FALSE, "QueueIsExternal")
+        assert "its tasks are claimed with `taskfleet run`, and no worker serves them" in told.message
 
 
 def test_a_missing_queue_starts_no_workers_whatever_the_minimum() -> None:

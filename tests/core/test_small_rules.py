@@ -1,14 +1,12 @@
 """Quantities, backoff, models and ids: the small rules that manifests and task lines rely on."""
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from taskfleet.core.quantities import format_duration, parse_duration, parse_size
 from taskfleet.core.retry import RetryPolicy, backoff_seconds, may_retry
-from taskfleet.core.task import TASK_ID_PATTERN, Priority, QueueKey, TaskState, new_task_id
+from taskfleet.core.task import Priority, QueueKey, TaskState, is_task_id, new_task_id
 
 
 @pytest.mark.parametrize(
@@ -86,7 +84,8 @@ def test_the_last_attempt_is_not_followed_by_another() -> None:
 def test_fresh_ids_are_valid_and_all_different() -> None:
     ids = {new_task_id() for _ in range(1000)}
     assert len(ids) == 1000
-    assert all(re.match(TASK_ID_PATTERN, task_id) for task_id in ids)
+    assert all(is_task_id(task_id) for task_id in ids)
+    assert not is_task_id(f"{ids.pop()}\n")
 
 
 @pytest.mark.parametrize("text", ["", "a", "/a", "a/", "a/b/c"])

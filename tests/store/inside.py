@@ -1,14 +1,17 @@
 """The store seen from inside: time moved by hand, and a census that compares every counter with the sets it counts."""
 
 import struct
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
-from taskfleet.core.task import QueueKey
+from taskfleet.core.task import DEFAULT_TENANT, QueueKey
 from taskfleet.store import Store, keys
 
 ENQUEUED_AT_BYTE = 9
 DEADLINE_BYTE = 29
+HEAD_BYTES = 43
+ORDER_BYTES = 10
+_HEAD = struct.Struct(">cBx4x2x6x6x4xI6xBBBBB")
 
 
 async def call(store: Store, *command: Any) -> Any:
@@ -36,10 +39,14 @@ async def let_deadline_pass(store: Store, queue: QueueKey, task_id: str) -> None
 
 async def make_older(store: Store, queue: QueueKey, task_id: str, seconds: float) -> None:
     """As if the task had been submitted that much earlier."""
-    name = keys.task(queue, task_id)
+    start, name = keys.prefix(queue), keys.task(queue, task_id)
     stored = await call(store, "GETRANGE", name, ENQUEUED_AT_BYTE, ENQUEUED_AT_BYTE + 5)
     moved = int.from_bytes(stored, "big") - round(seconds * 1000)
     await call(store, "SETRANGE", name, ENQUEUED_AT_BYTE, moved.to_bytes(6, "big"))
+    view = (await store.get(queue, [task_id]))[0]
+    assert view is not None
+    tenant = "" if view.tenant == DEFAULT_TENANT else view.tenant
+    await call(store, "ZADD", f"{start}since:{view.model}:{int(view.priority)}", "XX", "LT", moved, tenant)
 
 
 async def make_stages_old(store: Store, queue: QueueKey) -> None:
@@ -66,10 +73,15 @@ class Census:
         self.state: dict[str, str] = {}
         self.lane: dict[str, str] = {}
         self.batch: dict[str, str] = {}
+        self.tenant: dict[str, str] = {}
+        self.session: dict[str, str] = {}
         self.staged: set[str] = set()
-        self.lanes: dict[str, list[str]] = {}
+        self.flows: defaultdict[str, list[str]] = defaultdict(list)
+        self.active: set[str] = set()
+        self.sessions: dict[str, list[str]] = {}
         self.sets: dict[str, set[str]] = {}
         self.lane_counts: dict[str, int] = {}
+        self.tenant_counts: dict[str, int] = {}
         self.stats: dict[str, int] = {}
 
     def in_state(self, letter: str) -> set[str]:
@@ -82,25 +94,42 @@ async def take_census(store: Store, queue: QueueKey) -> Census:
     names = await key_names(store, queue)
     open_stages = {int(stage) for stage in await call(store, "ZRANGE", start + "stages", 0, -1)}
     for name in names:
-        if name.startswith("t:"):
-            record = await call(store, "GET", start + name)
-            state, *_, stage, priority, model, batch = struct.unpack(">cBx4x2x6x6x4xI6xBBB", record[:38])
-            task_id = name[2:]
-            census.state[task_id] = state.decode()
-            census.lane[task_id] = f"{record[41 : 41 + model].decode()}:{priority}"
-            census.batch[task_id] = record[41 + model : 41 + model + batch].decode()
-            if stage in open_stages:
-                census.staged.add(task_id)
-        elif name.startswith("lane:"):
-            waiting = await call(store, "LRANGE", start + name, 0, -1)
-            census.lanes[name[5:]] = [task_id.decode() for task_id in waiting]
+        await _count_key(census, store, start, name, open_stages)
     for name in ("leases", "scheduled", "failed", "deadlines"):
         census.sets[name] = {member.decode() for member in await call(store, "ZRANGE", start + name, 0, -1)}
-    for name in ("holders", "errors"):
+    for name in ("holders", "attempts"):
         census.sets[name] = {member.decode() for member in await call(store, "HKEYS", start + name)}
     census.lane_counts = await _numbers(store, start + "lanes")
+    census.tenant_counts = await _numbers(store, start + "tenants")
     census.stats = await _numbers(store, start + "stats")
     return census
+
+
+async def _count_key(census: Census, store: Store, start: str, name: str, open_stages: set[int]) -> None:
+    if name.startswith("t:"):
+        record = await call(store, "GET", start + name)
+        state, *_, stage, priority, model, batch, tenant, session = _HEAD.unpack_from(record)
+        task_id, words, at = name[2:], [], HEAD_BYTES
+        for length in (model, batch, tenant, session):
+            words.append(record[at : at + length].decode())
+            at += length
+        census.state[task_id] = state.decode()
+        census.lane[task_id] = f"{words[0]}:{priority}"
+        census.batch[task_id], census.tenant[task_id], census.session[task_id] = words[1:]
+        if stage in open_stages:
+            census.staged.add(task_id)
+    elif name.startswith("flow:"):
+        waiting = await call(store, "LRANGE", start + name, 0, -1)
+        census.flows[name[5:]] += [task_id.decode() for task_id in waiting]
+    elif name.startswith("back:"):
+        waiting = await call(store, "ZRANGE", start + name, 0, -1)
+        census.flows[name[5:]] += [member[ORDER_BYTES:].decode() for member in waiting]
+    elif name.startswith("session:"):
+        waiting = await call(store, "LRANGE", start + name, 0, -1)
+        census.sessions[name[8:]] = [task_id.decode() for task_id in waiting]
+    elif name.startswith("active:"):
+        found = await call(store, "ZRANGE", start + name, 0, -1)
+        census.active |= {f"{tenant.decode()}:{name[7:]}" for tenant in found}
 
 
 async def _numbers(store: Store, name: str) -> dict[str, int]:
@@ -117,24 +146,32 @@ async def assert_consistent(store: Store, queue: QueueKey, *, purged: Counter[st
     purged = purged or Counter()
     census = await take_census(store, queue)
     pending = census.in_state("p")
+    blocked = census.in_state("b")
+    flow_of = {task_id: f"{census.tenant[task_id]}:{census.lane[task_id]}" for task_id in census.state}
     standing = Counter(
         task_id
-        for lane, ids in census.lanes.items()
+        for flow, ids in census.flows.items()
         for task_id in ids
-        if task_id in pending and census.lane[task_id] == lane
+        if task_id in pending and flow_of[task_id] == flow
     )
-    assert standing == Counter(pending), "a pending task stands in its lane, once"
+    assert standing == Counter(pending), "a pending task stands in its flow, once"
+    assert census.active >= {flow_of[task_id] for task_id in pending}, "a tenant with tasks takes its turns"
+    _assert_sessions(census)
     assert census.sets["scheduled"] == census.in_state("s")
     assert census.sets["leases"] == census.in_state("r")
     assert census.sets["holders"] == census.in_state("r")
     assert census.sets["failed"] == census.in_state("f")
-    assert census.sets["deadlines"] <= pending | census.in_state("s") | census.in_state("r")
-    assert census.sets["errors"] <= pending | census.in_state("s") | census.in_state("r")
+    waiting = pending | blocked | census.in_state("s")
+    assert census.sets["deadlines"] <= waiting | census.in_state("r")
+    assert census.sets["attempts"] <= pending | census.in_state("s") | census.in_state("r")
 
     counted = Counter(census.lane[task_id] for task_id in pending)
+    counted += Counter("=" + census.lane[task_id] for task_id in blocked)
     stored = {lane: number for lane, number in census.lane_counts.items() if lane not in "*+" and number}
     assert stored == dict(counted), "counts of lanes"
-    assert census.lane_counts.get("*", 0) == len(pending), "count of all that wait"
+    assert census.lane_counts.get("*", 0) == len(pending | blocked), "count of all that wait"
+    held = Counter(census.tenant[task_id] for task_id in waiting | census.staged)
+    assert census.tenant_counts == dict(held), "counts of tenants"
     for letter, counter in {"c": "completed", "f": "failed_total", "x": "cancelled", "e": "expired"}.items():
         again = census.stats.get("redriven", 0) + purged.total() if letter == "f" else 0
         assert census.stats.get(counter, 0) == len(census.in_state(letter)) + again, counter
@@ -143,6 +180,19 @@ async def assert_consistent(store: Store, queue: QueueKey, *, purged: Counter[st
     for name in set(census.batch.values()) - {""}:
         await _assert_batch_counts(store, queue, census, name, purged[name])
     return census
+
+
+def _assert_sessions(census: Census) -> None:
+    """One task of a session waits or runs, all others that are not final are blocked behind it."""
+    there: defaultdict[str, set[str]] = defaultdict(set)
+    for state in "psrb":
+        for task_id in census.in_state(state):
+            there[census.session[task_id]].add(task_id)
+    there.pop("", None)
+    assert {name: set(ids) for name, ids in census.sessions.items()} == dict(there)
+    for first, *others in census.sessions.values():
+        assert census.state[first] in "psr"
+        assert {census.state[task_id] for task_id in others} <= {"b"}
 
 
 async def _assert_batch_counts(store: Store, queue: QueueKey, census: Census, name: str, purged: int) -> None:

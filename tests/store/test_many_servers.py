@@ -72,6 +72,11 @@ async def test_every_queue_works_on_the_node_that_has_it(tmp_path: Path) -> None
             await store.submit(queue, tasks(1500), batch="b")
             assert await store.settle(queue, [settle(await claim_one(store, queue))]) == [True]
             await store.cancel(queue, ["t00009"])
+            current = await store.current_lease(queue, "t00000")
+            assert current is not None and current.fence == 1
+            assert await store.pause(queue, seconds=60) is not None
+            assert await store.resume(queue)
+            assert len([each async for each in store.waiting(queue)]) == 1498
             await store.tick(queue)
             await inside.assert_consistent(store, queue)
             assert int(ask(cluster.servers[node], "DBSIZE")) > 1500

@@ -159,6 +159,38 @@ async def test_the_last_error_goes_with_the_next_result(store: Store, opened: Qu
     await inside.assert_consistent(store, opened)
 
 
+async def test_each_attempt_that_did_not_end_the_task_is_remembered(store: Store, opened: QueueKey) -> None:
+    await store.submit(opened, tasks(1))
+    first = await claim_one(store, opened, "w1")
+    await store.settle(opened, [settle(first, Verdict.RETRY, error=error(), endpoint="gpu")])
+    second = await claim_one(store, opened, "w2")
+    await store.settle(opened, [settle(second, Verdict.RELEASE, endpoint="gpu")])
+    await claim_one(store, opened, "w3")
+    await inside.end_leases(store, opened)
+    last = await claim_one(store, opened, "w4")
+    seen = [
+        (each.number, each.worker, each.endpoint, each.error and each.error.code)
+        for each in (await only(store, opened)).history
+    ]
+    assert seen == [(1, "w1", "gpu", "timeout"), (2, "w2", "gpu", None), (2, "w3", None, "worker_lost")]
+    await store.settle(opened, [settle(last)])
+    view = await only(store, opened)
+    assert (view.state, view.attempts, view.error, len(view.history)) == (TaskState.COMPLETED, 3, None, 3)
+    assert all(0 < each.claimed_at <= each.ended_at for each in view.history)
+    await inside.assert_consistent(store, opened)
+
+
+async def test_of_many_attempts_the_last_twenty_are_remembered(store: Store, opened: QueueKey) -> None:
+    await store.submit(opened, tasks(1))
+    for number in range(25):
+        leased = await claim_one(store, opened)
+        await store.settle(opened, [settle(leased, Verdict.RELEASE, error=error(message=f'try {number} "quoted" ö/'))])
+    await store.cancel(opened, [leased.id])
+    view = await only(store, opened)
+    assert view.state is TaskState.CANCELLED
+    assert [each.error.message for each in view.history if each.error] == [f'try {n} "quoted" ö/' for n in range(5, 25)]
+
+
 async def test_many_leases_end_in_one_call_in_order(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(1200), batch="b")
     claimed = []

@@ -78,8 +78,8 @@ async def test_tasks_of_many_lanes_each_go_to_their_own_in_order(store: Store, o
     mixed = [task(f"t{n:04d}", model=f"m{n % 3}", priority=Priority(n % 4)) for n in range(1200)]
     await store.submit(opened, mixed, batch="b")
     census = await inside.assert_consistent(store, opened)
-    for lane, ids in census.lanes.items():
-        model, _, priority = lane.partition(":")
+    for lane, ids in census.flows.items():
+        _, model, priority = lane.split(":")
         assert ids == [each.id for each in mixed if (each.model, each.priority) == (model, int(priority))]
     assert [view.id async for view in store.batch_tasks(opened, "b")] == [each.id for each in mixed]
 

@@ -18,6 +18,7 @@ from taskfleet.store import Store
 from taskfleet.telemetry.metrics import WorkerMetrics
 from taskfleet.worker.breaker import Breaker
 from taskfleet.worker.calls import Calls, Interruption
+from taskfleet.worker.conversations import Conversations
 from taskfleet.worker.heartbeat import Heartbeats
 from taskfleet.worker.loop import ClaimLoop
 from taskfleet.worker.outbox import Outbox
@@ -58,6 +59,7 @@ async def parts(work: Work, url: str, store: Any = None, provider: Provider | No
         endpoint=settings.endpoint,
         policy=await read_policy(work.store, work.queue),
         outbox=outbox,
+        conversations=Conversations(store, work.queue),
         breaker=breaker,
         limiter=limiter,
         pace=pace,

@@ -83,6 +83,10 @@ MODEL_NAME = Rule(
     "self.matches('^[A-Za-z0-9]([A-Za-z0-9._:/@-]*[A-Za-z0-9])?$')",
     "must be a model name such as qwen2.5:7b or org/model: letters, digits and . _ : / @ - inside, no spaces",
 )
+TENANT_NAMES = Rule(
+    "self.all(tenant, tenant.matches('^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'))",
+    "must have names of tenants: at most 63 letters, digits, '.', '_' and '-', beginning with a letter or digit",
+)
 LABELS = Rule(
     f"self.all(key, key.matches('{LABEL_KEY}') && self[key].matches('{LABEL_VALUE}'))",
     "must be labels: keys and values of at most 63 letters, digits, '-', '_' and '.', beginning and ending with a "

@@ -1,12 +1,12 @@
 """Task lines and result lines: the JSONL that people write and read.
 
-A task line is ``{"id"?, "model"?, "prompt" | "messages", "priority"?, "parameters"?, "metadata"?,
-"delay"? | "not_before"?, "deadline"?}`` and nothing else.
+A task line is ``{"id"? | "idempotency_key"?, "model"?, "prompt" | "messages", "priority"?, "tenant"?, "session"?,
+"tool"?, "parameters"?, "metadata"?, "delay"? | "not_before"?, "deadline"?}`` and nothing else.
 A result line is what ``result_line`` returns.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,25 +17,43 @@ from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.api.tasktimes import task_times
 from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask, UnknownModel
 from taskfleet.core.models import resolve_model
-from taskfleet.core.task import TASK_ID_PATTERN, NewTask, Priority, TaskView, new_task_id
+from taskfleet.core.task import (
+    DEFAULT_TENANT,
+    NO_TIMES_IN_A_SESSION,
+    NewTask,
+    Priority,
+    TaskView,
+    id_of_key,
+    is_task_id,
+    is_tenant,
+    new_task_id,
+)
 
-FIELDS = ("id", "model", "prompt", "messages", "priority", "parameters", "metadata", "delay", "not_before", "deadline")
+FIELDS = (
+    *("id", "idempotency_key", "model", "prompt", "messages", "priority", "tenant", "session", "tool"),
+    *("parameters", "metadata", "delay", "not_before", "deadline"),
+)
 _FIELD_SET = frozenset(FIELDS)
 _PRIORITIES = {priority.label: priority for priority in Priority}
 # These belong to the call itself: the queue chooses the model, the worker waits for the whole answer.
 _NOT_PARAMETERS = {"model": "give it as the field model", "messages": "give them as the field messages"}
-_TASK_ID = re.compile(TASK_ID_PATTERN.rstrip("$"))
+MAX_KEY = 255
+_TOOL = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,254}[^\s\x00-\x1f\x7f-\x9f])?")
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
 class TaskBody:
-    """What a worker needs of a task: the arguments of its call. ``metadata`` only comes back with the result."""
+    """What a worker needs of a task: the arguments of its call. ``metadata`` only comes back with the result.
+
+    ``tool`` is a hint for an agent that executes the task; a model server is not told.
+    """
 
     messages: list[dict[str, Any]]
     parameters: dict[str, Any]
     metadata: dict[str, Any]
+    tool: str | None = None
 
 
 def read_task_lines(lines: Iterable[bytes], *, spec: TaskQueueSpec) -> Iterator[NewTask]:
@@ -84,7 +102,10 @@ def task_from_prompt(
     spec: TaskQueueSpec,
     model: str | None = None,
     priority: str = Priority.NORMAL.label,
+    tenant: str | None = None,
+    session: str | None = None,
     task_id: str | None = None,
+    idempotency_key: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     delay: str | None = None,
@@ -93,9 +114,12 @@ def task_from_prompt(
     """The task of one prompt. Raises InvalidTask or UnknownModel: ``prompt: ...``."""
     fields: dict[str, Any] = {
         "id": task_id,
+        "idempotency_key": idempotency_key,
         "model": model,
         "prompt": prompt,
         "priority": priority,
+        "tenant": tenant,
+        "session": session,
         "parameters": parameters,
         "metadata": metadata,
         "delay": delay,
@@ -108,7 +132,9 @@ def decode_body(body: bytes) -> TaskBody:
     """The body of a stored task. Raises InvalidTask when it is not one of ours."""
     try:
         fields = orjson.loads(body)
-        return TaskBody(fields["messages"], fields.get("parameters", {}), fields.get("metadata", {}))
+        return TaskBody(
+            fields["messages"], fields.get("parameters", {}), fields.get("metadata", {}), fields.get("tool")
+        )
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InvalidTask(f"the task's body is not one that Taskfleet wrote: {error}") from error
 
@@ -160,7 +186,8 @@ class _Reader:
         if None in fields.values():  # null means not given: tables exported as JSON are full of it
             fields = {name: value for name, value in fields.items() if value is not None}
         body = orjson.dumps(
-            {
+            _tool(fields)
+            | {
                 "messages": _messages(fields),
                 "parameters": _parameters(fields),
                 "metadata": _object(fields, "metadata"),
@@ -171,9 +198,16 @@ class _Reader:
                 f"the task is {len(body)} bytes as JSON and the queue takes at most {self._max_bytes} "
                 f"(limits.maxTaskBytes: {self._max_text}); shorten it or raise that limit"
             )
-        times = task_times(fields)
+        times, session = task_times(fields), _name(fields, "session", is_task_id, 128)
+        if session is not None and (times.delay or times.not_before):
+            raise InvalidTask(NO_TIMES_IN_A_SESSION)
+        key = _key(fields)
         return NewTask(
-            _id(fields), self._model(fields), body, _priority(fields), times.delay, times.not_before, times.deadline
+            *(_id(fields) if key is None else id_of_key(key), self._model(fields), body, _priority(fields)),
+            *(times.delay, times.not_before, times.deadline),
+            tenant=_name(fields, "tenant", is_tenant, 63) or DEFAULT_TENANT,
+            session=session,
+            once=key is not None,
         )
 
     def _model(self, fields: Mapping[str, Any]) -> str:
@@ -240,6 +274,16 @@ def _parameters(fields: Mapping[str, Any]) -> dict[str, Any]:
     return parameters
 
 
+def _tool(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The hint as a part of the body; most tasks have none, and their bodies stay short."""
+    if "tool" not in fields:
+        return {}
+    tool = fields["tool"]
+    if not isinstance(tool, str) or not _TOOL.fullmatch(tool):
+        raise InvalidTask(f"tool: {_shown(tool)} is not a hint: one line of 1 to 256 characters, such as editor")
+    return {"tool": tool}
+
+
 def _object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = fields.get(name, {})
     if not isinstance(value, dict):
@@ -258,12 +302,37 @@ def _id(fields: Mapping[str, Any]) -> str:
     if "id" not in fields:
         return new_task_id()
     task_id = fields["id"]
-    if not isinstance(task_id, str) or not _TASK_ID.fullmatch(task_id):
+    if not isinstance(task_id, str) or not is_task_id(task_id):
         raise InvalidTask(
             f"id: {_shown(task_id)} is not an id: a string of 1 to 128 letters, digits and . _ : - that begins with a "
             "letter or digit"
         )
     return task_id
+
+
+def _key(fields: Mapping[str, Any]) -> str | None:
+    key = fields.get("idempotency_key")
+    if key is None:
+        return None
+    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY:
+        raise InvalidTask(f"idempotency_key: {_shown(key)} is not a key: a string of 1 to {MAX_KEY} characters")
+    if "id" in fields:
+        raise InvalidTask(
+            "idempotency_key: both id and idempotency_key are given; the key makes the id, give one of them"
+        )
+    return key
+
+
+def _name(fields: Mapping[str, Any], field: str, is_name: Callable[[str], bool], most: int) -> str | None:
+    name = fields.get(field)
+    if name is None:
+        return None
+    if not isinstance(name, str) or not is_name(name):
+        raise InvalidTask(
+            f"{field}: {_shown(name)} is not a name: 1 to {most} letters, digits and . _ -, beginning "
+            "with a letter or digit"
+        )
+    return name
 
 
 def _shown(value: Any) -> str:

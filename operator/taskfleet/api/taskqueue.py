@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from taskfleet.api.base import BY_NAME, UNIQUE, ApiModel, Duration, ModelName, ObjectMeta, Size
-from taskfleet.api.rules import Rule, duration_between, not_longer
+from taskfleet.api.rules import TENANT_NAMES, Rule, duration_between, not_longer
+from taskfleet.core.conversation import SessionContext
 from taskfleet.core.errors import StoreSchemaMismatch
 from taskfleet.core.models import OfferedModel
-from taskfleet.core.pool import StopPolicy
+from taskfleet.core.pool import Execution, StopPolicy
 from taskfleet.core.retry import RetryPolicy
 from taskfleet.core.settlement import QueuePolicy
 from taskfleet.core.task import QueueKey
@@ -25,6 +26,7 @@ _NO_CIRCLE = (
     + f".map(left, {_STEP})" * MAX_CHAIN
     + ".all(left, left.size() == 0)"
 )
+MAX_TENANTS = 256
 
 
 class Retry(ApiModel):
@@ -106,6 +108,40 @@ class QueueModel(ApiModel):
     )
 
 
+class Tenant(ApiModel):
+    """What one tenant gets of the queue."""
+
+    weight: int = Field(
+        1, ge=1, le=1000, description="Its share beside the other tenants that wait: 4 gets four times what 1 gets."
+    )
+    max_pending: int | None = Field(
+        None,
+        ge=1,
+        le=100_000_000,
+        description="Tasks that it may have waiting; a submission beyond is refused whole. No limit when not set.",
+    )
+
+
+class Sessions(ApiModel):
+    """How the tasks of one session, which run one after another, know of each other."""
+
+    context: SessionContext = Field(
+        SessionContext.NONE,
+        description="None: their order is all. Conversation: each call brings along what was asked and answered in the "
+        "session before it.",
+    )
+    max_context_tokens: int = Field(
+        4000,
+        ge=1,
+        le=10_000_000,
+        description="With Conversation: estimated tokens of earlier turns in a call; the oldest are forgotten first.",
+    )
+
+    @property
+    def context_tokens(self) -> int | None:
+        return self.max_context_tokens if self.context is SessionContext.CONVERSATION else None
+
+
 class TaskQueueSpec(ApiModel):
     """A durable queue of model calls and the rules for them."""
 
@@ -163,9 +199,21 @@ class TaskQueueSpec(ApiModel):
     )
     limits: Limits = Field(default_factory=Limits, description="What the queue refuses to hold.")
     retention: Retention = Field(default_factory=Retention, description="How long finished tasks are kept.")
+    tenants: Annotated[dict[str, Tenant], TENANT_NAMES] = Field(
+        default_factory=dict,
+        max_length=MAX_TENANTS,
+        description="Shares and limits of tenants by name. The entry default holds for each tenant that has none of "
+        "its own, and for tasks that name no tenant.",
+    )
+    sessions: Sessions = Field(default_factory=Sessions, description="How the tasks of one session know of each other.")
     stop_policy: StopPolicy = Field(
         StopPolicy.NONE,
         description="None: run. Hold: claim no new tasks. HoldAndDrain: also finish what runs and remove the workers.",
+    )
+    execution: Execution = Field(
+        Execution.WORKERS,
+        description="Workers: those of WorkerPools run the tasks. External: a person or an agent claims them with "
+        "`taskfleet run` and ends them with `taskfleet complete` or `fail`; no pool has workers for this queue.",
     )
 
     @property

@@ -4,18 +4,16 @@ A delay is a duration and begins when the store takes the task; the other two ar
 taskTTL counts from the end of the delay; a deadline is one whatever the delay.
 """
 
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from taskfleet.core.errors import InvalidTask
 from taskfleet.core.quantities import parse_duration
+from taskfleet.core.wiretime import moment_of
 
 LONGEST_SECONDS = 8760 * 3600.0  # as for the durations of a TaskQueue: beyond it is a slip, such as milliseconds
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +60,7 @@ def _delay(fields: Mapping[str, Any]) -> float:
 def _moment(fields: Mapping[str, Any], name: str) -> float | None:
     if name not in fields:
         return None
-    text = fields[name]
     try:
-        if isinstance(text, str) and _MOMENT.fullmatch(text):
-            return datetime.fromisoformat(text.upper()).timestamp()
-    except ValueError:
-        pass  # the 30th of February
-    raise InvalidTask(
-        f"{name}: {text!r} is not a time in RFC 3339 with its zone; write a string such as 2030-01-31T18:00:00Z"
-    )
+        return moment_of(fields[name])
+    except ValueError as error:
+        raise InvalidTask(f"{name}: {error}") from None

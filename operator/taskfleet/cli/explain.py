@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from taskfleet.api.taskqueue import published_spec
-from taskfleet.cli.options import output_option, target_options
+from taskfleet.cli.options import output_option, target_options, this_queue_option
 from taskfleet.cli.output import Output
 from taskfleet.cli.running import run_async
 from taskfleet.cli.target import find_target, open_store
@@ -28,7 +28,7 @@ def explain() -> None:
 
 @explain.command(epilog=EPILOG)
 @click.argument("name")
-@click.option("-q", "--queue", metavar="QUEUE", required=True, help="The queue whose models are meant.")
+@this_queue_option
 @target_options
 @output_option
 def model(name: str, queue: str, data: Path | None, namespace: str | None, output: Output) -> int:

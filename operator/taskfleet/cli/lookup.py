@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from taskfleet.cli.target import Target
 from taskfleet.core.settlement import BatchCounts
-from taskfleet.core.task import QueueKey, TaskView
+from taskfleet.core.task import QueueKey, TaskView, is_task_id
 from taskfleet.store import Store
 
 
@@ -22,6 +22,9 @@ async def find_tasks(
 ) -> dict[str, tuple[QueueKey, TaskView]]:
     """Each id's queue and view, in the order asked for. Raises NotFound naming the first id that is nowhere."""
     found: dict[str, tuple[QueueKey, TaskView]] = {}
+    for task_id in ids:
+        if not is_task_id(task_id):
+            raise target.not_found(f"task {task_id!r}", queue)
     missing = list(dict.fromkeys(ids))
     for key in target.queues_to_search(queue):
         views = await store.get(key, missing)

@@ -17,7 +17,8 @@ from typing import Any
 import click
 
 from taskfleet.cli import exits
-from taskfleet.core.errors import InvalidManifest, TaskfleetError
+from taskfleet.cli.settings import load_settings
+from taskfleet.core.errors import InputError, InvalidManifest, TaskfleetError
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,13 @@ SUBCOMMANDS = {
     "cancel": _Subcommand("Cancel tasks or a whole batch."),
     "stats": _Subcommand("Show a queue in numbers."),
     "dlq": _Subcommand("List, inspect, redrive or purge failed tasks (dead letters)."),
+    "pause": _Subcommand("Start no more tasks of a queue, until a time or until it is resumed."),
+    "resume": _Subcommand("Start tasks of a paused queue again."),
+    "run": _Subcommand("Claim tasks and print them, for a person or an agent to execute."),
+    "complete": _Subcommand("End a claimed task with its result."),
+    "fail": _Subcommand("End a claimed task with an error, or hand it back to be tried again."),
     "explain": _Subcommand("Say which model a name means, and why."),
+    "config": _Subcommand("Show each setting and where it comes from."),
     "validate": _Subcommand("Check manifests without a cluster.", extra="local"),
     "worker": _Subcommand("Run one worker (what the worker pods run).", extra="worker"),
     "controller": _Subcommand("Run the Kubernetes controller.", extra="controller"),
@@ -74,6 +81,7 @@ class _LazyGroup(click.Group):
             formatter.write_dl(
                 [
                     ("TASKFLEET_STORE_URL", "a store elsewhere, such as valkeys://user:password@host:6379/0"),
+                    ("TASKFLEET_...", "other settings, also in taskfleet.yaml: see `taskfleet config --help`"),
                     ("NO_COLOR", "no colours, whatever its value"),
                 ]
             )
@@ -109,7 +117,6 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Whatever goes wrong is printed as one sentence."""
-    as_json = _wants_json(arguments)
     try:
         # Not click's own main(): it would end the process when the reader of the output has gone.
         with taskfleet.make_context("taskfleet", list(arguments)) as context:
@@ -121,13 +128,13 @@ def run(arguments: Sequence[str]) -> int:
         error.show()
         return exits.BAD_INPUT
     except InvalidManifest as error:  # its lines begin with file:line, which editors and terminals know to open
-        return _complain(as_json, error.code, str(error), error.exit_code, prefix="")
+        return _complain(arguments, error.code, str(error), error.exit_code, prefix="")
     except TaskfleetError as error:
-        return _complain(as_json, error.code, str(error), error.exit_code)
+        return _complain(arguments, error.code, str(error), error.exit_code)
     except click.UsageError as error:
-        return _complain(as_json, "usage", _with_hint(error), exits.BAD_INPUT)
+        return _complain(arguments, "usage", _with_hint(error), exits.BAD_INPUT)
     except click.ClickException as error:
-        return _complain(as_json, "usage", error.format_message(), exits.BAD_INPUT)
+        return _complain(arguments, "usage", error.format_message(), exits.BAD_INPUT)
     except (click.Abort, KeyboardInterrupt, asyncio.CancelledError):
         return exits.INTERRUPTED
     except BrokenPipeError:
@@ -145,8 +152,8 @@ def _with_hint(error: click.UsageError) -> str:
     return f"{error.format_message()} (see {where} --help)"
 
 
-def _complain(as_json: bool, code: str, message: str, exit_code: int, prefix: str = "taskfleet: ") -> int:
-    if as_json:
+def _complain(arguments: Sequence[str], code: str, message: str, exit_code: int, prefix: str = "taskfleet: ") -> int:
+    if _wants_json(arguments):
         click.echo(json.dumps({"error": {"code": code, "message": message}}, ensure_ascii=False), err=True)
     else:
         click.echo(prefix + message, err=True)
@@ -154,6 +161,13 @@ def _complain(as_json: bool, code: str, message: str, exit_code: int, prefix: st
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:
-    """Whether ``-o json`` is there, for errors that come before the options are parsed."""
-    joined = " ".join(arguments)
-    return any(form in f" {joined} " for form in (" -o json ", " -ojson ", " --output json ", " --output=json "))
+    """Whether JSON is asked for, by ``-o json`` or a setting, for errors that come before the options are parsed."""
+    joined = f" {' '.join(arguments)} "
+    if any(form in joined for form in (" -o json ", " -ojson ", " --output json ", " --output=json ")):
+        return True
+    if any(form in joined for form in (" -o human ", " -ohuman ", " --output human ", " --output=human ")):
+        return False
+    try:
+        return bool(load_settings().find("output").value == "json")
+    except InputError:  # it is what we are about to tell
+        return False

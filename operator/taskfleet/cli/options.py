@@ -7,10 +7,9 @@ from typing import Any, TypeVar
 import click
 
 from taskfleet.cli.output import Output
+from taskfleet.cli.settings import FORMS, SETTINGS, load_settings, seconds
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-DEFAULT_DATA_FOLDER = Path(".taskfleet")
 
 
 def output_option(command: F) -> F:
@@ -18,11 +17,24 @@ def output_option(command: F) -> F:
     return click.option(
         "-o",
         "--output",
-        type=click.Choice(["human", "json"]),
-        default="human",
-        callback=lambda _ctx, _param, value: Output(as_json=value == "json"),
+        type=click.Choice(FORMS),
+        callback=lambda _ctx, _param, value: Output(as_json=load_settings().find("output", value).value == "json"),
         help="Form of the output: for people, or stable for scripts.",
     )(command)
+
+
+def seconds_option(setting: str, help_text: str) -> Callable[[F], F]:
+    """A time in seconds as the parameter ``setting``, which may be set elsewhere too."""
+
+    def read(ctx: click.Context, param: click.Parameter, text: str | None) -> float:
+        try:
+            given = None if text is None else seconds(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+        value: float = load_settings().find(setting, given).value
+        return value
+
+    return click.option(SETTINGS[setting].option, metavar="DURATION", callback=read, help=help_text)
 
 
 def manifests_option(help_text: str) -> Callable[[F], F]:
@@ -41,25 +53,62 @@ def manifests_option(help_text: str) -> Callable[[F], F]:
 
 def target_options(command: F) -> F:
     """``--data`` and ``--namespace`` as the parameters ``data`` and ``namespace``: which store, which namespace."""
-    command = click.option(
+    return folder_option("--data", "--data-folder")(namespace_option(command))
+
+
+def namespace_option(command: F) -> F:
+    """``--namespace``; ``find_target`` knows where else it may be set."""
+    return click.option(
         "-n",
         "--namespace",
         metavar="NS",
         help='Namespace of the queue (default: that of the running `up`, else "default").',
     )(command)
+
+
+def folder_option(*names: str) -> Callable[[F], F]:
+    """The data folder as the parameter ``data``; ``find_target`` knows where else it may be set."""
     return click.option(
-        "--data",
+        *names,
+        "data",
         type=click.Path(path_type=Path),
         metavar="DIR",
         help="Data folder of a running `taskfleet up` (default: the store of TASKFLEET_STORE_URL, else .taskfleet/).",
-    )(command)
+    )
 
 
 def queue_option(command: F) -> F:
-    """``--queue`` for commands that name tasks and not queues."""
+    """``--queue`` for commands that name tasks and not queues, as the parameter ``queue``."""
     return click.option(
-        "-q", "--queue", metavar="QUEUE", help="Queue to look in (default: every queue of the running `up`)."
+        "-q",
+        "--queue",
+        metavar="QUEUE",
+        callback=_configured_queue,
+        help="Queue to look in (default: every queue of the running `up`).",
     )(command)
+
+
+def this_queue_option(command: F) -> F:
+    """``--queue`` for commands that are about one queue, as the parameter ``queue``."""
+    return click.option(
+        "-q",
+        "--queue",
+        metavar="QUEUE",
+        callback=_needed_queue,
+        help="The queue that is meant, NAME or NAMESPACE/NAME.",
+    )(command)
+
+
+def _configured_queue(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    found: str | None = load_settings().find("queue", value).value
+    return found
+
+
+def _needed_queue(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    queue = _configured_queue(ctx, param, value)
+    if queue is None:
+        raise click.UsageError("say which queue: --queue NAME, or set queue in taskfleet.yaml", ctx)
+    return queue
 
 
 def batch_option(help_text: str) -> Callable[[F], F]:

@@ -13,8 +13,8 @@ from taskfleet.cli.resultfile import tasks
 from taskfleet.cli.running import run_async
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.core.quantities import format_duration
-from taskfleet.core.settlement import BatchCounts
-from taskfleet.core.task import QueueKey, TaskView
+from taskfleet.core.settlement import BatchCounts, seconds_to_serve
+from taskfleet.core.task import DEFAULT_TENANT, Attempt, QueueKey, TaskView
 from taskfleet.core.wiretime import wire_time
 
 EPILOG = """
@@ -68,8 +68,18 @@ def _sentence(counts: BatchCounts) -> str:
 async def _task_status(target: Target, queue: str | None, task_id: str, output: Output) -> int:
     async with open_store(target) as store:
         key, view = (await find_tasks(store, target, queue, [task_id]))[task_id]
-    output.result(task_fields(key, view), *task_lines(key, view))
+        ahead = await store.ahead_of(key, task_id)
+        seconds = None if ahead is None else seconds_to_serve(ahead, await store.workers(key), view.model)
+    place = {"ahead": ahead, "seconds_until_served": seconds}
+    output.result(task_fields(key, view) | place, *task_lines(key, view), *_place(ahead, seconds))
     return 0
+
+
+def _place(ahead: int | None, seconds: float | None) -> list[str]:
+    if ahead is None:
+        return []
+    when = "" if seconds is None else f", about {format_duration(seconds)} at the present rate"
+    return [f"  {'ahead':10} about {tasks(ahead)}{when}"]
 
 
 def task_fields(key: QueueKey, view: TaskView) -> dict[str, Any]:
@@ -89,6 +99,8 @@ def task_lines(key: QueueKey, view: TaskView) -> list[str]:
     facts = [
         ("model", view.model if view.model == view.requested_model else f"{view.model} for {view.requested_model}"),
         ("priority", view.priority.label),
+        ("tenant", None if view.tenant == DEFAULT_TENANT else view.tenant),
+        ("session", view.session),
         ("attempts", view.attempts),
         ("batch", view.batch),
         ("not before", _moment(view.not_before)),
@@ -99,7 +111,15 @@ def task_lines(key: QueueKey, view: TaskView) -> list[str]:
         ("ran", None if view.run_seconds is None else format_duration(view.run_seconds)),
         ("error", None if view.error is None else f"{view.error.code}: {view.error.message}"),
     ]
-    return lines + [f"  {name:10} {value}" for name, value in facts if value is not None]
+    lines += [f"  {name:10} {value}" for name, value in facts if value is not None]
+    return lines + [f"  earlier    {_attempt(attempt)}" for attempt in view.history]
+
+
+def _attempt(attempt: Attempt) -> str:
+    where = f" by {attempt.worker}" if attempt.worker else ""
+    how = "handed back" if attempt.error is None else f"{attempt.error.code}: {attempt.error.message}"
+    ran = format_duration(attempt.ended_at - attempt.claimed_at)
+    return f"attempt {attempt.number} at {wire_time(attempt.claimed_at)}{where}, {ran}: {how}"
 
 
 def _moment(seconds: float | None) -> str | None:

@@ -21,9 +21,9 @@ from taskfleet.cli.running import blocking, run_async
 from taskfleet.cli.source import open_source
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.cli.waiting import wait_for_batch
-from taskfleet.core.errors import DuplicateTask
+from taskfleet.core.errors import DuplicateTask, NotFound
 from taskfleet.core.models import resolve_model
-from taskfleet.core.task import Priority, QueueKey
+from taskfleet.core.task import Priority, QueueKey, id_of_key
 from taskfleet.store import Store
 
 EPILOG = """
@@ -32,6 +32,7 @@ A file has one JSON object on each line:
   {"prompt": "Say hello"}
   {"id": "t-2", "model": "fast", "priority": "high", "messages": [{"role": "user", "content": "Hi"}]}
   {"prompt": "Later", "delay": "30m", "deadline": "2030-01-31T18:00:00Z"}
+  {"prompt": "And then?", "tenant": "team-a", "session": "chat-7"}
   {"prompt": "Yes or no?", "parameters": {"temperature": 0, "max_tokens": 5}, "metadata": {"row": 3}}
 The whole file is checked before anything is submitted; a bad line is named and nothing of the file is in the queue.
 
@@ -51,7 +52,10 @@ class _Request:
     file: str | None
     model: str | None
     priority: str | None
+    tenant: str | None
+    session: str | None
     task_id: str | None
+    idempotency_key: str | None
     delay: str | None
     deadline: str | None
     batch: str
@@ -69,7 +73,10 @@ class _Request:
     type=click.Choice([priority.label for priority in Priority]),
     help="Priority of the task (default: normal). With -f it belongs into the lines.",
 )
+@click.option("--tenant", help="Who the task is for: tenants share the queue by weight (default: default).")
+@click.option("--session", help="Run the task after those of this session that came before it.")
 @click.option("--id", "task_id", help="Id of the task, to submit it only once (default: a new one).")
+@click.option("--idempotency-key", metavar="KEY", help="Submit once: with the same key again, the first task stands.")
 @click.option("--delay", metavar="DURATION", help="Run the task no earlier than after this, such as 30s or 1h30m.")
 @click.option("--deadline", metavar="TIME", help="Do not begin the task after this, such as 2030-01-31T18:00:00Z.")
 @click.option("--batch", help="Name of the batch (default: a new one).")
@@ -90,8 +97,11 @@ def submit(queue: str, data: Path | None, namespace: str | None, output: Output,
 def _check(request: _Request) -> None:
     if (request.prompt is None) == (request.file is None):
         raise click.UsageError("give a PROMPT or -f FILE, one of the two")
-    if request.file is not None and (request.priority or request.task_id or request.delay or request.deadline):
-        raise click.UsageError("with -f, id, priority, delay and deadline belong into the lines of the file")
+    of_one_task = ("task_id", "idempotency_key", "priority", "tenant", "session", "delay", "deadline")
+    if request.file is not None and any(getattr(request, name) for name in of_one_task):
+        raise click.UsageError(
+            "with -f, id, key, priority, tenant, session, delay and deadline belong into the lines of the file"
+        )
     if request.out is not None and not request.wait:
         raise click.UsageError("--out needs --wait; later, use `taskfleet result --batch BATCH --out FILE`")
     check_out(request.out)
@@ -104,6 +114,8 @@ async def _submit(request: _Request, target: Target, queue: QueueKey, output: Ou
             raise target.no_queue(queue)
         spec = published_spec(policy, queue)
         count = await _enqueue(request, store, queue, spec)
+        if not count and request.idempotency_key is not None:
+            return await _tell_of_the_first(request.idempotency_key, store, queue, output, again)
         submitted = {"queue": str(queue), "batch": request.batch, "tasks": count}
         look = f"taskfleet status --batch {request.batch}{again}"
         fetch = f"taskfleet result --batch {request.batch}{again}"
@@ -121,6 +133,16 @@ async def _submit(request: _Request, target: Target, queue: QueueKey, output: Ou
         return await _show_results(request, store, queue, submitted, output)
 
 
+async def _tell_of_the_first(key: str, store: Store, queue: QueueKey, output: Output, again: str) -> int:
+    (view,) = await store.get(queue, [id_of_key(key)])
+    if view is None:
+        raise NotFound(f"the task of this idempotency key has just left {queue}; submit it again")
+    shown = {"queue": str(queue), "batch": view.batch, "tasks": 0, "task": result_line(view)}
+    said = f"submitted before: task {view.id} of {queue} is {view.state.value}"
+    output.result(shown, said, f"  taskfleet result {view.id}{again}")
+    return exits.OK
+
+
 async def _enqueue(request: _Request, store: Store, queue: QueueKey, spec: TaskQueueSpec) -> int:
     if request.prompt is not None:
         task = task_from_prompt(
@@ -128,7 +150,10 @@ async def _enqueue(request: _Request, store: Store, queue: QueueKey, spec: TaskQ
             spec=spec,
             model=request.model,
             priority=request.priority or Priority.NORMAL.label,
+            tenant=request.tenant,
+            session=request.session,
             task_id=request.task_id,
+            idempotency_key=request.idempotency_key,
             delay=request.delay,
             deadline=request.deadline,
         )

@@ -1,6 +1,5 @@
 """Which store a command talks to: that of a running ``taskfleet up``, or one elsewhere by its URL."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,13 +7,11 @@ from pathlib import Path
 
 import click
 
-from taskfleet.cli.options import DEFAULT_DATA_FOLDER
+from taskfleet.cli.settings import SETTINGS, counts_before, load_settings
 from taskfleet.core.errors import NotFound, NotRunning
 from taskfleet.core.task import QueueKey
 from taskfleet.local.datadir import read_up_file
 from taskfleet.store import Store
-
-STORE_URL_VARIABLE = "TASKFLEET_STORE_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Target:
         if queue is not None:
             return (self.queue(queue),)
         if not self.queues:
-            raise click.UsageError(f"with {STORE_URL_VARIABLE}, say which queue: --queue NAME")
+            raise click.UsageError(f"with {SETTINGS['storeUrl'].variable}, say which queue: --queue NAME")
         return self.queues
 
     def no_queue(self, key: QueueKey) -> NotFound:
@@ -61,16 +58,17 @@ class Target:
 
 
 def find_target(data: Path | None, namespace: str | None) -> Target:
-    """An explicit data folder wins, then ``TASKFLEET_STORE_URL``, then the default folder.
+    """The store of a URL or that of a data folder: what is said nearer to the command line, and the URL of two.
 
-    Raises NotRunning when it comes to a folder and no ``up`` runs there.
+    Raises NotRunning when it comes to a folder and no ``up`` runs there, and InputError for wrong settings.
     """
-    url = os.environ.get(STORE_URL_VARIABLE, "")
-    if data is None and url:
-        return Target(url, namespace or "default")
-    folder = data or DEFAULT_DATA_FOLDER
-    running = read_up_file(folder)
-    return Target(running.store_url, namespace or running.namespace, running.queues, folder)
+    settings = load_settings()
+    url, folder = settings.find("storeUrl"), settings.find("data", data)
+    chosen = settings.find("namespace", namespace).value
+    if counts_before(url, folder):
+        return Target(url.value, chosen or "default")
+    running = read_up_file(folder.value)
+    return Target(running.store_url, chosen or running.namespace, running.queues, folder.value)
 
 
 @asynccontextmanager

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
-from taskfleet.cli.options import DEFAULT_DATA_FOLDER, manifests_option, output_option
+from taskfleet.cli.options import manifests_option, output_option
 from taskfleet.cli.output import Output
 from taskfleet.cli.running import run_async
+from taskfleet.cli.settings import load_settings
 from taskfleet.local.app import UpOptions, run_up
 from taskfleet.local.status import HOST, USUAL_PORT
 from taskfleet.local.view import open_view
@@ -40,18 +41,14 @@ Examples:
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    default=DEFAULT_DATA_FOLDER,
-    show_default=True,
     metavar="DIR",
-    help="Folder for tasks, results and logs.",
+    help="Folder for tasks, results and logs (default: .taskfleet).",
 )
 @click.option(
     "-n",
     "--namespace",
-    default="default",
-    show_default=True,
     metavar="NS",
-    help="Namespace of the objects that name none.",
+    help='Namespace of the objects that name none (default: "default").',
 )
 @click.option(
     "--until-empty",
@@ -69,13 +66,20 @@ Examples:
 @output_option
 def up(
     manifests: tuple[Path, ...],
-    data: Path,
-    namespace: str,
+    data: Path | None,
+    namespace: str | None,
     until_empty: bool,
     metrics_port: int | None,
     output: Output,
 ) -> int:
     """Run the queues and worker pools of manifests on this machine, with a store of its own."""
-    options = UpOptions(manifests, data, namespace, until_empty, metrics_port)
+    settings = load_settings()
+    options = UpOptions(
+        manifests=manifests,
+        data=settings.find("data", data).value,
+        namespace=settings.find("namespace", namespace).value or "default",
+        until_empty=until_empty,
+        metrics_port=metrics_port,
+    )
     with closing(open_view(as_json=output.as_json)) as view:
         return run_async(run_up(options, view))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from taskfleet.core.names import DISCARD_ANNOTATION
 from taskfleet.core.needs import count
-from taskfleet.core.pool import StopPolicy
+from taskfleet.core.pool import Execution, StopPolicy
 from taskfleet.core.settlement import QueueStats
 
 _HOW_TO_DISCARD = f'to discard the tasks, annotate the queue: {DISCARD_ANNOTATION}="true"'
@@ -21,7 +21,13 @@ class Deletion:
 
 
 def decide_deletion(
-    stats: QueueStats | None, *, discard: bool, stop: StopPolicy, unserved: Collection[str], pools: int
+    stats: QueueStats | None,
+    *,
+    discard: bool,
+    stop: StopPolicy,
+    execution: Execution,
+    unserved: Collection[str],
+    pools: int,
 ) -> Deletion:
     """``stats`` None: the store holds nothing of the queue. ``unserved``: models with tasks that no endpoint serves."""
     if stats is None or discard:
@@ -32,7 +38,9 @@ def decide_deletion(
     left = f"{count(waiting, 'task')} waiting and {stats.running} running"
     if waiting and stop is not StopPolicy.NONE:
         why = f"the queue's stopPolicy is {stop.value}; set it to None to finish them"
-    elif waiting and not pools:
+    elif waiting and stats.paused:
+        why = f"the queue is {stats.pause}; `taskfleet resume` it to finish them"
+    elif waiting and not pools and execution is Execution.WORKERS:
         why = "no WorkerPool serves this queue; create one to finish them"
     elif unserved:
         models = ", ".join(sorted(unserved))

@@ -5,13 +5,14 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.fleet import FleetState
 from taskfleet.controller.probes import Health
 from taskfleet.controller.world import PoolState
 from taskfleet.core.errors import StoreError
 from taskfleet.core.fallbacks import rerouted
-from taskfleet.core.pool import EndpointObserved, QueueObserved, StopPolicy
+from taskfleet.core.pool import EndpointObserved, Execution, QueueObserved, StopPolicy
 from taskfleet.core.settlement import QueueStats, WorkerReport
 
 
@@ -24,11 +25,23 @@ class Sight:
     trouble: StoreError | None = None
 
 
-def observe_queue(*, exists: bool, stop: StopPolicy, sight: Sight, fallbacks: Mapping[str, str]) -> QueueObserved:
-    """What waits counts for the model that serves it: with ``fallbacks`` in use not the one that was asked for."""
+def observe_queue(spec: TaskQueueSpec | None, sight: Sight, fallbacks: Mapping[str, str]) -> QueueObserved:
+    """``spec`` None: there is no such TaskQueue. What waits counts for the model that serves it: with ``fallbacks`` in
+    use not the one that was asked for."""
+    exists, stop, execution = spec is not None, StopPolicy.NONE, Execution.WORKERS
+    if spec is not None:
+        stop, execution = spec.stop_policy, spec.execution
     if sight.trouble is not None:
-        return QueueObserved(exists, stop, None, type(sight.trouble).__name__, str(sight.trouble))
-    return QueueObserved(exists, stop, rerouted(sight.stats.backlog, fallbacks) if sight.stats else {})
+        reason, why = type(sight.trouble).__name__, str(sight.trouble)
+        return QueueObserved(exists, stop, None, reason, why, execution=execution)
+    stats = sight.stats
+    return QueueObserved(
+        exists,
+        stop,
+        rerouted(stats.backlog, fallbacks) if stats else {},
+        execution=execution,
+        pause=stats.pause if stats else "",
+    )
 
 
 def usable_endpoints(seen: Mapping[str, EndpointObserved]) -> dict[str, bool | None]:

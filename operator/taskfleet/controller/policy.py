@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from taskfleet.api.taskqueue import TaskQueueSpec
-from taskfleet.core.pool import StopPolicy
-from taskfleet.core.settlement import QueuePolicy
+from taskfleet.core.pool import Execution, StopPolicy
+from taskfleet.core.settlement import QueuePolicy, TenantShare
 
 
 def queue_policy(
@@ -20,7 +20,9 @@ def queue_policy(
         max_attempts=spec.retry.max_attempts,
         keep_results_seconds=spec.retention.results.seconds,
         keep_failed_seconds=spec.retention.failed.seconds,
+        tenants={name: TenantShare(tenant.weight, tenant.max_pending) for name, tenant in spec.tenants.items()},
         stopped=spec.stop_policy is not StopPolicy.NONE,
         closed=closed,
         fallbacks=fallbacks or {},
+        external=spec.execution is Execution.EXTERNAL,
     )

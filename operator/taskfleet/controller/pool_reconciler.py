@@ -16,7 +16,7 @@ from taskfleet.controller.world import PoolName, PoolState, World, pool_labels
 from taskfleet.core.errors import StoreError
 from taskfleet.core.needs import count
 from taskfleet.core.plan import EndpointPlan, Plan, plan
-from taskfleet.core.pool import EndpointObserved, Observed, QueueObserved, StopPolicy
+from taskfleet.core.pool import EndpointObserved, Observed
 from taskfleet.core.task import QueueKey
 from taskfleet.core.wiretime import wire_time
 from taskfleet.telemetry.metrics import ControllerMetrics
@@ -77,7 +77,9 @@ class PoolReconciler:
         seen = observe_endpoints(pool, state, sight, self._prober.health(name))
         if sight.trouble is None:
             self._remember_health(pool, state, seen)
-        observed = Observed(self._observe_queue(pool.queue, sight), seen, state.memory)
+        queue = self._world.queues.get(pool.queue)
+        observed_queue = observe_queue(queue.queue.spec if queue else None, sight, queue.fallbacks if queue else {})
+        observed = Observed(observed_queue, seen, state.memory)
         state.planned_at = self._clock()
         decided = plan(pool.spec.policy, observed, state.planned_at)
         try:
@@ -98,13 +100,12 @@ class PoolReconciler:
             now=wire_time(time.time()),
         )
         self._show_metrics(pool, decided, seen)
-        return _earliest(await self._report(pool, status), decided.look_again_at, self._busy_until(state, sight, seen))
-
-    def _observe_queue(self, key: QueueKey, sight: Sight) -> QueueObserved:
-        queue = self._world.queues.get(key)
-        if queue is None:
-            return observe_queue(exists=False, stop=StopPolicy.NONE, sight=sight, fallbacks={})
-        return observe_queue(exists=True, stop=queue.queue.spec.stop_policy, sight=sight, fallbacks=queue.fallbacks)
+        return _earliest(
+            await self._report(pool, status),
+            decided.look_again_at,
+            self._busy_until(state, sight, seen),
+            self._pause_ends_at(sight),
+        )
 
     def _remember_health(self, pool: WorkerPool, state: PoolState, seen: dict[str, EndpointObserved]) -> None:
         usable = usable_endpoints(seen)
@@ -163,6 +164,13 @@ class PoolReconciler:
         if asked != sum(fleet.ready for fleet in state.fleet.values()):
             return self._clock() + BUSY_SECONDS
         return None
+
+    def _pause_ends_at(self, sight: Sight) -> float | None:
+        """Nobody tells of the end of a pause that was given one."""
+        stats = sight.stats
+        if stats is None or stats.paused_until is None:
+            return None
+        return self._clock() + max(0.0, stats.paused_until - stats.now)
 
     def _show_metrics(self, pool: WorkerPool, decided: Plan, seen: dict[str, EndpointObserved]) -> None:
         for endpoint in decided.endpoints:

@@ -15,6 +15,7 @@ from taskfleet.controller.world import QueueState, World
 from taskfleet.core.errors import StoreError
 from taskfleet.core.fallbacks import decide_fallbacks
 from taskfleet.core.names import DISCARD_ANNOTATION, FINALIZER
+from taskfleet.core.pool import Execution
 from taskfleet.core.settlement import QueueStats
 from taskfleet.core.task import QueueKey
 from taskfleet.core.wiretime import wire_time
@@ -131,7 +132,8 @@ class QueueReconciler:
             state.stats,
             discard=queue.metadata.annotations.get(DISCARD_ANNOTATION) == "true",
             stop=queue.spec.stop_policy,
-            unserved=unserved_models(state.stats, pools, state.fallbacks),
+            execution=queue.spec.execution,
+            unserved=unserved_models(queue, state.stats, pools, state.fallbacks),
             pools=len(pools),
         )
         if deletion.drop:
@@ -171,8 +173,10 @@ class QueueReconciler:
         if state.queue.spec.fallbacks and state.known_since is not None and self._pools_may_be_missing(state):
             patience_ends = state.known_since + MISSING_POOL_PATIENCE
             due = patience_ends if due is None else min(due, patience_ends)
-        has_workers = any(sum(self._world.pools[name].asked.values()) for name in self._world.serving(key))
-        if stats.running or (stats.pending and has_workers):
+        somebody_claims = state.queue.spec.execution is Execution.EXTERNAL or any(
+            sum(self._world.pools[name].asked.values()) for name in self._world.serving(key)
+        )
+        if stats.running or (stats.pending and somebody_claims):
             return now + BUSY_SECONDS if due is None else min(due, now + BUSY_SECONDS)
         return due
 

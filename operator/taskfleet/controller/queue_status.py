@@ -10,17 +10,20 @@ from taskfleet.controller.deletion import Deletion
 from taskfleet.core.conditions import Condition, Status, merge_conditions
 from taskfleet.core.errors import StoreError
 from taskfleet.core.needs import count
-from taskfleet.core.pool import StopPolicy
+from taskfleet.core.pool import Execution, StopPolicy
 from taskfleet.core.settlement import QueueStats
 from taskfleet.core.wiretime import wire_time
 
+_EXTERNAL = "execution is External: they are claimed with `taskfleet run`, and no WorkerPool serves them"
 _NUMBERS = ("pending", "scheduled", "running", "completed", "failed", "cancelled", "expired", "depth")
 
 
 def unserved_models(
-    stats: QueueStats | None, pools: Sequence[WorkerPool], fallbacks: Mapping[str, str]
+    queue: TaskQueue, stats: QueueStats | None, pools: Sequence[WorkerPool], fallbacks: Mapping[str, str]
 ) -> dict[str, int]:
     """Models with waiting tasks that no endpoint of any pool serves, nor a fallback, with the number of tasks."""
+    if queue.spec.execution is Execution.EXTERNAL:
+        return {}
     served = {model for pool in pools for endpoint in pool.spec.endpoints for model in endpoint.models} | set(fallbacks)
     backlog = stats.backlog if stats else {}
     return {model: waiting for model, waiting in sorted(backlog.items()) if waiting and model not in served}
@@ -38,12 +41,12 @@ def queue_status(
     now: str,
 ) -> dict[str, Any]:
     """The whole status. With ``trouble`` the numbers of ``last`` stay: not to see tasks does not make them go."""
-    unserved = unserved_models(stats, pools, fallbacks)
+    unserved = unserved_models(queue, stats, pools, fallbacks)
     conditions = (
-        _ready(queue, unserved, trouble, pools, deletion),
+        _ready(queue, stats, unserved, trouble, pools, deletion),
         _store_reachable(trouble),
-        _paused(queue),
-        _served(unserved, trouble, pools, fallbacks),
+        _paused(queue, stats, trouble),
+        _served(queue, unserved, trouble, pools, fallbacks),
     )
     generation = queue.metadata.generation
     merged = merge_conditions(last.get("conditions", ()), conditions, generation=generation, now=now)
@@ -78,6 +81,7 @@ def _numbers(stats: QueueStats | None) -> dict[str, Any]:
 
 def _ready(
     queue: TaskQueue,
+    stats: QueueStats | None,
     unserved: Mapping[str, int],
     trouble: StoreError | None,
     pools: Sequence[WorkerPool],
@@ -89,9 +93,10 @@ def _ready(
         return Condition("Ready", Status.FALSE, deletion.reason, deletion.message)
     if unserved:
         return Condition("Ready", Status.FALSE, "ModelNotServed", _unserved(unserved, pools))
-    if queue.spec.stop_policy is not StopPolicy.NONE:
-        text = f"tasks are accepted, but none is started: stopPolicy is {queue.spec.stop_policy.value}"
-        return Condition("Ready", Status.TRUE, "OnHold", text)
+    if hold := _hold(queue, stats):
+        return Condition("Ready", Status.TRUE, "OnHold", f"tasks are accepted, but none is started: {hold}")
+    if queue.spec.execution is Execution.EXTERNAL:
+        return Condition("Ready", Status.TRUE, "External", f"tasks are accepted; {_EXTERNAL}")
     if not pools:
         return Condition("Ready", Status.TRUE, "NoWorkerPool", "tasks are accepted; no WorkerPool serves them yet")
     return Condition("Ready", Status.TRUE, "Accepting", "tasks are accepted and served")
@@ -103,20 +108,35 @@ def _store_reachable(trouble: StoreError | None) -> Condition:
     return Condition("StoreReachable", Status.TRUE, "Connected", "the store answers")
 
 
-def _paused(queue: TaskQueue) -> Condition:
+def _paused(queue: TaskQueue, stats: QueueStats | None, trouble: StoreError | None) -> Condition:
+    """The spec says it, or a pause that the store keeps, with its end."""
     stop = queue.spec.stop_policy
-    if stop is StopPolicy.NONE:
-        return Condition("Paused", Status.FALSE, "Running", "stopPolicy is None")
-    also = "" if stop is StopPolicy.HOLD else ", and workers go when their running tasks have ended"
-    return Condition("Paused", Status.TRUE, stop.value, f"stopPolicy is {stop.value}: no task is started{also}")
+    if stop is StopPolicy.NONE and trouble is not None:
+        return Condition("Paused", Status.UNKNOWN, _reason(trouble), "cannot see whether it is paused")
+    hold = _hold(queue, stats)
+    if not hold:
+        return Condition("Paused", Status.FALSE, "Running", "stopPolicy is None, and nobody paused it")
+    reason = "Paused" if stop is StopPolicy.NONE else stop.value
+    also = ", and workers go when their running tasks have ended" if stop is StopPolicy.HOLD_AND_DRAIN else ""
+    return Condition("Paused", Status.TRUE, reason, f"{hold}: no task is started{also}")
+
+
+def _hold(queue: TaskQueue, stats: QueueStats | None) -> str:
+    """Why no task is started, in words; "" when tasks are."""
+    stop = queue.spec.stop_policy
+    why = [] if stop is StopPolicy.NONE else [f"stopPolicy is {stop.value}"]
+    return " and it is ".join(why + ([stats.pause] if stats and stats.paused else []))
 
 
 def _served(
+    queue: TaskQueue,
     unserved: Mapping[str, int],
     trouble: StoreError | None,
     pools: Sequence[WorkerPool],
     fallbacks: Mapping[str, str],
 ) -> Condition:
+    if queue.spec.execution is Execution.EXTERNAL:
+        return Condition("Served", Status.TRUE, "External", _EXTERNAL)
     if trouble is not None:
         return Condition("Served", Status.UNKNOWN, _reason(trouble), "cannot see which models have tasks")
     if unserved:

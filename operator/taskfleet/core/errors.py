@@ -9,6 +9,8 @@
     ├── NotFound                 no such queue, task or batch
     ├── QueueFull                back-pressure: come back later
     ├── QueueClosed              the queue is being deleted and takes no new work
+    ├── NotClaimed               a task that nobody has claimed, so that there is nothing to end
+    ├── AlreadyEnded             a task that has its result
     ├── StoreError               the store cannot serve us
     │   ├── StoreUnreachable     down, refused, cut, timed out
     │   ├── StoreAuthFailed      the password or user is wrong
@@ -74,6 +76,16 @@ class QueueFull(TaskfleetError):
 class QueueClosed(TaskfleetError):
     code = "queue_closed"
     exit_code = 6
+
+
+class NotClaimed(TaskfleetError):
+    code = "not_claimed"
+    exit_code = 7
+
+
+class AlreadyEnded(TaskfleetError):
+    code = "already_ended"
+    exit_code = 8
 
 
 class StoreError(TaskfleetError):

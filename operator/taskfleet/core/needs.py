@@ -9,6 +9,10 @@ from taskfleet.core.scaling import needed_workers
 from taskfleet.core.sharing import share_backlog, usable_workers
 
 _NOTHING = "no task waits or runs for its models"
+EXTERNAL_QUEUE = (
+    "the queue's execution is External: its tasks are claimed with `taskfleet run`, and no worker serves them; "
+    "remove this pool, or set execution to Workers"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,11 @@ def _from_load(
     pace = "" if seen.seconds_per_task is None else f"{format_duration(seen.seconds_per_task)} each, "
     text = f"{load} ({pace}{policy.concurrency} at a time in a worker) need {count(wanted, 'worker')}"
     return Need(wanted, "Backlog", text, occupied)
+
+
+def none_for_external(pool: PoolPolicy) -> dict[str, Need]:
+    """Workers that are there go at once: each finishes what it can in its grace period and hands back the rest."""
+    return {policy.name: Need(0, "QueueIsExternal", EXTERNAL_QUEUE) for policy in pool.endpoints}
 
 
 def draining(pool: PoolPolicy, seen: Seen) -> dict[str, Need]:

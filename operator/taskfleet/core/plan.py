@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from taskfleet.core.conditions import Condition
 from taskfleet.core.limits import raised_to_minimum, within_maximum
-from taskfleet.core.needs import Need, count, draining, from_load, from_outside, unchanged
+from taskfleet.core.needs import Need, count, draining, from_load, from_outside, none_for_external, unchanged
 from taskfleet.core.pool import EndpointObserved, Observed, PoolPolicy, Seen, StopPolicy
 from taskfleet.core.pool_conditions import pool_conditions
 from taskfleet.core.quantities import format_duration
@@ -95,15 +95,16 @@ def _rule(pool: PoolPolicy, observed: Observed, seen: Seen) -> _Rule:
         )
         needs = {policy.name: Need(0, "QueueNotFound", why) for policy in pool.endpoints}
         return _Rule(needs, patience, keeps_minimum=False)
+    if queue.is_external:
+        return _Rule(none_for_external(pool), keeps_minimum=False)
     if queue.backlog is None and (not pool.external or queue.stop is StopPolicy.HOLD_AND_DRAIN):
         return _Rule(unchanged(pool, seen, queue.unseen_reason, f"cannot see the queue: {queue.unseen}"))
     if queue.stop is StopPolicy.HOLD_AND_DRAIN:
         return _Rule(draining(pool, seen), keeps_minimum=False)
     if pool.external:
         return _Rule(from_outside(pool, seen), keeps_minimum=False)
-    if queue.stop is StopPolicy.HOLD:
-        why = "the queue's stopPolicy is Hold: no task is started"
-        return _Rule(unchanged(pool, seen, "QueueOnHold", why))
+    if queue.hold:
+        return _Rule(unchanged(pool, seen, "QueueOnHold", f"{queue.hold}: no task is started"))
     return _Rule(from_load(pool, queue, seen), pool.patience)
 
 

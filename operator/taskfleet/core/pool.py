@@ -16,6 +16,13 @@ class StopPolicy(StrEnum):
     HOLD_AND_DRAIN = "HoldAndDrain"
 
 
+class Execution(StrEnum):
+    """Who runs a queue's tasks: workers of its pools, or someone outside who claims and ends them one by one."""
+
+    WORKERS = "Workers"
+    EXTERNAL = "External"
+
+
 class Strategy(StrEnum):
     """Which endpoint gets the next worker: by room, in turn, by weight, the fastest first, the cheapest first."""
 
@@ -87,7 +94,7 @@ class QueueObserved:
     """The pool's queue as seen now. ``exists`` is False when there is no such TaskQueue.
 
     ``backlog`` is waiting tasks by lane, None when the store could not be asked: then ``unseen_reason`` (CamelCase)
-    and ``unseen`` (in words) say why.
+    and ``unseen`` (in words) say why. ``pause`` says in words for how long someone paused it, "" when nobody did.
     """
 
     exists: bool = True
@@ -95,6 +102,19 @@ class QueueObserved:
     backlog: Mapping[str, int] | None = field(default_factory=dict)
     unseen_reason: str = ""
     unseen: str = ""
+    execution: Execution = Execution.WORKERS
+    pause: str = ""
+
+    @property
+    def is_external(self) -> bool:
+        return self.execution is Execution.EXTERNAL
+
+    @property
+    def hold(self) -> str:
+        """Why no task is started, in words; "" when tasks are."""
+        if self.stop is not StopPolicy.NONE:
+            return f"the queue's stopPolicy is {self.stop.value}"
+        return self.pause and f"the queue is {self.pause}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@
 from collections.abc import Iterable, Mapping
 
 from taskfleet.core.conditions import Condition, Status
-from taskfleet.core.needs import Need, count
+from taskfleet.core.needs import EXTERNAL_QUEUE, Need, count
 from taskfleet.core.pool import PoolPolicy, QueueObserved, Seen, StopPolicy
 
 _MOST_ENDPOINTS_TOLD = 3
@@ -47,6 +47,8 @@ def pool_conditions(
 def _ready(queue: QueueObserved, seen: Seen, needs: Mapping[str, Need], decided: Mapping[str, Need]) -> Condition:
     if not queue.exists:
         return Condition("Ready", Status.FALSE, "QueueNotFound", _queue_not_found())
+    if queue.is_external:
+        return Condition("Ready", Status.FALSE, "QueueIsExternal", EXTERNAL_QUEUE)
     if queue.backlog is None:
         return Condition("Ready", Status.FALSE, queue.unseen_reason, f"cannot see the queue: {queue.unseen}")
     sick = {name: endpoint.trouble for name, endpoint in seen.items() if endpoint.healthy is False}
@@ -86,13 +88,15 @@ def _scaling_active(pool: PoolPolicy, queue: QueueObserved) -> Condition:
     kind = "ScalingActive"
     if not queue.exists:
         return Condition(kind, Status.FALSE, "QueueNotFound", _queue_not_found())
+    if queue.is_external:
+        return Condition(kind, Status.FALSE, "QueueIsExternal", EXTERNAL_QUEUE)
     if pool.external and queue.stop is not StopPolicy.HOLD_AND_DRAIN:
         return Condition(kind, Status.FALSE, "External", "autoscaling.mode is External: spec.replicas decides")
     if queue.backlog is None:
         text = f"cannot see the queue: {queue.unseen}; the workers stay as they are"
         return Condition(kind, Status.FALSE, queue.unseen_reason, text)
-    if queue.stop is not StopPolicy.NONE:
-        return Condition(kind, Status.FALSE, "QueueOnHold", f"the queue's stopPolicy is {queue.stop.value}")
+    if queue.hold:
+        return Condition(kind, Status.FALSE, "QueueOnHold", queue.hold)
     return Condition(kind, Status.TRUE, "FollowsQueue", "the number of workers follows the queue")
 
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from taskfleet.core.task import LeasedTask, TaskError, TaskView, Usage
+from taskfleet.core.wiretime import wire_time
 
 
 class Verdict(StrEnum):
@@ -16,6 +17,14 @@ class Verdict(StrEnum):
     RETRY = "retry"
     RELEASE = "release"
     CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a completed task adds to the conversation of its session (JSON), and how many of the oldest turns go."""
+
+    messages: bytes
+    forgotten: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,7 @@ class Settlement:
     endpoint: str = ""
     model: str = ""
     run_seconds: float = 0.0
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,15 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class CurrentLease:
+    """A task as it is now and the fence of its newest lease, which may have ended. ``age`` is in seconds."""
+
+    task: TaskView
+    fence: int
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerReport:
     """What a worker says of itself with every heartbeat; it counts as alive for one lease after that.
 
@@ -73,9 +92,18 @@ class WorkerReport:
     seconds_per_task: float | None = None
     tasks_per_minute: float = 0.0
     tokens_per_task: float | None = None
+    models: tuple[str, ...] = ()
     trouble: str = ""
     waits: str = ""
     draining: bool = False
+
+
+def seconds_to_serve(count: int, reports: Iterable[WorkerReport], model: str | None = None) -> float | None:
+    """How long the workers need for so many tasks (of a model) at the rate of their last minute; None when they served
+    none, or are not there: then nobody can know."""
+    serving = [report for report in reports if model is None or model in report.models]
+    per_minute = sum(report.tasks_per_minute for report in serving)
+    return 60.0 * count / per_minute if per_minute else None
 
 
 def complaints(reports: Iterable[WorkerReport]) -> list[str]:
@@ -88,11 +116,13 @@ def complaints(reports: Iterable[WorkerReport]) -> list[str]:
 class QueueStats:
     """A queue in numbers, read in O(lanes). Times are seconds of the store's clock.
 
-    ``pending`` waits in a lane, ``scheduled`` waits for its time (a retry), ``running`` is leased, ``failed`` is the
-    size of the dead-letter set; ``completed``, ``cancelled`` and ``expired`` count up since the queue exists.
-    ``backlog`` is pending by lane and includes what is scheduled and due. ``counters`` are monotonic totals:
-    ``enqueued``, ``lease_expired``, ``failed_total``, ``redriven``, ``purged``, ``tokens_input``, ``tokens_output``,
-    ``retries.REASON``. A task that fails again after it was redriven has failed twice.
+    ``pending`` waits in a lane or behind its session (``blocked``), ``scheduled`` waits for its time (a retry),
+    ``running`` is leased, ``failed`` is the size of the dead-letter set; ``completed``, ``cancelled`` and ``expired``
+    count up since the queue exists. ``backlog`` is what workers could take now, by model, also what is scheduled and
+    due. ``counters`` are monotonic totals: ``enqueued``, ``lease_expired``, ``failed_total``, ``redriven``,
+    ``purged``, ``tokens_input``, ``tokens_output``, ``retries.REASON``. A task that fails again after it was redriven
+    has failed twice. ``paused``: by someone, until ``paused_until`` (None: until it is resumed); a stopPolicy is not
+    meant.
     """
 
     pending: int
@@ -107,7 +137,18 @@ class QueueStats:
     oldest_pending_at: float | None
     next_due_at: float | None
     now: float
+    blocked: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
+    paused: bool = False
+    paused_until: float | None = None
+
+    @property
+    def pause(self) -> str:
+        """``paused until ...``, "" when it is not."""
+        if not self.paused:
+            return ""
+        end = "someone resumes it" if self.paused_until is None else wire_time(self.paused_until)
+        return f"paused until {end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +176,20 @@ class BatchCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantShare:
+    """What a tenant gets: its weight beside the others' in each lane, and the most tasks that it may have waiting."""
+
+    weight: int = 1
+    max_pending: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class QueuePolicy:
     """What the store enforces by itself, and ``spec``: the whole TaskQueue spec for workers and submitters.
 
     ``fallbacks``: for each model that no healthy endpoint serves now, the model that serves its tasks.
+    ``external``: no worker runs the tasks, so one whose lease ends has killed nobody and is never poison.
+    ``tenants`` by name; ``default`` holds for all that are not named.
     """
 
     spec: Mapping[str, Any]
@@ -152,3 +203,5 @@ class QueuePolicy:
     stopped: bool = False
     closed: bool = False
     fallbacks: Mapping[str, str] = field(default_factory=dict)
+    external: bool = False
+    tenants: Mapping[str, TenantShare] = field(default_factory=dict)

@@ -1,13 +1,33 @@
 """What a task is: its states, its legal moves, and its forms on the way from submission to result."""
 
+import hashlib
+import re
 import secrets
+import string
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
-TASK_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+DEFAULT_TENANT = "default"  # of tasks that name none
+NO_TIMES_IN_A_SESSION = (
+    "session: its tasks run in the order in which they come, and one that waits for its time would hold up the others; "
+    "leave out session, or delay and not_before"
+)
+_TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase  # in the order in which they sort
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+def is_task_id(text: str) -> bool:
+    """Whether a task may have this id, and a session this name."""
+    return _TASK_ID.fullmatch(text) is not None
+
+
+def is_tenant(text: str) -> bool:
+    """Whether a tenant may have this name."""
+    return _TENANT.fullmatch(text) is not None
 
 
 class TaskState(StrEnum):
@@ -67,7 +87,9 @@ class NewTask:
     """A task accepted for submission. ``body`` is its JSON (messages, parameters, metadata), ``model`` its lane.
 
     It runs no earlier than ``delay`` seconds after the store took it, nor than ``not_before``, and is not begun after
-    ``deadline``; these two are seconds since the epoch.
+    ``deadline``; these two are seconds since the epoch. It shares with the tasks of other tenants by weight, and runs
+    after those of its ``session`` that came before it; such a task has neither delay nor ``not_before``. ``once``: a
+    task of its id that is there already stands for it, and is no error.
     """
 
     id: str
@@ -77,6 +99,9 @@ class NewTask:
     delay: float = 0.0
     not_before: float | None = None
     deadline: float | None = None
+    tenant: str = DEFAULT_TENANT
+    session: str | None = None
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +119,18 @@ class LeasedTask:
     attempt: int
     enqueued_at: float
     claimed_at: float
+    session: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingTask:
+    """A task that nobody has claimed, with all that a claim would bring; ``attempt`` is the one that it waits for."""
+
+    id: str
+    model: str
+    body: bytes
+    priority: Priority
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +151,26 @@ class TaskError:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that did not end its task: a retry, a hand-back (without ``error``: nothing was wrong with it), or the
+    loss of its worker. Times are seconds of the store's clock; ``number`` repeats when an attempt was not burnt."""
+
+    number: int
+    worker: str | None
+    endpoint: str | None
+    claimed_at: float
+    ended_at: float
+    error: TaskError | None
+
+
+@dataclass(frozen=True, slots=True)
 class TaskView:
     """A task as the store shows it: the base of a result line. Seconds; None where it has not happened.
 
     ``enqueued_at`` is when it began to wait for a worker: its submission, or the end of its delay. ``not_before`` is
-    set while it waits for its time (a delay, or that of a retry). ``model`` is who answered: a fallback of
-    ``requested_model``, or that itself.
+    set while it waits for its time (a delay, or that of a retry). ``history`` has the last 20 attempts that did not end
+    it; the one that did is the result itself.
+    ``model`` is who answered: a fallback of ``requested_model``, or that itself.
     """
 
     id: str
@@ -135,13 +186,30 @@ class TaskView:
     usage: Usage | None = None
     queue_seconds: float | None = None
     run_seconds: float | None = None
+    history: tuple[Attempt, ...] = ()
     batch: str | None = None
+    tenant: str = DEFAULT_TENANT
+    session: str | None = None
     not_before: float | None = None
     deadline: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     requested_model: str = ""
 
 
+def id_of_key(key: str) -> str:
+    """The id of every task that is submitted with this idempotency key."""
+    return f"k-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
 def new_task_id() -> str:
-    """A fresh id that sorts by time: 11 hex digits of milliseconds, 12 random ones."""
-    return f"{time.time_ns() // 1_000_000:011x}{secrets.token_hex(6)}"
+    """A fresh id that sorts by time: 8 digits to base 62 of milliseconds, 8 random ones. Short, since the store has
+    each id twice for a million waiting tasks."""
+    return _base_62(time.time_ns() // 1_000_000) + _base_62(secrets.randbelow(62**8))
+
+
+def _base_62(number: int) -> str:
+    digits = ""
+    for _ in range(8):
+        number, rest = divmod(number, 62)
+        digits = _DIGITS[rest] + digits
+    return digits

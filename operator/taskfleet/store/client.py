@@ -6,10 +6,12 @@ Each method is one atomic script, or a few. A Store may be shared by many corout
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from taskfleet.core.errors import NotFound
 from taskfleet.core.ratelimit import RateLimits, Reservation, Returned
 from taskfleet.core.settlement import (
     BatchCounts,
     Claim,
+    CurrentLease,
     DeadLetter,
     Heartbeat,
     QueuePolicy,
@@ -17,13 +19,14 @@ from taskfleet.core.settlement import (
     Settlement,
     WorkerReport,
 )
-from taskfleet.core.task import NewTask, QueueKey, TaskView
-from taskfleet.store import codec, deadletters, endings, incoming, keys, lua, ratelimits, reading, submission
+from taskfleet.core.task import NewTask, QueueKey, TaskView, WaitingTask
+from taskfleet.store import codec, deadletters, endings, incoming, keys, lua, ratelimits, reading, submission, waiting
 from taskfleet.store.connection import Connection
 from taskfleet.store.wake import WakeListener
 
 _AT_ONCE = 500
 _TICK_STEPS = 10
+_NO_END = -1
 
 
 class Store:
@@ -68,6 +71,28 @@ class Store:
         stored = await self._connection.call("HGET", keys.key(queue, "policy"), "json")
         return codec.unpack_policy(stored) if stored else None
 
+    async def pause(self, queue: QueueKey, *, until: float | None = None, seconds: float | None = None) -> float | None:
+        """No task is claimed from now on: until ``until`` (seconds since the epoch) or for ``seconds``, and without
+        either until ``resume``. The end; claims begin by themselves then. What runs goes on. Errors: NotFound.
+        """
+        if seconds is not None:
+            end, _ = await self._pause(queue, round(seconds * 1000), "from now")
+        else:
+            end, _ = await self._pause(queue, _NO_END if until is None else round(until * 1000))
+        return None if end == _NO_END else end / 1000
+
+    async def resume(self, queue: QueueKey) -> bool:
+        """End a pause now; whether there was one. Errors: NotFound."""
+        _, was_paused = await self._pause(queue, 0)
+        return bool(was_paused)
+
+    async def _pause(self, queue: QueueKey, *arguments: int | str) -> tuple[int, int]:
+        reply = await self._connection.run(lua.PAUSE, queue, *arguments)
+        if reply is None:
+            raise NotFound(f"queue {queue} does not exist in this store; apply its TaskQueue first")
+        end, was_paused = reply
+        return end, was_paused
+
     async def drop_queue(self, queue: QueueKey) -> None:
         """Remove the queue with all its tasks and results, in bounded steps; it takes nothing new at once."""
         call = self._connection.call
@@ -83,7 +108,7 @@ class Store:
     # Producers
 
     async def submit(self, queue: QueueKey, tasks: Iterable[NewTask], *, batch: str | None = None) -> int:
-        """Enqueue all of the tasks, in order, or none of them; how many.
+        """Enqueue all of the tasks, in order, or none of them; how many were new (see ``NewTask.once``).
 
         Any number: many are brought in chunks that nobody sees before the last one is there. ``batch`` names what
         ``batch`` and ``batch_tasks`` tell of later; a known one grows. Errors, with nothing enqueued: NotFound (no such
@@ -110,6 +135,18 @@ class Store:
         """Tasks in the order of their ids, None where the queue has none (or its retention has ended)."""
         return await reading.get(self._connection, queue, ids)
 
+    async def ahead_of(self, queue: QueueKey, task_id: str) -> int | None:
+        """About how many tasks of its model are served before a task; None when it does not wait for a worker."""
+        return await reading.ahead_of(self._connection, queue, task_id)
+
+    async def current_lease(self, queue: QueueKey, task_id: str) -> CurrentLease | None:
+        """A task and its newest lease, to end one that is not the caller's own; None when there is no such task."""
+        return await reading.lease(self._connection, queue, task_id)
+
+    def waiting(self, queue: QueueKey) -> AsyncIterator[WaitingTask]:
+        """The tasks that wait in lanes, without claiming them, read in bounded steps: by priority, then in order."""
+        return waiting.waiting(self._connection, queue)
+
     async def batch(self, queue: QueueKey, batch: str) -> BatchCounts | None:
         """A batch in numbers, or None when the queue has none of that name."""
         return await reading.batch(self._connection, queue, batch)
@@ -121,6 +158,10 @@ class Store:
     async def stats(self, queue: QueueKey) -> QueueStats | None:
         """The queue in numbers, or None when there is no such queue. What is due by now is brought first."""
         return await reading.stats(self._connection, queue)
+
+    async def tenants(self, queue: QueueKey) -> dict[str, int]:
+        """How many tasks each tenant has waiting, also for their time; in O(tenants). Who has none is left out."""
+        return await reading.tenants(self._connection, queue)
 
     # Dead letters
 
@@ -168,12 +209,17 @@ class Store:
             stopped=bool(stopped),
         )
 
-    async def heartbeat(self, queue: QueueKey, report: WorkerReport, leases: Mapping[str, int]) -> Heartbeat:
-        """Renew leases (task id to fence) and store the worker's report; which leases it lost, which were cancelled."""
+    async def heartbeat(
+        self, queue: QueueKey, report: WorkerReport, leases: Mapping[str, int], *, lease_seconds: float | None = None
+    ) -> Heartbeat:
+        """Renew leases (task id to fence) and store the worker's report; which leases it lost, which were cancelled.
+
+        They are renewed for ``lease_seconds`` from now (None: for the queue's own time).
+        """
         flat: list[str | int] = [part for lease in leases.items() for part in lease]
-        lost, cancelled = await self._connection.run(
-            lua.HEARTBEAT, queue, report.worker, codec.pack_report(report), *flat
-        )
+        ms = round((lease_seconds or 0.0) * 1000)
+        worker = incoming.check_name("worker", report.worker)
+        lost, cancelled = await self._connection.run(lua.HEARTBEAT, queue, worker, codec.pack_report(report), ms, *flat)
         return Heartbeat(_names(lost), _names(cancelled))
 
     async def settle(self, queue: QueueKey, settlements: Sequence[Settlement]) -> list[bool]:
@@ -183,6 +229,10 @@ class Store:
             blob = endings.pack_settlements(settlements[first : first + _AT_ONCE])
             accepted += map(bool, await self._connection.run(lua.SETTLE, queue, blob))
         return accepted
+
+    async def turns(self, queue: QueueKey, session: str) -> list[bytes]:
+        """What was asked and answered in a session so far, oldest first, as the settlements of its tasks gave it."""
+        return list(await self._connection.call("LRANGE", keys.turns(queue, session), 0, -1))
 
     async def workers(self, queue: QueueKey) -> list[WorkerReport]:
         """Last reports of the workers heard of within one lease, by name."""

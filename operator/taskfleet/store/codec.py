@@ -4,7 +4,7 @@ A record is, big-endian and without gaps:
 
     state 1, cancel flag 1, lost leases 1, fence 4, attempts 2, enqueued ms 6, claimed ms 6    overwritten in place
     sequence 4, stage 4, deadline ms 6 (0: none)                        set when it comes in
-    priority 1, lengths of model 1, batch 1 and metadata 3, then these three
+    priority 1, lengths of model 1, batch 1, tenant 1, session 1 and metadata 3, then these five
     the body; once final, before it: length of the worker's name 1, the name, length 4 of the result, the result as
     JSON. Only a failed task keeps its body, for a redrive
 
@@ -13,22 +13,33 @@ and a finished task is one SET with its expiry.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import orjson
 
-from taskfleet.core.settlement import QueuePolicy, WorkerReport
-from taskfleet.core.task import LeasedTask, Priority, TaskError, TaskState, TaskView, Usage
+from taskfleet.core.settlement import QueuePolicy, TenantShare, WorkerReport
+from taskfleet.core.task import (
+    DEFAULT_TENANT,
+    Attempt,
+    LeasedTask,
+    Priority,
+    TaskError,
+    TaskState,
+    TaskView,
+    Usage,
+    WaitingTask,
+)
 
 # struct has no integers of 6 and 3 bytes: they are read as a high and a low part.
-_HEAD = struct.Struct(">cBBIHHIHIIIHIBBBBH")
+_HEAD = struct.Struct(">cBBIHHIHIIIHIBBBBBBH")
 _LENGTH = struct.Struct(">I")
 
 _STATES = {
     b"p": TaskState.PENDING,
     b"s": TaskState.PENDING,
+    b"b": TaskState.PENDING,
     b"r": TaskState.RUNNING,
     b"c": TaskState.COMPLETED,
     b"f": TaskState.FAILED,
@@ -41,17 +52,28 @@ def _error(fields: Mapping[str, Any] | None) -> TaskError | None:
     return TaskError(fields["code"], fields["message"], fields.get("status")) if fields else None
 
 
+def _attempt(fields: Mapping[str, Any]) -> Attempt:
+    return Attempt(
+        number=fields["number"],
+        worker=fields["worker"] or None,
+        endpoint=fields.get("endpoint"),
+        claimed_at=fields["claimed_at"] / 1000,
+        ended_at=fields["ended_at"] / 1000,
+        error=_error(fields.get("error")),
+    )
+
+
 class _Head:
     """The packed part of a record, taken apart; ``rest`` is what follows the metadata."""
 
     __slots__ = (
         "attempts", "batch", "claimed_at", "deadline", "enqueued_at", "fence", "metadata", "model", "priority", "rest",
-        "state"
+        "session", "state", "tenant"
     )  # fmt: skip
 
     def __init__(self, record: bytes) -> None:
         state, _, _, self.fence, self.attempts, *numbers = _HEAD.unpack_from(record)
-        high, low, claimed_high, claimed_low, _, _, late_high, late_low, priority, model, batch, meta_high, meta_low = (
+        high, low, claimed_high, claimed_low, _, _, late_high, late_low, priority, *lengths, meta_high, meta_low = (
             numbers
         )
         self.state = _STATES[state]
@@ -59,11 +81,11 @@ class _Head:
         self.claimed_at = ((claimed_high << 32) | claimed_low) / 1000
         self.deadline = ((late_high << 32) | late_low) / 1000 or None
         self.priority = Priority(priority)
-        at = _HEAD.size
-        self.model = record[at : at + model].decode()
-        at += model
-        self.batch = record[at : at + batch].decode()
-        at += batch
+        at, names = _HEAD.size, []
+        for length in lengths:
+            names.append(record[at : at + length].decode())
+            at += length
+        self.model, self.batch, self.tenant, self.session = names
         self.metadata = record[at : at + ((meta_high << 16) | meta_low)]
         self.rest = at + len(self.metadata)
 
@@ -80,20 +102,33 @@ def leased(task_id: bytes, record: bytes, claimed_at: float) -> LeasedTask:
         attempt=head.attempts + 1,
         enqueued_at=head.enqueued_at,
         claimed_at=claimed_at,
+        session=head.session or None,
     )
 
 
-def view(task_id: str, record: bytes, holder: bytes, last_error: bytes, due: bytes) -> TaskView:
-    """What the store shows of a task; ``last_error`` is the JSON of a task that will be tried again, ``due`` the ms
-    that one waits for."""
+def waiting(task_id: bytes, record: bytes) -> WaitingTask:
+    """A task that waits in a lane."""
+    head = _Head(record)
+    return WaitingTask(task_id.decode(), head.model, record[head.rest :], head.priority, head.attempts + 1)
+
+
+def fence(record: bytes) -> int:
+    """The fence of the newest lease of a task."""
+    return int(_Head(record).fence)
+
+
+def view(task_id: str, record: bytes, holder: bytes, attempts: bytes, due: bytes) -> TaskView:
+    """What the store shows of a task; ``attempts`` is the JSON of the earlier ones of a task that is not final, ``due``
+    the ms that it waits for."""
     head = _Head(record)
     worker, result = holder.decode() or None, {}
     if head.state.is_final:
         name_end = head.rest + 1 + record[head.rest]
         worker = record[head.rest + 1 : name_end].decode() or None
         result = orjson.loads(record[name_end + _LENGTH.size :])
-    elif last_error:
-        result = {"error": orjson.loads(last_error)}
+    elif attempts:
+        result = {"history": orjson.loads(attempts)}
+        result["error"] = next((each["error"] for each in reversed(result["history"]) if "error" in each), None)
     usage = result.get("usage")
     return TaskView(
         id=task_id,
@@ -110,7 +145,10 @@ def view(task_id: str, record: bytes, holder: bytes, last_error: bytes, due: byt
         usage=Usage(*usage) if usage else None,
         queue_seconds=round(head.claimed_at - head.enqueued_at, 3) if head.claimed_at else None,
         run_seconds=result.get("run_seconds"),
+        history=tuple(map(_attempt, result.get("history", ()))),
         batch=head.batch or None,
+        tenant=head.tenant or DEFAULT_TENANT,
+        session=head.session or None,
         not_before=int(due) / 1000 if due else None,
         deadline=head.deadline,
         metadata=orjson.loads(head.metadata) if head.metadata else {},
@@ -140,11 +178,23 @@ def pack_policy(policy: QueuePolicy) -> list[bytes | str | int]:
         *("keep_failed_ms", round(policy.keep_failed_seconds * 1000)),
         *("stopped", int(policy.stopped)),
         *("closed", int(policy.closed)),
+        *("external", int(policy.external)),
+        *("tenant_limits", int(any(share.max_pending is not None for share in policy.tenants.values()))),
+        *_tenants(policy),
     ]
 
 
+def _tenants(policy: QueuePolicy) -> Iterator[str | int]:
+    for name, share in policy.tenants.items():
+        yield from (f"weight:{name}", share.weight)
+        if share.max_pending is not None:
+            yield from (f"max_pending:{name}", share.max_pending)
+
+
 def unpack_policy(stored: bytes) -> QueuePolicy:
-    return QueuePolicy(**orjson.loads(stored))
+    fields = orjson.loads(stored)
+    tenants = {name: TenantShare(**share) for name, share in fields.pop("tenants").items()}
+    return QueuePolicy(**fields, tenants=tenants)
 
 
 def pack_report(report: WorkerReport) -> bytes:
@@ -152,4 +202,5 @@ def pack_report(report: WorkerReport) -> bytes:
 
 
 def unpack_report(stored: bytes) -> WorkerReport:
-    return WorkerReport(**orjson.loads(stored))
+    fields = orjson.loads(stored)
+    return WorkerReport(**fields | {"models": tuple(fields["models"])})

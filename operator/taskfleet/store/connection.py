@@ -1,6 +1,5 @@
 """One store: opening, checking, calling it, and turning every trouble of the library into one of our errors."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -12,8 +11,9 @@ from taskfleet.core.errors import InputError, StoreError, StoreSchemaMismatch, S
 from taskfleet.core.task import QueueKey
 from taskfleet.store import keys
 from taskfleet.store.address import parse
+from taskfleet.store.line import Argument
 from taskfleet.store.lua import Script
-from taskfleet.store.servers import Argument, Cluster, OneServer, Servers, behind_sentinels, one_server
+from taskfleet.store.servers import Cluster, OneServer, Servers, behind_sentinels, one_server
 from taskfleet.store.troubles import explain
 
 MIN_VALKEY = (7, 2)
@@ -83,7 +83,7 @@ class Connection:
 
     async def _ask(self, server: OneServer) -> tuple[OneServer, Mapping[str, Any]]:
         try:
-            async with self.bounded():
+            with self.explained():
                 info = await server.info()
             _check_mode(info, self.where)
         except BaseException:
@@ -101,14 +101,14 @@ class Connection:
         return self._servers
 
     async def call(self, *command: Argument) -> Any:
-        """The reply of one command."""
-        async with self.bounded():
+        """The reply of one command. StoreUnreachable when it does not come within the timeout."""
+        with self.explained():
             return await self.servers.execute(*command)
 
     async def run(self, script: Script, queue: QueueKey, *arguments: Argument) -> Any:
         """The reply of a script, which a server that does not know it learns on the way."""
         name, execute = keys.prefix(queue), self.servers.execute
-        async with self.bounded():
+        with self.explained():
             try:
                 return await execute("EVALSHA", script.sha, 1, name, *arguments)
             except trouble.NoScriptError:
@@ -116,7 +116,7 @@ class Connection:
 
     async def scan(self, queue: QueueKey, cursor: int, count: int) -> tuple[int, Sequence[bytes]]:
         """One step through all keys of a queue: the next cursor (0: done), and some of the keys."""
-        async with self.bounded():
+        with self.explained():
             return await self.servers.scan(keys.prefix(queue), cursor, keys.pattern(queue), count)
 
     @asynccontextmanager
@@ -124,14 +124,6 @@ class Connection:
         """A connection that hears what is published, wherever."""
         async with self.servers.subscriber() as pubsub:
             yield pubsub
-
-    @asynccontextmanager
-    async def bounded(self) -> AsyncIterator[None]:
-        """For one call: StoreUnreachable when it takes longer than the timeout. (The library's own timeout of a socket
-        starts a task for every write.)"""
-        with self.explained():
-            async with asyncio.timeout(self.timeout):
-                yield
 
     @contextmanager
     def explained(self) -> Iterator[None]:

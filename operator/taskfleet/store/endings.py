@@ -6,13 +6,15 @@ from typing import Any
 
 import orjson
 
-from taskfleet.core.settlement import Settlement, Verdict
+from taskfleet.core.settlement import Settlement, Turn, Verdict
 from taskfleet.core.task import TaskError, Usage
 
 _LENGTH = struct.Struct(">I")
 _SETTLEMENT = struct.Struct(">cIHIIIH")
 _SHORT = struct.Struct(">H")
 _MAX_32 = 0xFFFFFFFF
+_MAX_16 = 0xFFFF
+_NO_TURN = Turn(b"")
 _VERDICTS = {
     Verdict.COMPLETE: b"C",
     Verdict.FAIL: b"F",
@@ -40,13 +42,17 @@ def pack_settlements(settlements: Sequence[Settlement]) -> bytes:
         )
         code = (item.error.code if item.error else item.verdict.value)[:128].encode()
         result = _result(item)
-        parts += (head, identity, _SHORT.pack(len(code)), code, _LENGTH.pack(len(result)), result)
+        turn = item.turn or _NO_TURN
+        parts += (
+            *(head, identity, _SHORT.pack(len(code)), code, _LENGTH.pack(len(result)), result),
+            *(_SHORT.pack(min(turn.forgotten, _MAX_16)), _LENGTH.pack(len(turn.messages)), turn.messages),
+        )
     return b"".join(parts)
 
 
 def _result(item: Settlement) -> bytes:
-    if item.verdict in (Verdict.RETRY, Verdict.RELEASE):
-        return orjson.dumps(_error_fields(item.error)) if item.error else b""
+    if item.verdict is Verdict.RELEASE and not item.endpoint and item.error is None:
+        return b""  # it was never begun
     fields: dict[str, Any] = {}
     if item.output is not None:
         fields["output"] = item.output

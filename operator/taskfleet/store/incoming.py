@@ -6,10 +6,10 @@ import struct
 import orjson
 
 from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask
-from taskfleet.core.task import NewTask
+from taskfleet.core.task import DEFAULT_TENANT, NO_TIMES_IN_A_SESSION, NewTask
 
-_INCOMING = struct.Struct(">HIBBBBH")
-_TASK = struct.Struct(">HQQH")
+_INCOMING = struct.Struct(">HIBBBBBBH")
+_TASK = struct.Struct(">HBQQH")
 _LENGTH = struct.Struct(">I")
 _MAX_32 = 0xFFFFFFFF
 MAX_NAME_BYTES = 255  # its length takes one byte of a record
@@ -17,12 +17,8 @@ MAX_METADATA_BYTES = 2**24  # its length takes three bytes of a record
 _NO_METADATA = b'"metadata":{}}'
 
 
-def lane_name(model: str, priority: int) -> str:
-    return f"{model}:{int(priority)}"
-
-
 def check_name(field: str, name: str) -> bytes:
-    """The name of a batch or worker as stored. Errors: InputError when it cannot be stored."""
+    """The name of a batch, worker or session as stored. Errors: InputError when it cannot be stored."""
     encoded = name.encode()
     if not 1 <= len(encoded) <= MAX_NAME_BYTES:
         raise InputError(f"{field}: a name has 1 to {MAX_NAME_BYTES} bytes, this one has {len(encoded)}")
@@ -48,7 +44,7 @@ class NewTasks:
         self._batch = batch
         self._parts: list[bytes] = []
         self._ids: set[str] = set()
-        self._lanes: dict[tuple[str, int], tuple[int, bytes]] = {}
+        self._flows: dict[tuple[str, str, int], tuple[int, bytes, bytes]] = {}
         self.bytes = 0
         self.biggest = ""
         self.biggest_bytes = 0
@@ -58,15 +54,22 @@ class NewTasks:
         return len(self._ids)
 
     def add(self, task: NewTask) -> None:
-        """One more. Errors: DuplicateTask when its id is here already, InvalidTask when its metadata is too large."""
+        """One more. Errors: DuplicateTask when its id is here already, InvalidTask when it cannot be stored."""
+        if task.id in self._ids and task.once:
+            return
         if task.id in self._ids:
             raise DuplicateTask(task.id)
         self._ids.add(task.id)
         body = task.body
-        lane = self._lanes.get((task.model, task.priority))
-        if lane is None:
-            lane = self._lanes[task.model, task.priority] = (len(self._lanes), task.model.encode())
-        number, model = lane
+        flow = self._flows.get((task.tenant, task.model, task.priority))
+        if flow is None:
+            tenant = "" if task.tenant == DEFAULT_TENANT else task.tenant
+            flow = (len(self._flows), task.model.encode(), tenant.encode())
+            self._flows[task.tenant, task.model, task.priority] = flow
+        number, model, tenant_bytes = flow
+        session = b"" if task.session is None else check_name("session", task.session)
+        if session and (task.delay or task.not_before):
+            raise InvalidTask(f"task {task.id!r}: {NO_TIMES_IN_A_SESSION}")
         metadata = _metadata_of(body)
         if len(metadata) >= MAX_METADATA_BYTES:
             raise InvalidTask(f"task {task.id!r}: metadata: it has {len(metadata)} bytes; keep it below 16 MiB")
@@ -79,19 +82,20 @@ class NewTasks:
                 task.priority,
                 len(model),
                 len(self._batch),
+                len(tenant_bytes),
+                len(session),
                 len(metadata) >> 16,
                 len(metadata) & 0xFFFF,
             )
         )
-        length = len(head) + len(model) + len(self._batch) + len(metadata) + len(body)
+        names = (model, self._batch, tenant_bytes, session, metadata)
+        length = len(head) + sum(map(len, names)) + len(body)
         self._parts += (
-            _TASK.pack(number, delay, start, len(identity)),
+            _TASK.pack(number, task.once, delay, start, len(identity)),
             identity,
             _LENGTH.pack(length),
             head,
-            model,
-            self._batch,
-            metadata,
+            *names,
             body,
         )
         self.bytes += length
@@ -99,5 +103,7 @@ class NewTasks:
             self.biggest, self.biggest_bytes = task.id, len(body)
 
     def arguments(self) -> list[bytes | str | int]:
-        lanes = [lane_name(model, priority) for model, priority in self._lanes]
-        return [self._batch, self.biggest, self.biggest_bytes, b"".join(self._parts), *lanes]
+        flows = [
+            f"{tenant.decode()}:{model}:{int(priority)}" for (_, model, priority), (_, _, tenant) in self._flows.items()
+        ]
+        return [self._batch, self.biggest, self.biggest_bytes, b"".join(self._parts), *flows]

@@ -3,15 +3,24 @@
 All keys of a queue share the hash tag ``{namespace/queue}``, so that a cluster keeps them in one slot and a script may
 touch them all. One-letter names where there is one key per task: they are paid for a million times.
 
-    policy          hash    the QueuePolicy: whole (JSON) and the numbers that scripts need; exists while the queue does
-    lanes           hash    waiting tasks per lane (MODEL:PRIORITY), in all lanes (*) and reserved by open stages (+)
-    lane:LANE       list    ids in order of service; may hold ids that no longer wait, which a claim skips
+    policy          hash    the QueuePolicy: whole (JSON) and the numbers that scripts need; exists as the queue does;
+                            beside them paused_until, the ms at which a pause ends (-1: when it is resumed)
+    lanes           hash    waiting tasks per lane (MODEL:PRIORITY), behind their session (=LANE), in all (*), and what
+                            open stages reserve (+)
+    tenants         hash    tenant -> tasks that wait, also for their time and in stages; '' is the tenant default
+    flow:TENANT:LANE  list  ids in order of service; may hold ids that no longer wait, which a claim skips
+    back:TENANT:LANE  zset  what came back: order of submission and id, all of score 0
+    active:LANE     zset    tenant with tasks in the lane -> its virtual time
+    resting:LANE    zset    tenant without -> the virtual time that it had reached, while others are behind it
+    since:LANE      zset    active tenant -> ms that its oldest task is not older than
+    session:NAME    list    ids of its tasks that are not final, in order: the first waits or runs
+    turns:NAME      list    JSON of what was asked and answered in a session, oldest first; expires with its results
     t:ID            string  one task, packed as codec.py says; expires with the queue's retention once final
     scheduled       zset    id -> ms at which it waits for a worker (again)
     deadlines       zset    id -> ms after which it must not be begun
     leases          zset    id -> ms at which the lease ends
     holders         hash    id -> worker that holds the lease
-    errors          hash    id -> JSON of the last error of a task that is not final
+    attempts        hash    id -> JSON of the last attempts of a task that did not end it; later part of its result
     failed          zset    id -> ms at which it failed (the dead letters)
     stats           hash    totals that only grow, and the sequences of tasks and stages
     batch:NAME      hash    total and final tasks by state
@@ -20,9 +29,9 @@ touch them all. One-letter names where there is one key per task: they are paid 
     limit:POOL/ENDPOINT  hash  what its workers have reserved; expires when nothing of it counts any more
     workers, seen   hash, zset   last report of each worker, and the ms of it
     stages          zset    open stage -> ms of its last chunk
-    stage:N         hash    reserved and staged tasks, its batch, its lanes
+    stage:N         hash    reserved and staged tasks, its batch, its counts by flow, by tenant and of blocked ones
     stage:N:ids     list    ids in input order
-    stage:N:LANE    list    ids of one lane
+    stage:N:flow:FLOW, stage:N:session:NAME   list   what is to be added to these
     stage:N:scheduled, stage:N:deadlines   what becomes of them in these zsets
     wake            channel something may have become claimable, or changed
 """
@@ -30,7 +39,7 @@ touch them all. One-letter names where there is one key per task: they are paid 
 from taskfleet.core.task import QueueKey
 
 SCHEMA = "tf:schema"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 _NAMES = (
     "policy",
@@ -39,16 +48,29 @@ _NAMES = (
     "deadlines",
     "leases",
     "holders",
-    "errors",
+    "attempts",
     "failed",
     "stats",
     "shares",
+    "tenants",
     "workers",
     "seen",
     "stages",
     "wake",
 )
-_FAMILIES = {"lane": "lane:", "task": "t:", "batch": "batch:", "stage": "stage:", "limit": "limit:"}
+_FAMILIES = {
+    "flow": "flow:",
+    "back": "back:",
+    "active": "active:",
+    "resting": "resting:",
+    "since": "since:",
+    "session": "session:",
+    "turns": "turns:",
+    "task": "t:",
+    "batch": "batch:",
+    "stage": "stage:",
+    "limit": "limit:",
+}
 
 
 def prefix(queue: QueueKey) -> str:
@@ -71,6 +93,10 @@ def batch(queue: QueueKey, name: str) -> str:
     return prefix(queue) + _FAMILIES["batch"] + name
 
 
+def turns(queue: QueueKey, session: str) -> str:
+    return prefix(queue) + _FAMILIES["turns"] + session
+
+
 def batch_ids(queue: QueueKey, name: str) -> str:
     return batch(queue, name) + ":ids"
 
@@ -78,10 +104,6 @@ def batch_ids(queue: QueueKey, name: str) -> str:
 def limit(queue: QueueKey, endpoint: str) -> str:
     """``endpoint`` is ``pool/endpoint``."""
     return prefix(queue) + _FAMILIES["limit"] + endpoint
-
-
-def lane(queue: QueueKey, name: str) -> str:
-    return prefix(queue) + _FAMILIES["lane"] + name
 
 
 def pattern(queue: QueueKey) -> str:

@@ -1,6 +1,7 @@
 """The Lua scripts: read from ``scripts/*.lua``, each behind the preludes that its first line asks for.
 
-A script is ``-- needs: lib, moves`` and its own text. The names of the keys come first, from keys.py.
+A script is ``-- needs: due, stages`` and its own text; preludes may need others. The names of the keys come first, from
+keys.py.
 """
 
 import hashlib
@@ -27,13 +28,23 @@ def _read(name: str) -> str:
 
 def load(name: str) -> Script:
     """The script of a file. Errors: ValueError when its first line does not say what it needs."""
-    source = _read(name)
-    first, _, _ = source.partition("\n")
-    if not first.startswith(_NEEDS):
+    parts: dict[str, str] = {}
+    _gather(name, parts)
+    if len(parts) == 1:
         raise ValueError(f"{name}.lua must begin with '{_NEEDS} ...'")
-    preludes = [_read(part.strip()) for part in first.removeprefix(_NEEDS).split(",")]
-    text = "\n".join((keys.lua_names(), *preludes, source))
+    text = "\n".join((keys.lua_names(), *parts.values()))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _gather(name: str, parts: dict[str, str]) -> None:
+    """Add a file to ``parts`` behind all that it needs, each once."""
+    if name not in parts:
+        source = _read(name)
+        first, _, _ = source.partition("\n")
+        if first.startswith(_NEEDS):
+            for needed in first.removeprefix(_NEEDS).split(","):
+                _gather(needed.strip(), parts)
+        parts[name] = source
 
 
 CANCEL = load("cancel")
@@ -43,6 +54,9 @@ GET = load("get")
 HEARTBEAT = load("heartbeat")
 HOLD = load("hold")
 LIMIT = load("limit")
+PAUSE = load("pause")
+PEEK = load("peek")
+POSITION = load("position")
 PURGE = load("purge")
 PUT_POLICY = load("put_policy")
 REDRIVE = load("redrive")

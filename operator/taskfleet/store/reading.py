@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from taskfleet.core.settlement import BatchCounts, QueueStats
-from taskfleet.core.task import Priority, QueueKey, TaskView
+from taskfleet.core.settlement import BatchCounts, CurrentLease, QueueStats
+from taskfleet.core.task import DEFAULT_TENANT, Priority, QueueKey, TaskView
 from taskfleet.store import codec, keys, lua
 from taskfleet.store.connection import Connection
 
@@ -21,6 +21,21 @@ async def get(connection: Connection, queue: QueueKey, ids: Sequence[str]) -> li
         for task_id, found in zip(asked, await connection.run(lua.GET, queue, *asked), strict=False):
             views.append(codec.view(task_id, *found) if found else None)
     return views
+
+
+async def lease(connection: Connection, queue: QueueKey, task_id: str) -> CurrentLease | None:
+    (found,) = await connection.run(lua.GET, queue, task_id)
+    if not found:
+        return None
+    task = codec.view(task_id, *found)
+    seconds, microseconds = await connection.call("TIME")
+    age = int(seconds) + int(microseconds) / 1e6 - task.enqueued_at - (task.queue_seconds or 0.0)
+    return CurrentLease(task, codec.fence(found[0]), max(0.0, round(age, 3)))
+
+
+async def ahead_of(connection: Connection, queue: QueueKey, task_id: str) -> int | None:
+    found: int | None = await connection.run(lua.POSITION, queue, task_id)
+    return found
 
 
 async def batch(connection: Connection, queue: QueueKey, name: str) -> BatchCounts | None:
@@ -45,17 +60,27 @@ async def batch_tasks(connection: Connection, queue: QueueKey, name: str) -> Asy
         at += _AT_ONCE
 
 
+async def tenants(connection: Connection, queue: QueueKey) -> dict[str, int]:
+    found: dict[bytes, bytes] = await connection.call("HGETALL", keys.key(queue, "tenants"))
+    return {name.decode() or DEFAULT_TENANT: int(count) for name, count in found.items()}
+
+
 async def stats(connection: Connection, queue: QueueKey) -> QueueStats | None:
     reply = await connection.run(lua.STATS, queue)
     if reply is None:
         return None
-    now, lanes, totals, scheduled, running, failed, oldest, due = reply
+    now, lanes, totals, scheduled, running, failed, oldest, due, paused_until = reply
     depth = {priority.label: 0 for priority in Priority}
     backlog: dict[str, int] = {}
+    blocked = 0
     for name, waiting in _numbers(lanes).items():
         model, separator, priority = name.rpartition(":")
-        if separator and waiting:
-            depth[Priority(int(priority)).label] += waiting
+        if not separator or not waiting:
+            continue
+        depth[Priority(int(priority)).label] += waiting
+        if name.startswith("="):
+            blocked += waiting
+        else:
             backlog[model] = backlog.get(model, 0) + waiting
     counts = _numbers(totals)
     counters = dict.fromkeys(_COUNTERS, 0) | {k: v for k, v in counts.items() if k not in _NOT_COUNTERS}
@@ -72,7 +97,10 @@ async def stats(connection: Connection, queue: QueueKey) -> QueueStats | None:
         oldest_pending_at=None if oldest < 0 else oldest / 1000,
         next_due_at=None if due < 0 else due / 1000,
         now=now / 1000,
+        blocked=blocked,
         counters=counters,
+        paused=paused_until != 0,
+        paused_until=paused_until / 1000 if paused_until > 0 else None,
     )
 
 

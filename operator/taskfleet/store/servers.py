@@ -1,7 +1,8 @@
 """The servers behind a store, each kind in the same few words: one server, Sentinels and a primary, a Cluster."""
 
+import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
@@ -14,17 +15,14 @@ from valkey.exceptions import ValkeyClusterException
 
 from taskfleet.core.errors import InputError
 from taskfleet.store.address import Address, Host
-
-_MAX_CONNECTIONS = 64
-
-Argument = bytes | str | int
+from taskfleet.store.line import Argument, Line
 
 
 class Servers(Protocol):
     """What ``Connection`` asks of them. All raise what the library raises; after a loss the next call works again."""
 
     async def execute(self, *command: Argument) -> Any:
-        """The reply of one command; all of its keys must be of one queue."""
+        """The reply of one command; all of its keys must be of one queue. TimeoutError when it takes too long."""
         ...
 
     async def scan(self, prefix: str, cursor: int, pattern: str, count: int) -> tuple[int, Sequence[bytes]]:
@@ -41,18 +39,21 @@ class Servers(Protocol):
 class OneServer:
     """A server, or the primary that Sentinels name: then each new connection asks them anew."""
 
-    def __init__(self, client: valkey.Valkey, sentinels: Sequence[valkey.Valkey] = ()) -> None:
+    def __init__(self, client: valkey.Valkey, timeout: float, sentinels: Sequence[valkey.Valkey] = ()) -> None:
         self._client = client
+        self._line = Line(client.connection_pool, timeout)
         self._sentinels = sentinels
-        self._execute: Callable[..., Awaitable[Any]] = client.execute_command
+        self._forms: Mapping[Any, Callable[[Any], Any]] = client.response_callbacks
 
     async def info(self) -> dict[str, Any]:
         """``INFO server``."""
-        found: dict[str, Any] = await self._client.info("server")
+        found: dict[str, Any] = await self.execute("INFO", "server")
         return found
 
     async def execute(self, *command: Argument) -> Any:
-        return await self._execute(*command)
+        reply = await self._line.execute(*command)
+        form = self._forms.get(command[0])  # the library's, as a Cluster's replies have it
+        return form(reply) if form else reply
 
     async def scan(self, prefix: str, cursor: int, pattern: str, count: int) -> tuple[int, Sequence[bytes]]:
         reply: tuple[int, Sequence[bytes]] = await self.execute("SCAN", cursor, "MATCH", pattern, "COUNT", count)
@@ -63,6 +64,7 @@ class OneServer:
         return found
 
     async def close(self) -> None:
+        await self._line.close()
         for client in (self._client, *self._sentinels):
             await client.aclose()
             await client.connection_pool.disconnect()
@@ -92,16 +94,18 @@ class Cluster:
     async def execute(self, *command: Argument) -> Any:
         # The library forgets a node that failed, and would end up knowing none after a loss of all.
         self._client.nodes_manager.startup_nodes.update(self._start)
-        return await self._client.execute_command(*command)
+        async with asyncio.timeout(self._timeout):
+            return await self._client.execute_command(*command)
 
     async def scan(self, prefix: str, cursor: int, pattern: str, count: int) -> tuple[int, Sequence[bytes]]:
-        await self._client.initialize()
-        node = self._client.get_node_from_key(prefix)
-        if node is None:  # the slots are being mapped anew
-            raise ValkeyClusterException(f"no node has the slot of {prefix}")
-        reply: tuple[int, Sequence[bytes]] = await node.execute_command(
-            "SCAN", cursor, "MATCH", pattern, "COUNT", count
-        )
+        async with asyncio.timeout(self._timeout):
+            await self._client.initialize()
+            node = self._client.get_node_from_key(prefix)
+            if node is None:  # the slots are being mapped anew
+                raise ValkeyClusterException(f"no node has the slot of {prefix}")
+            reply: tuple[int, Sequence[bytes]] = await node.execute_command(
+                "SCAN", cursor, "MATCH", pattern, "COUNT", count
+            )
         return reply
 
     @asynccontextmanager
@@ -118,7 +122,7 @@ class Cluster:
 
 def one_server(address: Address, host: Host | None, timeout: float) -> OneServer:
     """The server at one of the hosts, or at the socket. Errors: InputError for options of the URL."""
-    return OneServer(_client(address, host, timeout))
+    return OneServer(_client(address, host, timeout), timeout)
 
 
 def behind_sentinels(address: Address, timeout: float) -> OneServer:
@@ -127,17 +131,14 @@ def behind_sentinels(address: Address, timeout: float) -> OneServer:
     ssl = options.pop("connection_class", None) is not None
     shared = {name: value for name, value in options.items() if name not in ("host", "port", "db")} | {"ssl": ssl}
     sentinels: Any = valkey.Sentinel(address.hosts, sentinel_kwargs=shared)  # type: ignore[no-untyped-call]
-    return OneServer(
-        sentinels.master_for(address.primary, **shared, db=options.get("db", 0)), sentinels=sentinels.sentinels
-    )
+    primary = sentinels.master_for(address.primary, **shared, db=options.get("db", 0))
+    return OneServer(primary, timeout, sentinels=sentinels.sentinels)
 
 
 def _client(address: Address, host: Host | None, timeout: float) -> valkey.Valkey:
     url = address.url_of(host)
     try:
-        pool = valkey.BlockingConnectionPool.from_url(
-            url, max_connections=_MAX_CONNECTIONS, timeout=timeout, **_socket_options(address, timeout)
-        )
+        pool = valkey.ConnectionPool.from_url(url, **_socket_options(address, timeout))
         pool.connection_class(**pool.connection_kwargs)  # else an unknown option would show at the first call
     except (TypeError, ValueError):
         raise _bad_options(url) from None
@@ -154,7 +155,7 @@ def _options(address: Address, host: Host, timeout: float) -> dict[str, Any]:
 
 def _socket_options(address: Address, timeout: float) -> dict[str, Any]:
     """``socket_timeout`` None: the library's own works through asyncio.wait_for, which on Python 3.11 swallows a
-    cancellation that comes as a write ends; ``Connection.bounded`` does its work."""
+    cancellation that comes as a write ends; ``execute`` has a time limit of its own."""
     keepalive = {"socket_keepalive": True} if address.hosts else {}
     return {"socket_timeout": None, "socket_connect_timeout": timeout, **keepalive}
 

@@ -14,7 +14,7 @@ from taskfleet.core.errors import (
     StoreError,
     StoreUnreachable,
 )
-from taskfleet.core.task import NewTask, QueueKey
+from taskfleet.core.task import DEFAULT_TENANT, NewTask, QueueKey
 from taskfleet.store import lua
 from taskfleet.store.connection import Connection
 from taskfleet.store.incoming import NewTasks, check_name
@@ -26,7 +26,7 @@ CHUNK_BYTES = 4 * 1024 * 1024
 
 
 async def submit(connection: Connection, queue: QueueKey, tasks: Iterable[NewTask], batch: str | None) -> int:
-    """All of the tasks or none; how many. See ``Store.submit``."""
+    """All of the tasks or none; how many were new. See ``Store.submit``."""
     name = b"" if batch is None else check_name("batch", batch)
     expected = len(tasks) if isinstance(tasks, Sized) else 0
     chunk, stage = NewTasks(name), _Stage(connection, queue, expected)
@@ -34,22 +34,21 @@ async def submit(connection: Connection, queue: QueueKey, tasks: Iterable[NewTas
     try:
         for task in tasks:
             if chunk.count == CHUNK_TASKS or (chunk.count and chunk.bytes + len(task.body) > CHUNK_BYTES):
-                await stage.add(chunk)
-                count += chunk.count
+                count += await stage.add(chunk)
                 chunk = NewTasks(name)
             chunk.add(task)
         if not stage.is_open:
-            if chunk.count:
-                accept(queue, await connection.run(lua.SUBMIT, queue, *chunk.arguments()))
-            return chunk.count
-        await stage.add(chunk)
+            if not chunk.count:
+                return 0
+            return int(accept(queue, await connection.run(lua.SUBMIT, queue, *chunk.arguments()))[0])
+        count += await stage.add(chunk)
         await stage.commit()
     except BaseException:
         # In a task of its own: until Python 3.11.3 no timeout ends well in a task that was cancelled before, and the
         # library sets one for each call. The shield lets it go on when the wait for it is cancelled as well.
         await asyncio.shield(asyncio.create_task(stage.abandon()))
         raise
-    return count + chunk.count
+    return count
 
 
 class _Stage:
@@ -65,10 +64,11 @@ class _Stage:
     def is_open(self) -> bool:
         return bool(self._number)
 
-    async def add(self, chunk: NewTasks) -> None:
+    async def add(self, chunk: NewTasks) -> int:
+        """How many of them were new."""
         reply = await self._connection.run(lua.STAGE, self._queue, self._number, self._expected, *chunk.arguments())
-        accept(self._queue, reply)
-        self._number = reply[1]
+        self._number, taken = accept(self._queue, reply)
+        return int(taken)
 
     async def commit(self) -> None:
         accept(self._queue, await self._connection.run(lua.COMMIT, self._queue, self._number))
@@ -82,11 +82,11 @@ class _Stage:
             _log.warning("a submission to %s could not be taken back now, and is swept later: %s", self._queue, error)
 
 
-def accept(queue: QueueKey, reply: list[Any]) -> None:
-    """Raise what a script's refusal says."""
+def accept(queue: QueueKey, reply: list[Any]) -> list[Any]:
+    """What a script says after ``ok``; or raise what its refusal says."""
     match [reply[0].decode(), *reply[1:]]:
-        case ["ok", *_]:
-            return
+        case ["ok", *rest]:
+            return rest
         case ["not_found"]:
             raise NotFound(f"queue {queue} does not exist in this store; apply its TaskQueue first")
         case ["closed"]:
@@ -99,6 +99,12 @@ def accept(queue: QueueKey, reply: list[Any]) -> None:
         case ["full", held, limit]:
             raise QueueFull(
                 f"queue {queue} is full: {held} tasks wait and limits.maxPending is {limit}; "
+                "nothing was taken, try again when some are done"
+            )
+        case ["tenant_full", tenant, held, limit]:
+            name = tenant.decode() or DEFAULT_TENANT
+            raise QueueFull(
+                f"tenant {name} has {held} tasks waiting in queue {queue} and tenants.{name}.maxPending is {limit}; "
                 "nothing was taken, try again when some are done"
             )
         case ["duplicate", task_id]:

@@ -4,21 +4,23 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Any
 
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.tasklines import decode_body
 from taskfleet.core.concurrency import AdaptiveConcurrency
-from taskfleet.core.errors import InputError
+from taskfleet.core.errors import InputError, StoreError
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import LeasedTask, TaskError
-from taskfleet.core.verdict import Ending, decide
+from taskfleet.core.verdict import OTHERS_FIRST_SECONDS, Ending, decide
 from taskfleet.providers import Call, Provider
 from taskfleet.telemetry.metrics import WorkerMetrics
 from taskfleet.worker.breaker import Breaker
+from taskfleet.worker.conversations import Conversations, Talk
 from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import WorkPolicy
@@ -44,6 +46,7 @@ class RunningCall:
     model: str
     started: float
     job: asyncio.Task[None] = field(init=False)
+    talk: Talk | None = None
     interruption: Interruption | None = None
 
 
@@ -57,6 +60,7 @@ class Calls:
         endpoint: Endpoint,
         policy: WorkPolicy,
         outbox: Outbox,
+        conversations: Conversations,
         breaker: Breaker,
         limiter: RateLimiter,
         pace: Pace,
@@ -68,6 +72,7 @@ class Calls:
         self._provider = provider
         self._endpoint = endpoint
         self._outbox = outbox
+        self._conversations = conversations
         self._breaker = breaker
         self._limiter = limiter
         self._pace = pace
@@ -121,7 +126,12 @@ class Calls:
 
     async def _run(self, call: RunningCall) -> None:
         try:
-            outcome = await self._call_model(call.task, call.model)
+            outcome = await self._call_model(call)
+        except StoreError as error:
+            log.warning("a conversation could not be read", extra={"task": call.task.id, "error": str(error)})
+            self._breaker.undecided(call.task.id)
+            self._limiter.ended(call.task.id, None)
+            self._settle(call, Ending(Verdict.RELEASE, OTHERS_FIRST_SECONDS), None, time.monotonic() - call.started)
         except asyncio.CancelledError:
             if call.interruption is None:
                 raise
@@ -136,19 +146,24 @@ class Calls:
                 self._idle.set()
             self._on_freed()
 
-    async def _call_model(self, task: LeasedTask, model: str) -> Outcome:
+    async def _call_model(self, call: RunningCall) -> Outcome:
+        task = call.task
         try:
             body = decode_body(task.body)
         except InputError as error:
             return Fatal(TaskError(error.code, str(error)))
-        call = Call(
-            model=self._endpoint.remote_names.get(model, model),
-            messages=body.messages,
+        messages: Sequence[Mapping[str, Any]] = body.messages
+        if task.session is not None and self.policy.context_tokens is not None:
+            call.talk = await self._conversations.take_up(task.session, body.messages, self.policy.context_tokens)
+            messages = call.talk.conversation.messages
+        request = Call(
+            model=self._endpoint.remote_names.get(call.model, call.model),
+            messages=messages,
             parameters=body.parameters,
             timeout=self.policy.task_timeout,
         )
         try:
-            return await self._provider.complete(call)
+            return await self._provider.complete(request)
         except Exception as bug:
             # Ours, not the task's; but it burns an attempt, or a task that triggers it would come back forever.
             log.exception("a call broke the worker's own code", extra={"task": task.id})
@@ -232,5 +247,6 @@ class Calls:
                 endpoint=self._endpoint.name,
                 model=call.model if call.model != call.task.model else "",
                 run_seconds=seconds,
+                turn=call.talk.turn(done.output) if done and call.talk else None,
             )
         )

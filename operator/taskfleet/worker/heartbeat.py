@@ -79,6 +79,7 @@ class Heartbeats:
             seconds_per_task=self._pace.seconds_per_task,
             tokens_per_task=self._pace.tokens_per_task,
             tasks_per_minute=self._pace.tasks_per_minute(time.monotonic()),
+            models=tuple(self._settings.endpoint.models),
             trouble="" if busy_server else self._breaker.trouble,
             waits=busy_server or self._limiter.waits,
             draining=self.draining,

@@ -16,12 +16,15 @@ class WorkPolicy:
     """Times in seconds: ``task_timeout`` of one attempt, ``lease_seconds`` without a heartbeat.
 
     ``fallbacks``: the model that serves the tasks of another, which no healthy endpoint serves now.
+    ``context_tokens``: how much of what was said before in its session a call brings along; None where sessions only
+    keep an order.
     """
 
     task_timeout: float
     lease_seconds: float
     retry: RetryPolicy
     fallbacks: Mapping[str, str]
+    context_tokens: int | None = None
 
     def lanes(self, models: Sequence[str]) -> list[str]:
         """Whose tasks are now for an endpoint of these ``models``: theirs, and those that fall back to one of them."""
@@ -43,4 +46,10 @@ async def read_policy(store: Store, queue: QueueKey) -> WorkPolicy:
     if published is None:
         raise NotFound(f"queue {queue} does not exist (yet)")
     spec = published_spec(published, queue)
-    return WorkPolicy(spec.task_timeout.seconds, spec.lease_duration.seconds, spec.retry_policy, published.fallbacks)
+    return WorkPolicy(
+        spec.task_timeout.seconds,
+        spec.lease_duration.seconds,
+        spec.retry_policy,
+        published.fallbacks,
+        spec.sessions.context_tokens,
+    )

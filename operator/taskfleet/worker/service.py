@@ -16,6 +16,7 @@ from taskfleet.telemetry.server import status_server
 from taskfleet.worker import variables
 from taskfleet.worker.breaker import Breaker
 from taskfleet.worker.calls import Calls
+from taskfleet.worker.conversations import Conversations
 from taskfleet.worker.drain import drain
 from taskfleet.worker.heartbeat import Heartbeats
 from taskfleet.worker.loop import ClaimLoop
@@ -104,6 +105,7 @@ class Service:
             endpoint=settings.endpoint,
             policy=policy,
             outbox=outbox,
+            conversations=Conversations(store, settings.queue),
             breaker=breaker,
             limiter=limiter,
             pace=pace,

@@ -1,4 +1,4 @@
--- needs: lib, moves
+-- needs: writing
 -- ARGV: ids. Reply: for each what became of it.
 
 local policy = read_policy()
@@ -13,25 +13,13 @@ for i = 1, #ARGV do
         save_task(t)
         answers[i] = 'cancelling'
         woken = true
-    elseif t.state == PENDING or t.state == SCHEDULED_STATE then
-        if t.state == PENDING then
-            change(lane_changes, t.lane, -1)  -- the id stays in the lane until a claim skips it
-        else
-            call('ZREM', SCHEDULED, t.id)
-        end
-        call('HDEL', ERRORS, t.id)
+    elseif STATE_WORDS[t.state] then
+        answers[i] = 'finished'
+    else
         finish(t, CANCELLED, policy, '', '{}')
         answers[i] = 'cancelled'
         woken = true
-    else
-        answers[i] = 'finished'
     end
 end
-if policy then
-    local lanes = lane_changes
-    write_moves(policy)
-    for lane in pairs(lanes) do
-        if tonumber(call('HGET', LANES, lane)) == 0 then call('UNLINK', LANE_ .. lane) end
-    end
-end
+if policy then write_moves(policy) end
 return answers

@@ -1,4 +1,4 @@
--- needs: lib, moves, due
+-- needs: due
 -- ARGV: worker, count, models. Reply: {version, stopped, now, ms until something is due (-1: nothing), id, record, ...}
 -- with each record as it was before this claim.
 
@@ -10,17 +10,18 @@ local AT_A_TIME = 20                   -- tasks read at once: the most that one 
 local ENOUGH_BYTES = 8 * 1024 * 1024   -- a claim brings no more than this, and one reading
 local skips_left, bytes = 1000 + wanted, 0
 local found, new_leases, new_holders = {}, {}, {}
-local served = {}  -- ids: one that was used again stands in its lane twice, maybe in one reading
+local served = {}  -- ids: one that was used again stands in its flow twice, maybe in one reading
 
--- Ids stay in a lane when their task is cancelled, and a new task may bear the id of one long gone.
-local function waits_here(t, lane)
-    return t.state == PENDING and t.lane == lane and not is_staged(t)
+-- Ids stay in a flow when their task is cancelled, and a new task may bear the id of one long gone.
+local function waits_here(t, flow)
+    return t.state == PENDING and t.flow == flow and not is_staged(t)
 end
 
 local function lease(t, id, record)
     t.state, t.fence, t.attempts, t.claimed = RUNNING, t.fence + 1, t.attempts + 1, now
     call('SETRANGE', TASK_ .. id, 0, moving_part(t))
     change(lane_changes, t.lane, -1)
+    change(tenant_changes, t.tenant, -1)
     new_leases[#new_leases + 1] = now + policy.lease_ms
     new_leases[#new_leases + 1] = id
     new_holders[#new_holders + 1] = id
@@ -30,18 +31,18 @@ local function lease(t, id, record)
     bytes = bytes + #record
 end
 
--- Up to `count` tasks of a lane; how many, and whether the lane has run dry.
-local function take(lane, count)
+-- Up to `count` tasks of a flow; how many, and whether the flow has run dry.
+local function take_of(flow, count)
     local taken = 0
     while taken < count and skips_left > 0 and bytes < ENOUGH_BYTES do
-        local ids = call('LPOP', LANE_ .. lane, math.min(count - taken, AT_A_TIME))
+        local ids = pop(flow, math.min(count - taken, AT_A_TIME))
         if not ids then return taken, true end
         local keys = {}
         for i = 1, #ids do keys[i] = TASK_ .. ids[i] end
         local records = call('MGET', unpack(keys))
         for i = 1, #ids do
             local t = records[i] and parse(records[i])
-            if served[ids[i]] or not (t and waits_here(t, lane)) then
+            if served[ids[i]] or not (t and waits_here(t, flow)) then
                 skips_left = skips_left - 1
             elseif now - t.enqueued > policy.ttl_ms or is_late(t) then
                 skips_left = skips_left - 1
@@ -53,6 +54,23 @@ local function take(lane, count)
                 lease(t, ids[i], records[i])
                 taken = taken + 1
             end
+        end
+    end
+    return taken, false
+end
+
+-- Up to `count` tasks of a lane, its tenants in turn; how many, and whether the lane has run dry.
+local function take(lane, count)
+    local taken = 0
+    while taken < count and skips_left > 0 and bytes < ENOUGH_BYTES do
+        local turns = next_turns(policy, lane, count - taken)
+        if #turns == 0 then return taken, true end
+        for i = 1, #turns do
+            local turn = turns[i]
+            local got, dry = take_of(turn.tenant .. ':' .. lane, turn.count)
+            taken = taken + got
+            give_back(lane, turn, turn.count - got)
+            if dry then deactivate(lane, turn.tenant) end
         end
     end
     return taken, false
@@ -144,7 +162,7 @@ if taken > 0 then
 end
 write_moves(policy)
 
-local due = next_due()
+local due = next_due(policy)
 local wait = due and math.max(0, due - now) or -1
 if more_is_due or skips_left <= 0 or (taken < wanted and bytes >= ENOUGH_BYTES) then wait = 0 end
 return {policy.version, policy.stopped and 1 or 0, now, wait, unpack(found)}

@@ -1,4 +1,4 @@
--- needs: lib, stages
+-- needs: stages, writing
 -- ARGV: stage. Makes all its tasks visible at once. Reply: {'ok'} or why not.
 
 local stage = ARGV[1]
@@ -6,18 +6,21 @@ local policy = read_policy()
 if not policy then return {'not_found'} end
 if policy.closed then return {'closed'} end
 local key = STAGE_ .. stage
-local fields = call('HGETALL', key)
-local s = {}
-for i = 1, #fields, 2 do s[fields[i]] = fields[i + 1] end
+local s, counts = read_stage(key)
 if not s.open then return {'stage_lost'} end
 go_on_when_full()  -- the memory has been taken already
 
-for name, count in pairs(s) do
-    if string.sub(name, 1, 5) == 'lane:' then
-        local lane = string.sub(name, 6)
-        move_list(key .. ':' .. lane, LANE_ .. lane)
-        change(lane_changes, lane, tonumber(count))
-    end
+call('ZREM', STAGES, stage)  -- its tasks are there from now on
+for name, count in pairs(counts.flow) do
+    local tenant, lane = string.match(name, '^([^:]*):(.*)$')
+    move_list(key .. ':flow:' .. name, FLOW_ .. name)
+    activate(lane, tenant, tonumber(s.opened))
+    change(lane_changes, lane, count)
+end
+for lane, count in pairs(counts.blocked) do change(lane_changes, '=' .. lane, count) end
+for session in pairs(counts.session) do
+    move_list(key .. ':session:' .. session, SESSION_ .. session)
+    sessions_freed[session] = true  -- its first task may be one of these
 end
 move_zset(key .. ':scheduled', SCHEDULED)
 move_zset(key .. ':deadlines', DEADLINES)
@@ -27,8 +30,7 @@ if s.batch ~= '' then
 end
 change(stat_changes, 'enqueued', tonumber(s.staged))
 call('HINCRBY', LANES, '+', -tonumber(s.reserved))
-call('ZREM', STAGES, stage)
 call('UNLINK', key, key .. ':ids')
 woken = true
-write_counters(policy)
+write_moves(policy)
 return {'ok'}

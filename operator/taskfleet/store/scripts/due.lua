@@ -1,3 +1,4 @@
+-- needs: writing
 -- What time brings, in bounded steps: leases of silent workers end, scheduled retries wait again, old tasks expire.
 
 local AT_ONCE = 100
@@ -5,15 +6,11 @@ local LOST = '{"error":{"code":"worker_lost","message":"its worker stopped answe
     'the last one was number %d"}}'
 local POISON = '{"error":{"code":"poison","message":"its worker died twice while it ran; redrive it if that was not ' ..
     'its fault"}}'
-local LOST_ERROR = '{"code":"worker_lost","message":"its worker stopped answering"}'
+local LOST_ATTEMPT = '{"error":{"code":"worker_lost","message":"its worker stopped answering"}}'
 local TOO_OLD = '{"error":{"code":"expired","message":"it waited longer than the queue\'s taskTTL"}}'
 
--- Its id stays in the lane, as a cancelled one's does, until a claim skips it.
 local function expire(t, policy, why)
-    if t.state == PENDING then change(lane_changes, t.lane, -1) end
-    if t.state == SCHEDULED_STATE then call('ZREM', SCHEDULED, t.id) end
     finish(t, EXPIRED, policy, '', why)
-    call('HDEL', ERRORS, t.id)
     woken = true
 end
 
@@ -33,22 +30,18 @@ local function reap(policy)
             change(stat_changes, 'lease_expired', 1)
             if t.cancel == 1 then
                 finish(t, CANCELLED, policy, holders[i] or '', '{}')
-                call('HDEL', ERRORS, t.id)
-            elseif t.lost + 1 >= DEATHS then
+            elseif t.lost + 1 >= DEATHS and not policy.external then
                 t.lost = t.lost + 1
                 finish(t, FAILED_STATE, policy, holders[i] or '', POISON)
-                call('HDEL', ERRORS, t.id)
             elseif t.attempts >= policy.max_attempts then
                 finish(t, FAILED_STATE, policy, holders[i] or '', string.format(LOST, t.attempts))
-                call('HDEL', ERRORS, t.id)
             elseif is_late(t) then
                 finish(t, EXPIRED, policy, holders[i] or '', TOO_LATE)
-                call('HDEL', ERRORS, t.id)
             else
                 change(stat_changes, 'retries.worker_lost', 1)
-                call('HSET', ERRORS, t.id, LOST_ERROR)
+                note_attempt(t, holders[i] or '', LOST_ATTEMPT)
                 t.lost = t.lost + 1
-                return_to_lane(t)
+                come_back(t)
             end
         end
     end
@@ -62,7 +55,7 @@ local function promote()
     for i = 1, #ids do
         local t = load_task(ids[i])
         if t and t.state == SCHEDULED_STATE then
-            if t.fence == 0 then arrive(t) else return_to_lane(t) end
+            if t.fence == 0 then arrive(t) else come_back(t) end
         end
     end
     return #ids
@@ -75,7 +68,7 @@ local function end_late(policy)
     call('ZREM', DEADLINES, unpack(ids))
     for i = 1, #ids do
         local t = load_task(ids[i])
-        if t and is_late(t) and (t.state == PENDING or t.state == SCHEDULED_STATE) then expire(t, policy, TOO_LATE) end
+        if t and is_late(t) and t.state ~= RUNNING and not STATE_WORDS[t.state] then expire(t, policy, TOO_LATE) end
     end
     return #ids
 end
@@ -86,8 +79,9 @@ local function bring_due(policy)
     return late == AT_ONCE or reaped == AT_ONCE or promoted == AT_ONCE
 end
 
-local function next_due()
+local function next_due(policy)
     local due = math.min(first_score(SCHEDULED) or math.huge, first_score(LEASES) or math.huge,
         first_score(DEADLINES) or math.huge)
+    if policy.paused_until > now then due = math.min(due, policy.paused_until) end
     return due < math.huge and due or nil
 end

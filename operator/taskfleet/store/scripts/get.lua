@@ -1,5 +1,5 @@
 -- needs: lib
--- ARGV: ids. Reply: for each {record without body, holder or '', last error or '', ms at
+-- ARGV: ids. Reply: for each {record without body, holder or '', noted attempts or '', ms at
 -- which it waits again or ''}, or nothing where there is no such
 -- task; fewer than asked for when they are big.
 
@@ -16,7 +16,7 @@ for i = 1, #ARGV do
         bytes = bytes + #record
     else
         local due = t.state == SCHEDULED_STATE and call('ZSCORE', SCHEDULED, id) or ''
-        answers[i] = {moving_part(t) .. t.fixed, call('HGET', HOLDERS, id) or '', call('HGET', ERRORS, id) or '', due}
+        answers[i] = {moving_part(t) .. t.fixed, call('HGET', HOLDERS, id) or '', call('HGET', ATTEMPTS, id) or '', due}
     end
     if bytes > ENOUGH_BYTES then break end
 end

@@ -1,8 +1,10 @@
 -- needs: lib
--- ARGV: worker, its report as JSON, then id and fence of each lease. Reply: {lost ids, cancelled ids}.
+-- ARGV: worker, its report as JSON, ms of the lease (0: the queue's), then id and fence of each. Reply: {lost ids,
+-- cancelled ids}.
 
-local worker, report = ARGV[1], ARGV[2]
+local worker, report, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local policy = read_policy()
+if policy and lease_ms == 0 then lease_ms = policy.lease_ms end
 local DEATHS_AT = 2  -- of a record
 local lost, cancelled, renewed = {}, {}, {}
 if policy then
@@ -10,7 +12,7 @@ if policy then
     call('HSET', WORKERS, worker, report)
     call('ZADD', SEEN, now, worker)
 end
-for i = 3, #ARGV, 2 do
+for i = 4, #ARGV, 2 do
     local id, fence = ARGV[i], tonumber(ARGV[i + 1])
     local part = policy and call('GETRANGE', TASK_ .. id, 0, MOVING_BYTES - 1) or ''
     local state, cancel, deaths, current
@@ -24,7 +26,7 @@ for i = 3, #ARGV, 2 do
     if state ~= RUNNING or current ~= fence then
         lost[#lost + 1] = id
     else
-        renewed[#renewed + 1] = now + policy.lease_ms
+        renewed[#renewed + 1] = now + lease_ms
         renewed[#renewed + 1] = id
         if cancel == 1 then cancelled[#cancelled + 1] = id end
     end

@@ -1,16 +1,25 @@
--- How tasks come in: all are checked, then all are written. `blob` is what codec.py packs: for each task lane number,
--- delay and first moment in ms (0: none), id, and the record from the deadline on.
+-- needs: flows
+-- How tasks come in: all are checked, then all are written. `blob` is what incoming.py packs: for each task the number of
+-- its flow, 1 when a task of its id stands for it, delay and first moment in ms (0: none), id, and the record from the
+-- deadline on.
 
-local function read_new(blob)
-    local new = {ids = {}, keys = {}, rest = {}, lanes = {}, start = {}}
-    local ids, keys, rest, lanes = new.ids, new.keys, new.rest, new.lanes
+local function read_new(blob, first_flow)
+    local new = {ids = {}, keys = {}, rest = {}, flows = {}, start = {}, once = {}, tenants = {}}
+    local ids, keys, rest = new.ids, new.keys, new.rest
+    local flows = {}
+    for i = first_flow, #ARGV do
+        local tenant, lane = string.match(ARGV[i], '^([^:]*):(.*)$')
+        flows[i - first_flow] = {name = ARGV[i], tenant = tenant, lane = lane}
+    end
     local position, n = 1, 0
     while position <= #blob do
         n = n + 1
-        local delay, not_before
-        lanes[n], delay, not_before, ids[n], rest[n], position = unpack_('>I2I8I8I2c0I4c0', blob, position)
+        local flow, once, delay, not_before
+        flow, once, delay, not_before, ids[n], rest[n], position = unpack_('>I2BI8I8I2c0I4c0', blob, position)
+        new.flows[n], new.once[n] = flows[flow], once == 1
         new.start[n] = math.max(delay > 0 and now + delay or 0, not_before)
         keys[n] = TASK_ .. ids[n]
+        change(new.tenants, flows[flow].tenant, 1)
     end
     return new
 end
@@ -35,47 +44,95 @@ local function full(policy, wanted)
     return nil
 end
 
--- Of the stage itself a double is a double; one of another stage may yet come to nothing.
-local function duplicate(new, stage)
+-- What a tenant holds: all that waits, for its time and in stages too.
+local function tenant_full(policy, wanted)
+    if not policy.tenant_limits then return nil end
+    for tenant, count in pairs(wanted) do
+        local limits = call('HMGET', POLICY, 'max_pending:' .. (tenant == '' and 'default' or tenant),
+            'max_pending:default')
+        local limit, holds = tonumber(limits[1] or limits[2]), tonumber(call('HGET', TENANTS, tenant) or 0)
+        if limit and holds + count > limit then return {'tenant_full', tenant, holds, limit} end
+    end
+    return nil
+end
+
+-- Refuses ids that are there, and leaves out tasks for which the one that is there stands. Of the stage itself a double
+-- is a double; one of another stage may yet come to nothing.
+local function doubles(new, stage)
     if call('EXISTS', unpack(new.keys)) == 0 then return nil end
+    local kept = {}
     for i = 1, #new.keys do
         local record = call('GETRANGE', new.keys[i], 0, HEAD_BYTES - 1)
-        if record ~= '' then
+        if record == '' then
+            kept[#kept + 1] = i
+        else
             local t = parse(record)
-            return {t.stage ~= stage and is_staged(t) and 'staged' or 'duplicate', new.ids[i]}
+            if t.stage ~= stage and is_staged(t) then return {'staged', new.ids[i]} end
+            if not new.once[i] then return {'duplicate', new.ids[i]} end
+            change(new.tenants, new.flows[i].tenant, -1)
         end
+    end
+    for _, list in pairs({new.ids, new.keys, new.rest, new.flows, new.start, new.once}) do
+        local all = #list
+        for place = 1, #kept do list[place] = list[kept[place]] end
+        for place = #kept + 1, all do list[place] = nil end
     end
 end
 
--- Writes the records and returns the ids that wait now by lane number, and score and id of those that wait for their
--- time and of those with a deadline. The first write of the script: refused whole when the store is full. A delayed
--- task counts as enqueued when its delay ends: neither its time to live nor what it waited includes the delay.
+-- The name of a task's session, and its deadline.
+local function read_rest(rest)
+    local deadline, _, model_bytes, batch_bytes, tenant_bytes, session_bytes = unpack_('>I6BBBBB', rest)
+    if session_bytes == 0 then return '', deadline end
+    local at = HEAD_BYTES - 29 + model_bytes + batch_bytes + tenant_bytes
+    return string.sub(rest, at + 1, at + session_bytes), deadline
+end
+
+-- Writes the records, and returns where their ids belong: `ready` {flow, ids} each, `scheduled` and `deadlines` as score
+-- and id, `blocked` counts by lane, and `sessions` {name -> ids} of a stage. The first write of the script: refused whole
+-- when the store is full. A delayed task counts as enqueued when its delay ends: neither its time to live nor what it
+-- waited includes the delay.
 local function write_new(new, stage)
     local n = #new.ids
     local last = call('HINCRBY', STATS, 'sequence', n)
+    local places = {ready = {}, scheduled = {}, deadlines = {}, blocked = {}, sessions = {}}
+    local scheduled, deadlines = places.scheduled, places.deadlines
     local moving = pack(MOVING, PENDING, 0, 0, 0, 0, now, 0)
-    local scheduled, deadlines = {}, {}
     local stage_bytes = pack('>I4', stage)
-    local pairs_, by_lane = {}, {}
+    local pairs_, by_flow = {}, {}
     for i = 1, n do
-        pairs_[2 * i - 1] = new.keys[i]
-        local is_delayed = new.start[i] > now
-        local moves = is_delayed and pack(MOVING, SCHEDULED_STATE, 0, 0, 0, 0, new.start[i], 0) or moving
-        pairs_[2 * i] = moves .. pack('>I4', (last - n + i) % 4294967296) .. stage_bytes .. new.rest[i]
-        local deadline = unpack_('>I6', new.rest[i])
+        local id, flow, moves = new.ids[i], new.flows[i], moving
+        local session, deadline = read_rest(new.rest[i])
         if deadline > 0 then
             deadlines[#deadlines + 1] = deadline
-            deadlines[#deadlines + 1] = new.ids[i]
+            deadlines[#deadlines + 1] = id
         end
-        if is_delayed then
+        local is_blocked = false
+        if session ~= '' and stage ~= 0 then
+            places.sessions[session] = places.sessions[session] or {}
+            table.insert(places.sessions[session], id)
+            is_blocked = true
+        elseif session ~= '' then
+            is_blocked = call('RPUSH', SESSION_ .. session, id) > 1
+        end
+        if is_blocked then
+            moves = pack(MOVING, BLOCKED, 0, 0, 0, 0, now, 0)
+            change(places.blocked, flow.lane, 1)
+        elseif new.start[i] > now then
+            moves = pack(MOVING, SCHEDULED_STATE, 0, 0, 0, 0, new.start[i], 0)
             scheduled[#scheduled + 1] = new.start[i]
-            scheduled[#scheduled + 1] = new.ids[i]
+            scheduled[#scheduled + 1] = id
         else
-            local lane = by_lane[new.lanes[i]] or {}
-            by_lane[new.lanes[i]] = lane
-            lane[#lane + 1] = new.ids[i]
+            local ids = by_flow[flow.name]
+            if not ids then
+                ids = {}
+                by_flow[flow.name] = ids
+                places.ready[#places.ready + 1] = {flow = flow, ids = ids}
+            end
+            ids[#ids + 1] = id
         end
+        pairs_[2 * i - 1] = new.keys[i]
+        pairs_[2 * i] = moves .. pack('>I4', (last - n + i) % 4294967296) .. stage_bytes .. new.rest[i]
     end
     call('MSET', unpack(pairs_))
-    return by_lane, scheduled, deadlines
+    return places
 end

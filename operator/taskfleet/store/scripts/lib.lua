@@ -12,14 +12,19 @@ local function go_on_when_full()
     call('HDEL', POLICY, '')
 end
 
+local NO_END = -1
 local function read_policy()
     local p = call('HMGET', POLICY, 'version', 'max_pending', 'max_task_bytes', 'lease_ms', 'ttl_ms', 'max_attempts',
-        'keep_results_ms', 'keep_failed_ms', 'stopped', 'closed')
+        'keep_results_ms', 'keep_failed_ms', 'stopped', 'closed', 'tenant_limits', 'external', 'paused_until')
     if not p[1] then return nil end
+    local paused_until = tonumber(p[13] or 0)  -- NO_END: until it is resumed
+    local paused = paused_until == NO_END or paused_until > now
     return {
         version = tonumber(p[1]), max_pending = tonumber(p[2]), max_task_bytes = tonumber(p[3]),
         lease_ms = tonumber(p[4]), ttl_ms = tonumber(p[5]), max_attempts = tonumber(p[6]),
-        keep_results_ms = tonumber(p[7]), keep_failed_ms = tonumber(p[8]), stopped = p[9] == '1', closed = p[10] == '1',
+        keep_results_ms = tonumber(p[7]), keep_failed_ms = tonumber(p[8]), stopped = p[9] == '1' or paused,
+        closed = p[10] == '1', tenant_limits = p[11] == '1', external = p[12] == '1', paused = paused,
+        paused_until = paused_until,
     }
 end
 
@@ -41,21 +46,28 @@ end
 
 -- A task's record; codec.py describes it. The first part moves with the task and is overwritten in place.
 local MOVING = '>c1BBI4I2I6I6'
-local HEAD = '>c1BBI4I2I6I6I4I4I6BBBI3'
-local MOVING_BYTES, HEAD_BYTES = 21, 41
+local HEAD = '>c1BBI4I2I6I6I4I4I6BBBBBI3'
+local MOVING_BYTES, HEAD_BYTES = 21, 43
 local FIRST_READ = 192
 local PENDING, SCHEDULED_STATE, RUNNING, COMPLETED, FAILED_STATE, CANCELLED, EXPIRED = 'p', 's', 'r', 'c', 'f', 'x', 'e'
+local BLOCKED = 'b'  -- pending, behind another task of its session
 local STATE_WORDS = {c = 'completed', f = 'failed', x = 'cancelled', e = 'expired'}
 
 local function parse(record)
     local t = {}
-    local model_bytes, batch_bytes, metadata_bytes
+    local model_bytes, batch_bytes, tenant_bytes, session_bytes, metadata_bytes
     t.state, t.cancel, t.lost, t.fence, t.attempts, t.enqueued, t.claimed, t.sequence, t.stage, t.deadline, t.priority,
-        model_bytes, batch_bytes, metadata_bytes = unpack_(HEAD, record)
-    t.model = string.sub(record, HEAD_BYTES + 1, HEAD_BYTES + model_bytes)
-    t.batch = string.sub(record, HEAD_BYTES + model_bytes + 1, HEAD_BYTES + model_bytes + batch_bytes)
+        model_bytes, batch_bytes, tenant_bytes, session_bytes, metadata_bytes = unpack_(HEAD, record)
+    local batch_at = HEAD_BYTES + model_bytes
+    local tenant_at = batch_at + batch_bytes
+    local session_at = tenant_at + tenant_bytes
+    t.model = string.sub(record, HEAD_BYTES + 1, batch_at)
+    t.batch = string.sub(record, batch_at + 1, tenant_at)
+    t.tenant = string.sub(record, tenant_at + 1, session_at)
+    t.session = string.sub(record, session_at + 1, session_at + session_bytes)
     t.lane = t.model .. ':' .. t.priority
-    t.body_at = HEAD_BYTES + model_bytes + batch_bytes + metadata_bytes
+    t.flow = t.tenant .. ':' .. t.lane
+    t.body_at = session_at + session_bytes + metadata_bytes
     return t
 end
 
@@ -99,11 +111,21 @@ local function save_task(t)
 end
 
 -- Counters are collected while a script moves tasks, and written once at its end.
-local lane_changes, stat_changes, batch_changes = {}, {}, {}
+local lane_changes, tenant_changes, stat_changes, batch_changes = {}, {}, {}, {}
 local woken = false
+
+-- LANES also counts all that wait (*), what stages reserve (+), and for each lane what is blocked (=LANE).
+local function is_lane(name)
+    return not string.find(name, '^[*+=]')
+end
 
 local function change(counters, name, by)
     counters[name] = (counters[name] or 0) + by
+end
+
+-- A task begins (by 1) or ceases (by -1) to stand in its lane, or behind its session: both are pending.
+local function change_pending(t, by)
+    change(lane_changes, t.state == BLOCKED and '=' .. t.lane or t.lane, by)
 end
 
 local function change_batch(name, counter, by)
@@ -129,13 +151,17 @@ local function write_batch(name, changes, keep_ms)
     end
 end
 
+-- Writes them; the lanes where nothing waits any more.
 local function write_counters(policy)
-    local waiting = 0
+    local waiting, emptied = 0, {}
     for lane, by in pairs(lane_changes) do
-        if by ~= 0 then call('HINCRBY', LANES, lane, by) end
+        if by ~= 0 and call('HINCRBY', LANES, lane, by) == 0 and is_lane(lane) then emptied[#emptied + 1] = lane end
         waiting = waiting + by
     end
     if waiting ~= 0 then call('HINCRBY', LANES, '*', waiting) end
+    for tenant, by in pairs(tenant_changes) do
+        if by ~= 0 and call('HINCRBY', TENANTS, tenant, by) == 0 then call('HDEL', TENANTS, tenant) end
+    end
     for name, by in pairs(stat_changes) do
         if by ~= 0 then call('HINCRBY', STATS, name, by) end
     end
@@ -143,7 +169,8 @@ local function write_counters(policy)
         write_batch(name, changes, math.max(1, policy.keep_results_ms, policy.keep_failed_ms))
     end
     if woken then call('PUBLISH', WAKE, '') end
-    lane_changes, stat_changes, batch_changes, woken = {}, {}, {}, false
+    lane_changes, tenant_changes, stat_changes, batch_changes, woken = {}, {}, {}, {}, false
+    return emptied
 end
 
 local function first_score(zset)

@@ -1,22 +1,58 @@
--- How tasks leave `running` and `pending`: to a final state, or back to the front of their lane.
+-- needs: lib, flows
+-- How tasks leave `running` and `pending`: to a final state, or back to their lane. What they changed is collected, and
+-- written at the end of the script (writing.lua).
 
-local freed = {}      -- ids whose lease ended in this script
-local returning = {}  -- lane -> tasks that go back to its front
-local arriving = {}   -- lane -> ids that come to its end
+local freed = {}           -- ids whose lease ended in this script
+local failed_now = {}
+local coming_back = {}     -- flow -> what comes back to it
+local arriving = {}        -- flow -> ids that come to its end
+local sessions_freed = {}  -- name -> true: its first task became final
 local TOO_LATE = '{"error":{"code":"deadline","message":"its deadline passed before it could run to its end"}}'
 
 -- A task that runs may end after its deadline; none is begun after it, not even again.
 local function is_late(t)
     return t.deadline > 0 and now >= t.deadline
 end
-local failed_now = {}
 
 local function end_lease(t)
     freed[#freed + 1] = t.id
 end
 
+-- An id stays in its flow when its task ceases to wait, until a claim skips it.
+local function stop_waiting(t)
+    if t.state == SCHEDULED_STATE then call('ZREM', SCHEDULED, t.id) else change_pending(t, -1) end
+    change(tenant_changes, t.tenant, -1)
+end
+
+-- The end of an attempt that did not end its task. `details` is what endings.py says of it.
+local KEPT_ATTEMPTS = 20
+local function note_attempt(t, worker, details)
+    local all = cjson.decode(call('HGET', ATTEMPTS, t.id) or '[]')
+    local entry = cjson.decode(details)
+    entry.number, entry.worker, entry.claimed_at, entry.ended_at = t.attempts, worker, t.claimed, now
+    all[#all + 1] = entry
+    if #all > KEPT_ATTEMPTS then table.remove(all, 1) end
+    call('HSET', ATTEMPTS, t.id, cjson.encode(all))
+end
+
+-- The result of a task with what was noted of its earlier attempts.
+local function with_attempts(t, result)
+    if t.fence <= (t.state == RUNNING and 1 or 0) then return result end
+    local noted = call('HGET', ATTEMPTS, t.id)
+    if not noted then return result end
+    call('HDEL', ATTEMPTS, t.id)
+    return string.sub(result, 1, -2) .. (result == '{}' and '' or ',') .. '"history":' .. noted .. '}'
+end
+
 -- The record of a final task: worker and result JSON have taken the place of its body, which only a dead letter keeps.
 local function finish(t, state, policy, worker, result)
+    result = with_attempts(t, result)
+    if t.state ~= RUNNING then stop_waiting(t) end
+    if t.state == BLOCKED then
+        call('LREM', SESSION_ .. t.session, 1, t.id)
+    elseif t.session ~= '' then
+        sessions_freed[t.session] = true
+    end
     t.state = state
     local keep = state == FAILED_STATE and policy.keep_failed_ms or policy.keep_results_ms
     local record = moving_part(t) .. t.fixed .. pack('>B', #worker) .. worker .. pack('>I4', #result) .. result
@@ -33,72 +69,26 @@ local function finish(t, state, policy, worker, result)
     change_batch(t.batch, STATE_WORDS[state], 1)
 end
 
-local function return_to_lane(t)
+local function wait_in(flows, t)
     t.state = PENDING
     save_task(t)
-    local lane = returning[t.lane]
-    if not lane then
-        lane = {}
-        returning[t.lane] = lane
-    end
-    lane[#lane + 1] = t
-    change(lane_changes, t.lane, 1)
+    flows[t.flow] = flows[t.flow] or {lane = t.lane, tenant = t.tenant, since = t.enqueued}
+    flows[t.flow].since = math.min(flows[t.flow].since, t.enqueued)
+    change_pending(t, 1)
     woken = true
+    return flows[t.flow]
+end
+
+-- A task waits again, before all that were submitted after it.
+local function come_back(t)
+    if t.state == RUNNING then change(tenant_changes, t.tenant, 1) end
+    local flow = wait_in(coming_back, t)
+    flow[#flow + 1] = 0
+    flow[#flow + 1] = in_order(t)
 end
 
 -- A task whose delay is over: behind all that came before that.
 local function arrive(t)
-    t.state = PENDING
-    save_task(t)
-    arriving[t.lane] = arriving[t.lane] or {}
-    table.insert(arriving[t.lane], t.id)
-    change(lane_changes, t.lane, 1)
-    woken = true
-end
-
-local function later_first(a, b)
-    if a.enqueued ~= b.enqueued then return a.enqueued > b.enqueued end
-    return a.sequence > b.sequence
-end
-
--- Takes off the head of a lane what was submitted before `newest`, which can only be what came back earlier.
-local MERGED = 200
-local function take_earlier(lane, newest, tasks)
-    for _ = 1, MERGED do
-        local id = call('LINDEX', LANE_ .. lane, 0)
-        local t = id and load_task(id)
-        local waits = t and t.state == PENDING and t.lane == lane
-        if not id or (waits and not later_first(newest, t)) then return end
-        call('LPOP', LANE_ .. lane)
-        if waits then tasks[#tasks + 1] = t end
-    end
-end
-
--- Tasks come back to the front, in the order in which they were submitted.
-local function write_returning()
-    for lane, tasks in pairs(returning) do
-        table.sort(tasks, later_first)
-        take_earlier(lane, tasks[1], tasks)
-        table.sort(tasks, later_first)
-        local ids = {}
-        for i = 1, #tasks do ids[i] = tasks[i].id end
-        call_with_many('LPUSH', LANE_ .. lane, ids)
-    end
-    returning = {}
-end
-
-local function write_moves(policy)
-    if #freed > 0 then
-        call_with_many('ZREM', LEASES, freed)
-        call_with_many('HDEL', HOLDERS, freed)
-        freed = {}
-    end
-    if #failed_now > 0 then
-        call_with_many('ZADD', FAILED, failed_now)
-        failed_now = {}
-    end
-    write_returning()
-    for lane, ids in pairs(arriving) do call_with_many('RPUSH', LANE_ .. lane, ids) end
-    arriving = {}
-    write_counters(policy)
+    local flow = wait_in(arriving, t)
+    flow[#flow + 1] = t.id
 end

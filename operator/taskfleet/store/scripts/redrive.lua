@@ -1,4 +1,4 @@
--- needs: lib, intake
+-- needs: intake, writing
 -- ARGV: ids of dead letters. Reply: {'ok', for each what became of it}, fewer than asked for when they are big; or why not.
 -- A task comes back as if submitted now: at the end of its lane, all attempts before it, its time to live anew. A
 -- deadline that has passed is dropped: who redrives it wants it to run.
@@ -17,15 +17,21 @@ for i = 1, #ARGV do
         answers[i + 1] = 'not_failed'
     else
         local _, body = final_parts(call('GET', TASK_ .. t.id), t)
-        t.state, t.cancel, t.lost, t.attempts, t.enqueued, t.claimed = PENDING, 0, 0, 0, now, 0
+        t.cancel, t.lost, t.attempts, t.enqueued, t.claimed = 0, 0, 0, now, 0
+        local is_blocked = t.session ~= '' and call('RPUSH', SESSION_ .. t.session, t.id) > 1
+        t.state = is_blocked and BLOCKED or PENDING
         local sequence = call('HINCRBY', STATS, 'sequence', 1) % 4294967296
         local deadline = t.deadline > now and t.deadline or 0
         call('SET', TASK_ .. t.id, moving_part(t) .. pack('>I4', sequence) .. string.sub(t.fixed, 5, 8)
             .. pack('>I6', deadline) .. string.sub(t.fixed, 15) .. body)
         if deadline > 0 then call('ZADD', DEADLINES, deadline, t.id) end
         call('ZREM', FAILED, t.id)
-        call('RPUSH', LANE_ .. t.lane, t.id)
-        change(lane_changes, t.lane, 1)
+        if not is_blocked then
+            call('RPUSH', FLOW_ .. t.flow, t.id)
+            activate(t.lane, t.tenant, now)
+        end
+        change_pending(t, 1)
+        change(tenant_changes, t.tenant, 1)
         change(stat_changes, 'redriven', 1)
         if call('EXISTS', BATCH_ .. t.batch) == 1 then change_batch(t.batch, 'failed', -1) end
         answers[i + 1] = 'redriven'

@@ -1,4 +1,4 @@
--- needs: lib, moves
+-- needs: writing
 -- ARGV: blob of settlements as codec.py packs them. Reply: 1 or 0 (fence refused) for each.
 
 local blob = ARGV[1]
@@ -10,28 +10,34 @@ local items = {}
 local position = 1
 while position <= #blob do
     local s = {}
-    s.verdict, s.fence, s.delay, s.tokens_in, s.tokens_out, s.id, s.code, s.result, position =
-        unpack_('>c1I4I6I4I4I2c0I2c0I4c0', blob, position)
+    s.verdict, s.fence, s.delay, s.tokens_in, s.tokens_out, s.id, s.code, s.result, s.forgotten, s.turn, position =
+        unpack_('>c1I4I6I4I4I2c0I2c0I4c0I2I4c0', blob, position)
     items[#items + 1] = s
 end
 
-local answers, later, errors, errors_gone = {}, {}, {}, {}
+local answers, later = {}, {}
 
-local function hand_back(t, s)
+local function hand_back(t, s, worker)
+    if s.result ~= '' then note_attempt(t, worker, s.result) end
     if s.verdict == RELEASE then t.attempts = t.attempts - 1 end
     change(stat_changes, 'retries.' .. s.code, 1)
-    if s.result ~= '' then
-        errors[#errors + 1] = s.id
-        errors[#errors + 1] = s.result
-    end
     if s.delay > 0 then
         t.state = SCHEDULED_STATE
         save_task(t)
+        change(tenant_changes, t.tenant, 1)
         later[#later + 1] = now + s.delay
         later[#later + 1] = s.id
     else
-        return_to_lane(t)
+        come_back(t)
     end
+end
+
+-- What was said in a session, for the call that comes next.
+local function remember(t, s)
+    local turns = TURNS_ .. t.session
+    if s.forgotten > 0 then call('LTRIM', turns, s.forgotten, -1) end
+    call('RPUSH', turns, s.turn)
+    call('PEXPIRE', turns, math.max(1, policy.keep_results_ms))
 end
 
 go_on_when_full()
@@ -55,17 +61,15 @@ for i = 1, #items do
             state, s.result = EXPIRED, TOO_LATE
         end
         if state then
+            if state == COMPLETED and s.turn ~= '' and t.session ~= '' then remember(t, s) end
             finish(t, state, policy, holders[i] or '', s.result)
-            errors_gone[#errors_gone + 1] = s.id
         else
-            hand_back(t, s)
+            hand_back(t, s, holders[i] or '')
         end
     end
 end
 
 if policy then
-    if #errors_gone > 0 then call_with_many('HDEL', ERRORS, errors_gone) end
-    if #errors > 0 then call_with_many('HSET', ERRORS, errors) end
     if #later > 0 then
         local before = first_score(SCHEDULED)
         call_with_many('ZADD', SCHEDULED, later)

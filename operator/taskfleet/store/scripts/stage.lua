@@ -1,12 +1,12 @@
--- needs: lib, intake
--- ARGV: stage ('' opens one), tasks expected in all, then as submit. Reply: {'ok', stage} or why not.
+-- needs: intake
+-- ARGV: stage ('' opens one), tasks expected in all, then as submit. Reply: {'ok', stage, tasks taken} or why not.
 
 local stage, expected = ARGV[1], tonumber(ARGV[2])
 local batch, biggest, biggest_bytes, blob = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local policy = read_policy()
 local no = refusal(policy, biggest, biggest_bytes)
 if no then return no end
-local new = read_new(blob)
+local new = read_new(blob, 7)
 
 local reserved, staged = 0, 0
 if stage ~= '' then
@@ -14,25 +14,38 @@ if stage ~= '' then
     if not s[1] then return {'stage_lost'} end
     reserved, staged = tonumber(s[2]), tonumber(s[3])
 end
+no = doubles(new, tonumber(stage) or 0)
+if no then return no end
 local wanted = math.max(reserved, expected, staged + #new.ids)
-no = full(policy, wanted - reserved) or duplicate(new, tonumber(stage))
+no = full(policy, wanted - reserved) or tenant_full(policy, new.tenants)
 if no then return no end
 
 if stage == '' then
     stage = string.format('%d', call('HINCRBY', STATS, 'stages', 1) % 4294967295 + 1)
-    call('HSET', STAGE_ .. stage, 'open', 1, 'batch', batch)
+    call('HSET', STAGE_ .. stage, 'open', 1, 'opened', now, 'batch', batch)
 end
 local key = STAGE_ .. stage
 call('ZADD', STAGES, now, stage)
 call('HINCRBY', LANES, '+', wanted - reserved)
 call('HSET', key, 'reserved', wanted, 'staged', staged + #new.ids)
+if #new.ids == 0 then return {'ok', stage, 0} end
 call('RPUSH', key .. ':ids', unpack(new.ids))
-local by_lane, scheduled, deadlines = write_new(new, tonumber(stage))
-if #scheduled > 0 then call_with_many('ZADD', key .. ':scheduled', scheduled) end
-if #deadlines > 0 then call_with_many('ZADD', key .. ':deadlines', deadlines) end
-for lane, ids in pairs(by_lane) do
-    local name = ARGV[7 + lane]
-    call('RPUSH', key .. ':' .. name, unpack(ids))
-    call('HINCRBY', key, 'lane:' .. name, #ids)
+local places = write_new(new, tonumber(stage))
+if #places.scheduled > 0 then call_with_many('ZADD', key .. ':scheduled', places.scheduled) end
+if #places.deadlines > 0 then call_with_many('ZADD', key .. ':deadlines', places.deadlines) end
+for i = 1, #places.ready do
+    local name, ids = places.ready[i].flow.name, places.ready[i].ids
+    call('RPUSH', key .. ':flow:' .. name, unpack(ids))
+    call('HINCRBY', key, 'flow:' .. name, #ids)
 end
-return {'ok', stage}
+for lane, count in pairs(places.blocked) do call('HINCRBY', key, 'blocked:' .. lane, count) end
+for session, ids in pairs(places.sessions) do
+    call('RPUSH', key .. ':session:' .. session, unpack(ids))
+    call('HSET', key, 'session:' .. session, 1)
+end
+for tenant, count in pairs(new.tenants) do
+    call('HINCRBY', key, 'tenant:' .. tenant, count)
+    change(tenant_changes, tenant, count)
+end
+write_counters(policy)
+return {'ok', stage, #new.ids}

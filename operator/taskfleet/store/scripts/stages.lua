@@ -1,7 +1,19 @@
+-- needs: lib
 -- Big submissions: tasks are staged in chunks, then one commit shows them all. A stage that is never committed is swept.
 
 local SWEEP_AT_ONCE = 1000
 local ABANDONED_MS = 10 * 60 * 1000
+
+-- A stage's own fields, and its counts: tasks by flow, by tenant, and blocked by lane; and its sessions.
+local function read_stage(key)
+    local s, counts = {}, {flow = {}, tenant = {}, blocked = {}, session = {}}
+    local fields = call('HGETALL', key)
+    for i = 1, #fields, 2 do
+        local kind, name = string.match(fields[i], '^(%l+):(.*)$')
+        if kind then counts[kind][name] = tonumber(fields[i + 1]) else s[fields[i]] = fields[i + 1] end
+    end
+    return s, counts
+end
 
 local function move_list(from, to)
     if call('EXISTS', to) == 0 then
@@ -33,14 +45,11 @@ local function sweep_stage(stage)
     delete_many(ids)
     call('LTRIM', key .. ':ids', SWEEP_AT_ONCE, -1)
     if #ids == SWEEP_AT_ONCE then return false end
-    local fields = call('HGETALL', key)
-    for i = 1, #fields, 2 do
-        if fields[i] == 'reserved' then
-            call('HINCRBY', LANES, '+', -tonumber(fields[i + 1]))
-        elseif string.sub(fields[i], 1, 5) == 'lane:' then
-            call('UNLINK', key .. ':' .. string.sub(fields[i], 6))
-        end
-    end
+    local s, counts = read_stage(key)
+    if s.reserved then call('HINCRBY', LANES, '+', -tonumber(s.reserved)) end
+    for name in pairs(counts.flow) do call('UNLINK', key .. ':flow:' .. name) end
+    for name in pairs(counts.session) do call('UNLINK', key .. ':session:' .. name) end
+    for tenant, count in pairs(counts.tenant) do change(tenant_changes, tenant, -count) end
     call('ZREM', STAGES, stage)
     call('UNLINK', key, key .. ':ids', key .. ':scheduled', key .. ':deadlines')
     return true

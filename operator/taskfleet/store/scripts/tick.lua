@@ -1,4 +1,4 @@
--- needs: lib, moves, due, stages
+-- needs: due, stages
 -- One bounded step of what time brings. Reply: 1 when there may be more to do at once.
 
 local policy = read_policy()
@@ -7,17 +7,14 @@ go_on_when_full()
 local more = bring_due(policy)
 write_moves(policy)
 
--- Tasks that waited too long stand at the heads of their lanes.
+-- Tasks that waited too long stand at the heads of their flows.
 local lanes = call('HKEYS', LANES)
 for i = 1, #lanes do
     local lane, left = lanes[i], AT_ONCE
-    while left > 0 and lane ~= '*' and lane ~= '+' do
-        local id = call('LINDEX', LANE_ .. lane, 0)
-        local t = id and load_task(id)
-        local waits = t and t.state == PENDING and t.lane == lane
-        if not id or (waits and now - t.enqueued <= policy.ttl_ms) then break end
-        call('LPOP', LANE_ .. lane)
-        if waits then expire(t, policy, TOO_OLD) end
+    while left > 0 and is_lane(lane) do
+        local t = oldest_in(lane)
+        if not t or now - t.enqueued <= policy.ttl_ms then break end
+        expire(t, policy, TOO_OLD)
         left = left - 1
     end
     if left == 0 then more = true end
@@ -38,4 +35,5 @@ if stage then
     sweep_stage(stage)
     more = true
 end
+write_counters(policy)
 return (more or #old == SWEPT or #gone == SWEPT) and 1 or 0

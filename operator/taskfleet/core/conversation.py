@@ -1,0 +1,64 @@
+"""A session as a conversation: the turns before are part of the next call, as many of them as fit. Pure.
+
+A turn is what was asked and what was answered, as messages. System messages say how to answer and are no part of what
+is forgotten: those of the call hold, or without any those of the last turn, which each turn carries on.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from taskfleet.core.tokens import estimate_tokens
+
+
+class SessionContext(StrEnum):
+    """What a task of a session knows of those before it: nothing, or what was asked and answered."""
+
+    NONE = "None"
+    CONVERSATION = "Conversation"
+
+
+Message = Mapping[str, Any]
+Turn = Sequence[Message]
+_INSTRUCTIONS = ("system", "developer")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """``messages`` of the call; ``forgotten``: how many of the oldest turns did not fit."""
+
+    messages: list[Message]
+    forgotten: int
+
+
+def continued(asked: Sequence[Message], turns: Sequence[Turn], max_tokens: int) -> Conversation:
+    """What to send when ``asked`` follows ``turns``: of those before, the last ones of at most ``max_tokens`` in all.
+
+    Tokens are estimated. A turn is kept whole or not at all; what is asked now is never cut.
+    """
+    system = _instructions(asked) or (_instructions(turns[-1]) if turns else [])
+    kept: list[Message] = []
+    room, forgotten = max_tokens, len(turns)
+    for turn in reversed(turns):
+        said = _said(turn)
+        room -= estimate_tokens(said, {}, usual_answer=0)
+        if room < 0:
+            break
+        kept = [*said, *kept]
+        forgotten -= 1
+    return Conversation([*system, *kept, *_said(asked)], forgotten)
+
+
+def turn_of(asked: Sequence[Message], messages: Sequence[Message], output: str | Message) -> list[Message]:
+    """What the next call needs of this one: ``asked`` and the answer, behind the instructions that ``messages`` had."""
+    answer = {"role": "assistant", "content": output} if isinstance(output, str) else {"role": "assistant", **output}
+    return [*_instructions(messages), *_said(asked), answer]
+
+
+def _instructions(messages: Sequence[Message]) -> list[Message]:
+    return [message for message in messages if message.get("role") in _INSTRUCTIONS]
+
+
+def _said(messages: Sequence[Message]) -> list[Message]:
+    return [message for message in messages if message.get("role") not in _INSTRUCTIONS]
