@@ -261,6 +261,7 @@ def test_a_result_line_has_every_field_also_when_nothing_happened_yet() -> None:
         "error": None,
         "attempts": 0,
         "model": "smollm2",
+        "requested_model": "smollm2",
         "endpoint": None,
         "usage": None,
         "queue_seconds": None,

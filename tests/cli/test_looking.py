@@ -77,6 +77,7 @@ def test_results_come_in_the_order_asked_for(batch: Remote, taskfleet: Taskfleet
         "error",
         "attempts",
         "model",
+        "requested_model",
         "endpoint",
         "usage",
         "queue_seconds",

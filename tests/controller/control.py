@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,9 +26,17 @@ NAMESPACE = "test"
 Name = tuple[str, str]
 
 
-def task_queue(name: str, *, models: str = "small", uid: str = "q-1", generation: int = 1, **spec: Any) -> TaskQueue:
+def task_queue(
+    name: str,
+    *,
+    models: str | Sequence[Mapping[str, Any]] = "small",
+    uid: str = "q-1",
+    generation: int = 1,
+    **spec: Any,
+) -> TaskQueue:
+    """``models``: their names, or what their specs are."""
     metadata = {"name": name, "namespace": NAMESPACE, "uid": uid, "generation": generation}
-    models_spec = [{"name": model} for model in models.split()]
+    models_spec = [{"name": model} for model in models.split()] if isinstance(models, str) else models
     return TaskQueue.model_validate(
         {
             "apiVersion": "taskfleet.dev/v1alpha1",
@@ -233,10 +241,9 @@ class Hand:
         self._held |= {task.id: task.fence for task in claim.tasks}
         return len(claim.tasks)
 
-    async def beat(self, *, seconds_per_task: float | None = None, trouble: str = "") -> None:
-        report = WorkerReport(
-            "hand", self._pool, self._endpoint, 4, len(self._held), seconds_per_task=seconds_per_task, trouble=trouble
-        )
+    async def beat(self, **more: Any) -> None:
+        """Report, with ``more`` fields of a WorkerReport."""
+        report = WorkerReport("hand", self._pool, self._endpoint, 4, len(self._held), **more)
         await self._store.heartbeat(self._queue, report, self._held)
 
     async def finish(self) -> None:

@@ -36,6 +36,7 @@ async def test_a_completed_task_shows_its_result_and_its_body_is_gone(store: Sto
         run_seconds=1.25,
         batch="b",
         metadata={"row": 7, "tags": ["a"]},
+        requested_model="small",
     )
     assert b'"messages"' not in await inside.call(store, "GET", keys.task(opened, "t1"))
 

@@ -96,15 +96,19 @@ def worker_process(
     name: str = "",
     grace: float = 30.0,
     port: str = "",
+    endpoint: Mapping[str, Any] | None = None,
     **more: str,
 ) -> Iterator[WorkerProcess]:
-    """A worker of a pool named ``pool`` on an endpoint named ``stub``; killed at the end if it is still there."""
+    """A worker of a pool named ``pool`` on an endpoint named ``stub``; killed at the end if it is still there.
+
+    ``endpoint`` has more fields of it, in camelCase.
+    """
     process = WorkerProcess(
         {
             "TASKFLEET_STORE_URL": store_url,
             "TASKFLEET_QUEUE": str(queue),
             "TASKFLEET_POOL": "pool",
-            "TASKFLEET_ENDPOINT": json.dumps(stub_endpoint(url, concurrency).to_wire()),
+            "TASKFLEET_ENDPOINT": json.dumps(stub_endpoint(url, concurrency).to_wire() | dict(endpoint or {})),
             "TASKFLEET_PORT": port,
             "TASKFLEET_GRACE_SECONDS": str(grace),
             **({"TASKFLEET_WORKER": name} if name else {}),

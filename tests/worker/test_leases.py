@@ -24,6 +24,7 @@ from taskfleet.worker.loop import ClaimLoop
 from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import read_policy
+from taskfleet.worker.ratelimiter import RateLimiter
 from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.storehealth import StoreHealth
 from tests.support.modelstub import ModelStub
@@ -48,6 +49,7 @@ async def parts(work: Work, url: str, store: Any = None, provider: Provider | No
     names = {"namespace": "test", "queue": "q", "pool": "pool", "endpoint": "stub", "models": [MODEL]}
     metrics = WorkerMetrics(CollectorRegistry(), **names)  # type: ignore[arg-type]  # mixed values by design
     look, breaker, pace = asyncio.Event(), Breaker(), Pace(0.0)
+    limiter = RateLimiter(store or work.store, settings, metrics)
     health = StoreHealth(metrics, look.set)
     store = store or work.store
     outbox = Outbox(store, work.queue, health)
@@ -59,11 +61,19 @@ async def parts(work: Work, url: str, store: Any = None, provider: Provider | No
         outbox=outbox,
         conversations=Conversations(store, work.queue),
         breaker=breaker,
+        limiter=limiter,
         pace=pace,
         metrics=metrics,
         on_freed=look.set,
     )
-    shared = {"store": store, "settings": settings, "calls": calls, "outbox": outbox, "breaker": breaker}
+    shared = {
+        "store": store,
+        "settings": settings,
+        "calls": calls,
+        "outbox": outbox,
+        "breaker": breaker,
+        "limiter": limiter,
+    }
     beats = Heartbeats(**shared, pace=pace, health=health)
     claims = ClaimLoop(**shared, health=health, look=look)
     settling = asyncio.create_task(outbox.run())
@@ -95,11 +105,11 @@ async def test_what_is_claimed_again_while_it_still_runs_goes_on_under_the_new_f
     model.hold()
     async with parts(work, model.url) as worker:
         first = await claimed(work)
-        worker.calls.start(first)
+        worker.calls.start(first, MODEL)
         await eventually(lambda: model.inflight == 1, "the call to run")
         again = await claimed(work)  # its lease has expired
         assert (again.id, again.attempt, again.fence > first.fence) == ("task", 2, True)
-        worker.calls.start(again)
+        worker.calls.start(again, MODEL)
         model.let_go()
         (view,) = await work.finished(["task"])
     assert (view.state, view.attempts, view.output) == (TaskState.COMPLETED, 2, "echo: task")
@@ -111,7 +121,7 @@ async def test_a_heartbeat_that_learns_of_a_lost_lease_closes_the_call(work: Wor
     await work.submit("task")
     model.hold()
     async with parts(work, model.url) as worker:
-        worker.calls.start(await claimed(work))
+        worker.calls.start(await claimed(work), MODEL)
         await eventually(lambda: model.inflight == 1, "the call to run")
         taken = await claimed(work, worker="other")
         await worker.beats.beat()
@@ -130,7 +140,7 @@ async def test_word_of_an_older_lease_does_not_stop_the_newer_call(work: Work, m
     model.hold()
     async with parts(work, model.url) as worker:
         task = await claimed(work)
-        worker.calls.start(task)
+        worker.calls.start(task, MODEL)
         await eventually(lambda: model.inflight == 1, "the call to run")
         for why in Interruption:
             worker.calls.interrupt(task.id, task.fence - 1, why)
@@ -277,7 +287,7 @@ async def test_a_bug_of_ours_burns_attempts_and_ends_in_a_failed_task(work: Work
     await work.submit("task")
     async with parts(work, "http://127.0.0.1:1", provider=Broken()) as worker:
         for _ in range(2):
-            worker.calls.start(await claimed(work))
+            worker.calls.start(await claimed(work), MODEL)
             await worker.calls.until_idle()
             await worker.outbox.until_empty()
         (view,) = await work.views(["task"])
@@ -290,7 +300,7 @@ async def test_a_body_that_is_not_ours_fails_the_task(work: Work, model: ModelSt
     await work.submit("task")
     async with parts(work, model.url) as worker:
         task = await claimed(work)
-        worker.calls.start(replace(task, body=b"[]", priority=Priority.NORMAL))
+        worker.calls.start(replace(task, body=b"[]", priority=Priority.NORMAL), MODEL)
         (view,) = await work.finished(["task"])
     assert view.error is not None
     assert (view.state, view.error.code) == (TaskState.FAILED, "invalid_task")

@@ -21,8 +21,9 @@ TYPES = {
     "taskfleet_worker_inflight": "gauge",
     "taskfleet_worker_slots": "gauge",
     "taskfleet_store_up": "gauge",
+    "taskfleet_endpoint_limiter_available": "gauge",
 }
-LABELS = {"namespace", "queue", "pool", "endpoint", "model", "priority", "outcome", "reason", "direction", "le"}
+LABELS = {"namespace", "queue", "pool", "endpoint", "model", "priority", "outcome", "reason", "direction", "kind", "le"}
 PRICES = {"input": 1000, "output": 2000}
 Samples = dict[tuple[str, frozenset[str]], float]
 
@@ -37,8 +38,10 @@ async def scrape(port: int) -> tuple[dict[str, str], Samples, set[str]]:
     for family in families:
         for sample in family.samples:
             labels |= set(sample.labels)
-            if sample.name.endswith(("_total", "_count", "_inflight", "_slots", "_up")):
-                own = {sample.labels[name] for name in ("outcome", "reason", "direction") if name in sample.labels}
+            if sample.name.endswith(("_total", "_count", "_inflight", "_slots", "_up", "_available")):
+                own = {
+                    sample.labels[name] for name in ("outcome", "reason", "direction", "kind") if name in sample.labels
+                }
                 key = (sample.name.removeprefix("taskfleet_"), frozenset(own))
                 samples[key] = samples.get(key, 0.0) + sample.value
     return types, samples, labels

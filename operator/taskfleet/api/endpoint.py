@@ -7,6 +7,7 @@ from pydantic import Field
 
 from taskfleet.api.base import UNIQUE, ApiModel, ModelName
 from taskfleet.api.rules import DNS_LABEL, SUBDOMAIN, Rule
+from taskfleet.core.ratelimit import NO_LIMITS, RateLimits
 
 _HOST = "[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 # Five digits or fewer that are no port: nought, and what is above 65535.
@@ -40,6 +41,29 @@ class Cost(ApiModel):
 
     input: float = Field(0.0, ge=0, le=1_000_000, description="Dollars for a million input tokens.")
     output: float = Field(0.0, ge=0, le=1_000_000, description="Dollars for a million output tokens.")
+
+
+class RateLimit(ApiModel):
+    """What all workers of an endpoint together may ask of it in any minute."""
+
+    rules = (
+        Rule(
+            "has(self.requestsPerMinute) || has(self.tokensPerMinute)",
+            "rateLimit must set requestsPerMinute, tokensPerMinute or both; set one or remove rateLimit",
+        ),
+    )
+
+    requests_per_minute: int | None = Field(
+        None, ge=1, le=10_000_000, description="Most calls that start in any 60 seconds; none when not set."
+    )
+    tokens_per_minute: int | None = Field(
+        None,
+        ge=1,
+        le=2_000_000_000,
+        description="Most input and output tokens of the calls that start in any 60 seconds, estimated before a call "
+        "from its text and max_tokens and corrected by what the server counted; none when not set. A call that is "
+        "larger than this by itself starts when nothing else counts.",
+    )
 
 
 class Endpoint(ApiModel):
@@ -107,6 +131,11 @@ class Endpoint(ApiModel):
     )
     concurrency: int = Field(4, ge=1, le=1024, description="Calls at once in one worker.")
     max_workers: int = Field(10, ge=1, le=1000, description="Most workers of this endpoint.")
+    rate_limit: RateLimit | None = Field(
+        None,
+        description="Shared by all workers of this endpoint of this pool: a task is not taken from the queue before "
+        "the limit has room for it.",
+    )
     weight: int | None = Field(
         None,
         ge=1,
@@ -121,6 +150,11 @@ class Endpoint(ApiModel):
     api_key_secret_ref: SecretKeyRef | None = Field(
         None, description="Where the API key is, sent as the protocol has it; none when the server wants no key."
     )
+
+    @property
+    def limits(self) -> RateLimits:
+        limit = self.rate_limit
+        return RateLimits(limit.requests_per_minute, limit.tokens_per_minute) if limit else NO_LIMITS
 
     @property
     def prices(self) -> tuple[float, float]:

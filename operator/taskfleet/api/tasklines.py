@@ -149,6 +149,7 @@ def result_line(view: TaskView) -> dict[str, Any]:
         "error": error and {"code": error.code, "message": error.message, "status": error.status},
         "attempts": view.attempts,
         "model": view.model,
+        "requested_model": view.requested_model or view.model,
         "endpoint": view.endpoint,
         "usage": usage and {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens},
         "queue_seconds": view.queue_seconds,

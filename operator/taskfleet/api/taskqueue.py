@@ -16,6 +16,16 @@ from taskfleet.core.task import QueueKey
 
 MAX_MODELS = 64
 MAX_ALIASES = 16
+MAX_FALLBACKS = 8
+MAX_CHAIN = 8
+# CEL has no recursion: each step leaves out the models none of whose fallbacks is left. After as many steps as a chain
+# may be long, only those in a circle, or before one, are left.
+_STEP = "left.filter(model, model.fallbacks.exists(name, left.exists(other, other.name == name)))"
+_NO_CIRCLE = (
+    "[self.models.filter(model, has(model.fallbacks))]"
+    + f".map(left, {_STEP})" * MAX_CHAIN
+    + ".all(left, left.size() == 0)"
+)
 MAX_TENANTS = 256
 
 
@@ -89,6 +99,13 @@ class QueueModel(ApiModel):
     description: str = Field(
         "", max_length=1024, description="What it is good at. Tasks that ask for fast or coding find it by these words."
     )
+    fallbacks: Annotated[list[ModelName], UNIQUE] = Field(
+        default_factory=list,
+        max_length=MAX_FALLBACKS,
+        description="Models of this queue that serve its tasks while none of its endpoints is healthy: the first with "
+        "a healthy endpoint, of these and then of their own fallbacks. A result says in model who answered, and in "
+        "requested_model what was asked for.",
+    )
 
 
 class Tenant(ApiModel):
@@ -146,6 +163,17 @@ class TaskQueueSpec(ApiModel):
             "aliases must not give one alias to two models; remove it from one of them",
             ".models",
         ),
+        Rule(
+            "self.models.all(model, !has(model.fallbacks) || model.fallbacks.all(fallback,"
+            " self.models.exists(other, other.name == fallback)))",
+            "fallbacks must be names of models of this queue; add the model to models or remove it there",
+            ".models",
+        ),
+        Rule(
+            _NO_CIRCLE,
+            f"fallbacks must not go in a circle, nor through more than {MAX_CHAIN} models; remove one of them",
+            ".models",
+        ),
     )
 
     models: Annotated[list[QueueModel], BY_NAME] = Field(
@@ -198,6 +226,11 @@ class TaskQueueSpec(ApiModel):
             OfferedModel(model.name, tuple(model.aliases), tuple(model.tags), model.description)
             for model in self.models
         )
+
+    @property
+    def fallbacks(self) -> dict[str, list[str]]:
+        """The fallbacks of each model that has any."""
+        return {model.name: model.fallbacks for model in self.models if model.fallbacks}
 
     @property
     def retry_policy(self) -> RetryPolicy:

@@ -137,6 +137,7 @@ class WorkerPoolSpec(ApiModel):
                     max_workers=endpoint.max_workers,
                     weight=endpoint.weight or 1,
                     cost=sum(endpoint.prices),
+                    limits=endpoint.limits,
                 )
                 for endpoint in self.endpoints
             ),

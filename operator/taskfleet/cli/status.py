@@ -97,7 +97,7 @@ def task_lines(key: QueueKey, view: TaskView) -> list[str]:
     """A task in words, a fact a line."""
     lines = [f"task {view.id} in {key}: {view.state.value}"]
     facts = [
-        ("model", view.model),
+        ("model", view.model if view.model == view.requested_model else f"{view.model} for {view.requested_model}"),
         ("priority", view.priority.label),
         ("tenant", None if view.tenant == DEFAULT_TENANT else view.tenant),
         ("session", view.session),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_BY_FALLBACK = "ServedByFallback"
 _TOLD_REASONS = ("Deleting", "DeletionBlocked")
 
 
@@ -15,7 +16,7 @@ class News:
 
 
 def queue_news(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[News]:
-    """The store lost and back, a model without endpoint, and the steps of a deletion."""
+    """The store lost and back, a model without endpoint, fallbacks, and the steps of a deletion."""
     return list(_queue_news(_conditions(before), _conditions(after)))
 
 
@@ -26,8 +27,13 @@ def _queue_news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
     if reachable["status"] == "True" and was_reachable.get("status") == "False":
         yield News("StoreReachable", "the store answers again", warning=False)
     served = after["Served"]
-    if served["status"] == "False" and before.get("Served", {}).get("status") != "False":
+    was_served = before.get("Served", {})
+    if served["status"] == "False" and was_served.get("status") != "False":
         yield News(served["reason"], served["message"], warning=True)
+    if served["reason"] == _BY_FALLBACK and was_served.get("message") != served["message"]:
+        yield News(_BY_FALLBACK, served["message"], warning=True)
+    if served["reason"] == "Served" and was_served.get("reason") == _BY_FALLBACK:
+        yield News("Served", "every model is served by its own endpoints again", warning=False)
     ready = after["Ready"]
     if ready["reason"] in _TOLD_REASONS and before.get("Ready", {}).get("reason") != ready["reason"]:
         yield News(ready["reason"], ready["message"], warning=ready["reason"] == "DeletionBlocked")

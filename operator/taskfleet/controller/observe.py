@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from taskfleet.api.taskqueue import TaskQueueSpec
@@ -11,6 +11,7 @@ from taskfleet.controller.fleet import FleetState
 from taskfleet.controller.probes import Health
 from taskfleet.controller.world import PoolState
 from taskfleet.core.errors import StoreError
+from taskfleet.core.fallbacks import rerouted
 from taskfleet.core.pool import EndpointObserved, Execution, QueueObserved, StopPolicy
 from taskfleet.core.settlement import QueueStats, WorkerReport
 
@@ -24,8 +25,9 @@ class Sight:
     trouble: StoreError | None = None
 
 
-def observe_queue(spec: TaskQueueSpec | None, sight: Sight) -> QueueObserved:
-    """``spec`` None: there is no such TaskQueue."""
+def observe_queue(spec: TaskQueueSpec | None, sight: Sight, fallbacks: Mapping[str, str]) -> QueueObserved:
+    """``spec`` None: there is no such TaskQueue. What waits counts for the model that serves it: with ``fallbacks`` in
+    use not the one that was asked for."""
     exists, stop, execution = spec is not None, StopPolicy.NONE, Execution.WORKERS
     if spec is not None:
         stop, execution = spec.stop_policy, spec.execution
@@ -34,8 +36,17 @@ def observe_queue(spec: TaskQueueSpec | None, sight: Sight) -> QueueObserved:
         return QueueObserved(exists, stop, None, reason, why, execution=execution)
     stats = sight.stats
     return QueueObserved(
-        exists, stop, stats.backlog if stats else {}, execution=execution, pause=stats.pause if stats else ""
+        exists,
+        stop,
+        rerouted(stats.backlog, fallbacks) if stats else {},
+        execution=execution,
+        pause=stats.pause if stats else "",
     )
+
+
+def usable_endpoints(seen: Mapping[str, EndpointObserved]) -> dict[str, bool | None]:
+    """Whether each endpoint can serve: not when it fails its probe, nor when it fails all of its workers."""
+    return {name: False if endpoint.complaint else endpoint.healthy for name, endpoint in seen.items()}
 
 
 def observe_endpoints(
@@ -65,18 +76,25 @@ def observe_endpoints(
             healthy=probed.healthy,
             trouble=probed.trouble,
             stuck=fleet.trouble,
-            complaint=_complaint(reports[name]),
+            complaint=_common(reports[name], lambda report: report.trouble),
+            waits=_common(reports[name], lambda report: report.waits),
             seconds_per_task=state.pace.get(name),
+            tokens_per_task=state.tokens.get(name),
         )
     return observed
 
 
 def remember_pace(pool: WorkerPool, state: PoolState, sight: Sight) -> None:
-    """Keep the measured seconds of a task beyond the life of the workers: the next burst plans with them."""
+    """Keep the measured seconds and tokens of a task beyond the life of the workers: the next burst plans with them."""
     for name, reports in _by_endpoint(pool, sight.reports).items():
-        measured = [report.seconds_per_task for report in reports if report.seconds_per_task is not None]
-        if measured:
-            state.pace[name] = sum(measured) / len(measured)
+        _keep_mean(state.pace, name, [report.seconds_per_task for report in reports])
+        _keep_mean(state.tokens, name, [report.tokens_per_task for report in reports])
+
+
+def _keep_mean(means: dict[str, float], name: str, reported: Sequence[float | None]) -> None:
+    measured = [number for number in reported if number is not None]
+    if measured:
+        means[name] = sum(measured) / len(measured)
 
 
 def tasks_per_minute(pool: WorkerPool, reports: Sequence[WorkerReport]) -> dict[str, float]:
@@ -92,9 +110,9 @@ def worker_troubles(pool: WorkerPool, reports: Sequence[WorkerReport]) -> dict[s
     }
 
 
-def _complaint(reports: Sequence[WorkerReport]) -> str:
-    """What all of them complain of: "" is the least of texts, so one that works silences the others."""
-    return min((report.trouble for report in reports if not report.draining), default="")
+def _common(reports: Sequence[WorkerReport], words: Callable[[WorkerReport], str]) -> str:
+    """What all of them say: "" is the least of texts, so one that works silences the others."""
+    return min((words(report) for report in reports if not report.draining), default="")
 
 
 def _by_endpoint(pool: WorkerPool, reports: Sequence[WorkerReport]) -> defaultdict[str, list[WorkerReport]]:

@@ -1,12 +1,16 @@
 """From a TaskQueue's spec to what the store enforces."""
 
+from collections.abc import Mapping
+
 from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.core.pool import Execution, StopPolicy
 from taskfleet.core.settlement import QueuePolicy, TenantShare
 
 
-def queue_policy(spec: TaskQueueSpec, *, closed: bool = False) -> QueuePolicy:
-    """The policy to publish. ``closed`` refuses new tasks: the queue is being deleted."""
+def queue_policy(
+    spec: TaskQueueSpec, *, closed: bool = False, fallbacks: Mapping[str, str] | None = None
+) -> QueuePolicy:
+    """The policy to publish. ``closed`` refuses new tasks: the queue is being deleted. ``fallbacks``: those in use."""
     return QueuePolicy(
         spec=spec.to_wire(),
         max_pending=spec.limits.max_pending,
@@ -19,5 +23,6 @@ def queue_policy(spec: TaskQueueSpec, *, closed: bool = False) -> QueuePolicy:
         tenants={name: TenantShare(tenant.weight, tenant.max_pending) for name, tenant in spec.tenants.items()},
         stopped=spec.stop_policy is not StopPolicy.NONE,
         closed=closed,
+        fallbacks=fallbacks or {},
         external=spec.execution is Execution.EXTERNAL,
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.fleet import Fleet, FleetRefused, Surface
 from taskfleet.controller.news import pool_news
-from taskfleet.controller.observe import Sight, observe_endpoints, observe_queue, remember_pace
+from taskfleet.controller.observe import Sight, observe_endpoints, observe_queue, remember_pace, usable_endpoints
 from taskfleet.controller.pool_status import pool_status
 from taskfleet.controller.probes import Prober
 from taskfleet.controller.reporter import Reporter
@@ -40,6 +40,7 @@ class PoolReconciler:
         prober: Prober,
         metrics: ControllerMetrics,
         clock: Callable[[], float],
+        health_changed: Callable[[QueueKey], None],
     ) -> None:
         self._world = world
         self._link = link
@@ -49,6 +50,7 @@ class PoolReconciler:
         self._prober = prober
         self._metrics = metrics
         self._clock = clock
+        self._health_changed = health_changed
 
     async def reconcile(self, name: PoolName) -> float | None:
         state = self._world.pools.get(name)
@@ -73,8 +75,11 @@ class PoolReconciler:
             sight = Sight(trouble=error)
         remember_pace(pool, state, sight)
         seen = observe_endpoints(pool, state, sight, self._prober.health(name))
+        if sight.trouble is None:
+            self._remember_health(pool, state, seen)
         queue = self._world.queues.get(pool.queue)
-        observed = Observed(observe_queue(queue.queue.spec if queue else None, sight), seen, state.memory)
+        observed_queue = observe_queue(queue.queue.spec if queue else None, sight, queue.fallbacks if queue else {})
+        observed = Observed(observed_queue, seen, state.memory)
         state.planned_at = self._clock()
         decided = plan(pool.spec.policy, observed, state.planned_at)
         try:
@@ -101,6 +106,12 @@ class PoolReconciler:
             self._busy_until(state, sight, seen),
             self._pause_ends_at(sight),
         )
+
+    def _remember_health(self, pool: WorkerPool, state: PoolState, seen: dict[str, EndpointObserved]) -> None:
+        usable = usable_endpoints(seen)
+        if usable != state.usable:
+            state.usable = usable
+            self._health_changed(pool.queue)
 
     async def _see(self, queue: QueueKey) -> Sight:
         """The queue in the store; a failure is what was seen, and makes the link look after the store."""

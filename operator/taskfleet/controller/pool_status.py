@@ -62,6 +62,8 @@ def _endpoint(
         message += f"; workers do not start: {seen.stuck}"
     if trouble:
         message += f"; its workers say: {trouble}"
+    if seen.waits:
+        message += f"; its workers wait: {seen.waits}"
     return EndpointStatus(
         name=planned.name,
         healthy=seen.healthy,

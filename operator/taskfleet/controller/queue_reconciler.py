@@ -13,6 +13,7 @@ from taskfleet.controller.reporter import Reporter
 from taskfleet.controller.storelink import StoreLink
 from taskfleet.controller.world import QueueState, World
 from taskfleet.core.errors import StoreError
+from taskfleet.core.fallbacks import decide_fallbacks
 from taskfleet.core.names import DISCARD_ANNOTATION, FINALIZER
 from taskfleet.core.pool import Execution
 from taskfleet.core.settlement import QueueStats
@@ -26,6 +27,8 @@ BUSY_SECONDS = 1.0
 TROUBLE_SECONDS = 5.0
 # A due time that the store has not dealt with in one bounded step is tried again after this.
 _OVERDUE_SECONDS = 0.25
+# A model that no endpoint serves may have one that was not seen yet, in the first seconds of a controller's life.
+MISSING_POOL_PATIENCE = 5.0
 
 
 class QueueReconciler:
@@ -53,6 +56,7 @@ class QueueReconciler:
         if state is None or state.released:
             return None
         state.looked_at = self._clock()
+        state.known_since = state.looked_at if state.known_since is None else state.known_since
         queue = state.queue
         await self._guard(queue, state)
         trouble, deletion = None, None
@@ -87,10 +91,27 @@ class QueueReconciler:
         return None
 
     async def _publish(self, store: Store, queue: TaskQueue, state: QueueState) -> None:
-        policy = queue_policy(queue.spec, closed=_is_deleted(queue))
+        fallbacks = await self._fallbacks(store, queue, state)
+        policy = queue_policy(queue.spec, closed=_is_deleted(queue), fallbacks=fallbacks)
         if policy != state.published:
             await store.put_policy(queue.key, policy)
             state.published = policy
+
+    async def _fallbacks(self, store: Store, queue: TaskQueue, state: QueueState) -> dict[str, str]:
+        """Those that the endpoints' health asks for now. What a controller before us decided stands in the store."""
+        fallbacks = queue.spec.fallbacks
+        if not fallbacks:
+            return {}
+        published = state.published or await store.policy(queue.key)
+        return decide_fallbacks(
+            fallbacks,
+            self._world.model_health(queue.key),
+            published.fallbacks if published else {},
+            all_seen=not self._pools_may_be_missing(state),
+        )
+
+    def _pools_may_be_missing(self, state: QueueState) -> bool:
+        return state.known_since is not None and self._clock() < state.known_since + MISSING_POOL_PATIENCE
 
     async def _stats(self, store: Store, key: QueueKey) -> QueueStats | None:
         """The queue's numbers, after the store has dealt with what is due."""
@@ -112,7 +133,7 @@ class QueueReconciler:
             discard=queue.metadata.annotations.get(DISCARD_ANNOTATION) == "true",
             stop=queue.spec.stop_policy,
             execution=queue.spec.execution,
-            unserved=unserved_models(queue, state.stats, pools),
+            unserved=unserved_models(queue, state.stats, pools, state.fallbacks),
             pools=len(pools),
         )
         if deletion.drop:
@@ -131,6 +152,7 @@ class QueueReconciler:
             stats=state.stats,
             trouble=trouble,
             pools=self._world.pools_of(queue.key),
+            fallbacks=state.fallbacks,
             deletion=deletion,
             last=before,
             now=wire_time(time.time()),
@@ -148,6 +170,9 @@ class QueueReconciler:
         if stats is None:
             return None
         due = None if stats.next_due_at is None else now + max(_OVERDUE_SECONDS, stats.next_due_at - stats.now)
+        if state.queue.spec.fallbacks and state.known_since is not None and self._pools_may_be_missing(state):
+            patience_ends = state.known_since + MISSING_POOL_PATIENCE
+            due = patience_ends if due is None else min(due, patience_ends)
         somebody_claims = state.queue.spec.execution is Execution.EXTERNAL or any(
             sum(self._world.pools[name].asked.values()) for name in self._world.serving(key)
         )

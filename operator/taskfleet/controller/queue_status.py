@@ -18,11 +18,13 @@ _EXTERNAL = "execution is External: they are claimed with `taskfleet run`, and n
 _NUMBERS = ("pending", "scheduled", "running", "completed", "failed", "cancelled", "expired", "depth")
 
 
-def unserved_models(queue: TaskQueue, stats: QueueStats | None, pools: Sequence[WorkerPool]) -> dict[str, int]:
-    """Models with waiting tasks that no endpoint of any pool serves, with the number of tasks."""
+def unserved_models(
+    queue: TaskQueue, stats: QueueStats | None, pools: Sequence[WorkerPool], fallbacks: Mapping[str, str]
+) -> dict[str, int]:
+    """Models with waiting tasks that no endpoint of any pool serves, nor a fallback, with the number of tasks."""
     if queue.spec.execution is Execution.EXTERNAL:
         return {}
-    served = {model for pool in pools for endpoint in pool.spec.endpoints for model in endpoint.models}
+    served = {model for pool in pools for endpoint in pool.spec.endpoints for model in endpoint.models} | set(fallbacks)
     backlog = stats.backlog if stats else {}
     return {model: waiting for model, waiting in sorted(backlog.items()) if waiting and model not in served}
 
@@ -33,16 +35,18 @@ def queue_status(
     stats: QueueStats | None,
     trouble: StoreError | None,
     pools: Sequence[WorkerPool],
+    fallbacks: Mapping[str, str],
     deletion: Deletion | None,
     last: Mapping[str, Any],
     now: str,
 ) -> dict[str, Any]:
     """The whole status. With ``trouble`` the numbers of ``last`` stay: not to see tasks does not make them go."""
+    unserved = unserved_models(queue, stats, pools, fallbacks)
     conditions = (
-        _ready(queue, stats, trouble, pools, deletion),
+        _ready(queue, stats, unserved, trouble, pools, deletion),
         _store_reachable(trouble),
         _paused(queue, stats, trouble),
-        _served(queue, stats, trouble, pools),
+        _served(queue, unserved, trouble, pools, fallbacks),
     )
     generation = queue.metadata.generation
     merged = merge_conditions(last.get("conditions", ()), conditions, generation=generation, now=now)
@@ -78,6 +82,7 @@ def _numbers(stats: QueueStats | None) -> dict[str, Any]:
 def _ready(
     queue: TaskQueue,
     stats: QueueStats | None,
+    unserved: Mapping[str, int],
     trouble: StoreError | None,
     pools: Sequence[WorkerPool],
     deletion: Deletion | None,
@@ -86,7 +91,7 @@ def _ready(
         return Condition("Ready", Status.FALSE, _reason(trouble), str(trouble))
     if deletion is not None:
         return Condition("Ready", Status.FALSE, deletion.reason, deletion.message)
-    if unserved := unserved_models(queue, stats, pools):
+    if unserved:
         return Condition("Ready", Status.FALSE, "ModelNotServed", _unserved(unserved, pools))
     if hold := _hold(queue, stats):
         return Condition("Ready", Status.TRUE, "OnHold", f"tasks are accepted, but none is started: {hold}")
@@ -124,14 +129,22 @@ def _hold(queue: TaskQueue, stats: QueueStats | None) -> str:
 
 
 def _served(
-    queue: TaskQueue, stats: QueueStats | None, trouble: StoreError | None, pools: Sequence[WorkerPool]
+    queue: TaskQueue,
+    unserved: Mapping[str, int],
+    trouble: StoreError | None,
+    pools: Sequence[WorkerPool],
+    fallbacks: Mapping[str, str],
 ) -> Condition:
     if queue.spec.execution is Execution.EXTERNAL:
         return Condition("Served", Status.TRUE, "External", _EXTERNAL)
     if trouble is not None:
         return Condition("Served", Status.UNKNOWN, _reason(trouble), "cannot see which models have tasks")
-    if unserved := unserved_models(queue, stats, pools):
+    if unserved:
         return Condition("Served", Status.FALSE, "ModelNotServed", _unserved(unserved, pools))
+    if fallbacks:
+        told = ", ".join(f"{fallback} for {model}" for model, fallback in sorted(fallbacks.items()))
+        text = f"by fallback: {told}, until an endpoint of that is healthy again"
+        return Condition("Served", Status.TRUE, "ServedByFallback", text)
     return Condition("Served", Status.TRUE, "Served", "every model with waiting tasks has an endpoint")
 
 

@@ -90,6 +90,7 @@ class Reconciler:
             prober=self._prober,
             metrics=metrics,
             clock=clock,
+            health_changed=self._mark_queue,
         )
 
     def set_queue(self, queue: TaskQueue) -> None:

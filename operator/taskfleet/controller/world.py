@@ -27,7 +27,7 @@ class QueueState:
     """One queue. ``published`` is the policy that the store has, as far as we know; ``stats`` the last it told.
 
     ``guarded`` is True once the finalizer was asked for; of a deleted queue, ``dropped`` once its data is gone, and
-    ``released`` once the finalizer was taken away.
+    ``released`` once the finalizer was taken away. ``known_since`` is when it was looked at first.
     """
 
     queue: TaskQueue
@@ -37,6 +37,12 @@ class QueueState:
     dropped: bool = False
     released: bool = False
     looked_at: float = float("-inf")
+    known_since: float | None = None
+
+    @property
+    def fallbacks(self) -> Mapping[str, str]:
+        """The fallbacks in use, as far as we know."""
+        return self.published.fallbacks if self.published else {}
 
     @property
     def loaded(self) -> bool:
@@ -47,14 +53,16 @@ class QueueState:
 class PoolState:
     """One pool; ``pool`` is None when it was deleted and its workers are still to be removed.
 
-    ``asked`` is the workers of each endpoint that were last asked for with success, ``pace`` the last known seconds
-    a task takes there, ``loaded`` whether the last plan saw any task, ``woken_at`` when a wake-up came that no
-    plan has answered yet.
+    ``asked`` is the workers of each endpoint that were last asked for with success, ``pace`` and ``tokens`` the last
+    known seconds and tokens of a task there, ``usable`` whether an endpoint can serve (None: not known), ``loaded``
+    whether the last plan saw any task, ``woken_at`` when a wake-up came that no plan has answered yet.
     """
 
     pool: WorkerPool | None
     asked: dict[str, int] = field(default_factory=dict)
     pace: dict[str, float] = field(default_factory=dict)
+    tokens: dict[str, float] = field(default_factory=dict)
+    usable: Mapping[str, bool | None] = field(default_factory=dict)
     fleet: Mapping[str, FleetState] = field(default_factory=dict)
     memory: Mapping[str, ScaleMemory] = field(default_factory=dict)
     loaded: bool = False
@@ -82,6 +90,16 @@ class World:
         """Those pools themselves, by name."""
         states = (self.pools[name] for name in sorted(self.serving(queue)))
         return [state.pool for state in states if state.pool is not None]
+
+    def model_health(self, queue: QueueKey) -> dict[str, list[bool | None]]:
+        """Of each model that pools of the queue serve: whether its endpoints are usable, one by one."""
+        health: dict[str, list[bool | None]] = {}
+        for pool in self.pools_of(queue):
+            usable = self.pools[pool_name(pool)].usable
+            for endpoint in pool.spec.endpoints:
+                for model in endpoint.models:
+                    health.setdefault(model, []).append(usable.get(endpoint.name))
+        return health
 
     def put_pool(self, pool: WorkerPool) -> PoolState:
         """Take the newest object in. What was remembered stays, unless it is another object of the same name."""

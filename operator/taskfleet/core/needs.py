@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from taskfleet.core.pool import EndpointObserved, EndpointPolicy, PoolPolicy, QueueObserved, Seen
 from taskfleet.core.quantities import format_duration
 from taskfleet.core.scaling import needed_workers
-from taskfleet.core.sharing import share_backlog
+from taskfleet.core.sharing import share_backlog, usable_workers
 
 _NOTHING = "no task waits or runs for its models"
 EXTERNAL_QUEUE = (
@@ -61,6 +61,13 @@ def _from_load(
         # More workers cannot help a server that does not answer; those there are will notice when it does.
         kept = min(seen.workers, policy.max_workers)
         return Need(kept, "EndpointUnhealthy", f"{load}, but the endpoint is not healthy: {seen.trouble}", kept)
+    usable = max(occupied, usable_workers(policy, seen))
+    if wanted > usable and usable < policy.max_workers:
+        text = (
+            f"{load} would use {count(wanted, 'worker')}; the endpoint's rate limit of {policy.limits.words()} can "
+            f"keep {usable} busy"
+        )
+        return Need(usable, "EndpointRateLimit", text, occupied)
     if wanted > policy.max_workers:
         text = f"{load} would use {count(wanted, 'worker')}; maxWorkers of the endpoint is {policy.max_workers}"
         return Need(policy.max_workers, "EndpointMaxWorkers", text, occupied)

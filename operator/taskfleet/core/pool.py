@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from taskfleet.core.ratelimit import NO_LIMITS, RateLimits
 from taskfleet.core.scaling import Patience, ScaleMemory, ScalingTarget
 
 
@@ -43,6 +44,7 @@ class EndpointPolicy:
     max_workers: int
     weight: int = 1
     cost: float = 0.0
+    limits: RateLimits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,8 @@ class EndpointObserved:
 
     ``healthy``: whether the endpoint answers its probe (None: not known yet), ``trouble``: why not, in words.
     ``stuck``: why its workers do not come up, in words. ``complaint``: what all of its workers say keeps them from
-    working, in words: they call it with its key and its models, which a probe does not. ``seconds_per_task`` is None
-    until one has run.
+    working, in words: they call it with its key and its models, which a probe does not. ``waits``: what all of them
+    wait for although all is well, in words. ``seconds_per_task`` and ``tokens_per_task`` are None until one has run.
     """
 
     workers: int = 0
@@ -79,7 +81,9 @@ class EndpointObserved:
     trouble: str = ""
     stuck: str = ""
     complaint: str = ""
+    waits: str = ""
     seconds_per_task: float | None = None
+    tokens_per_task: float | None = None
 
 
 Seen = Mapping[str, EndpointObserved]

@@ -14,6 +14,7 @@ _MOST_ENDPOINTS_TOLD = 3
 _HEADLINES = (
     "PoolMaxWorkers",
     "EndpointMaxWorkers",
+    "EndpointRateLimit",
     "Backlog",
     "External",
     "QueueOnHold",
@@ -23,6 +24,8 @@ _HEADLINES = (
     "Drained",
     "Idle",
 )
+# Needs of endpoints that have tasks, or may have: someone outside does not say.
+_LOADED = frozenset(("Backlog", "EndpointMaxWorkers", "EndpointRateLimit", "External"))
 
 
 def pool_conditions(
@@ -34,14 +37,14 @@ def pool_conditions(
 ) -> tuple[Condition, ...]:
     """``needs`` are what the endpoints would have, ``decided`` what they get."""
     return (
-        _ready(queue, seen, decided),
+        _ready(queue, seen, needs, decided),
         _scaling_active(pool, queue),
         _scaling_limited(pool, needs, decided),
         _endpoints_healthy(seen),
     )
 
 
-def _ready(queue: QueueObserved, seen: Seen, decided: Mapping[str, Need]) -> Condition:
+def _ready(queue: QueueObserved, seen: Seen, needs: Mapping[str, Need], decided: Mapping[str, Need]) -> Condition:
     if not queue.exists:
         return Condition("Ready", Status.FALSE, "QueueNotFound", _queue_not_found())
     if queue.is_external:
@@ -61,15 +64,21 @@ def _ready(queue: QueueObserved, seen: Seen, decided: Mapping[str, Need]) -> Con
     complaints = _complaints(seen)
     if complaints and all(name in complaints for name, need in decided.items() if need.workers):
         return Condition("Ready", Status.FALSE, "WorkersInTrouble", _tell(complaints.items()))
-    return _working(seen, decided)
+    return _working(queue.backlog, seen, needs, decided)
 
 
-def _working(seen: Seen, decided: Mapping[str, Need]) -> Condition:
+def _working(
+    backlog: Mapping[str, int], seen: Seen, needs: Mapping[str, Need], decided: Mapping[str, Need]
+) -> Condition:
     wanted = sum(need.workers for need in decided.values())
     if wanted and not any(endpoint.ready for endpoint in seen.values()):
         return Condition(
             "Ready", Status.FALSE, "WorkersStarting", f"{count(wanted, 'worker')} asked for, none ready yet"
         )
+    loaded = [name for name, need in needs.items() if need.reason in _LOADED] if any(backlog.values()) else []
+    if loaded and all(seen[name].waits for name in loaded):
+        text = _tell((name, f"{decided[name].message}; its workers wait: {seen[name].waits}") for name in loaded)
+        return Condition("Ready", Status.TRUE, "RateLimited", text)
     headline = min((need.reason for need in decided.values()), key=_HEADLINES.index, default="Idle")
     told = ((name, need.message) for name, need in decided.items() if need.reason == headline)
     return Condition("Ready", Status.TRUE, headline, _tell(told))
@@ -97,9 +106,10 @@ def _scaling_limited(pool: PoolPolicy, needs: Mapping[str, Need], decided: Mappi
         total = sum(need.workers for need in needs.values())
         text = f"{count(total, 'worker')} could be used; maxWorkers of the pool is {pool.max_workers}"
         return Condition(kind, Status.TRUE, "PoolMaxWorkers", text)
-    capped = [(name, need.message) for name, need in decided.items() if need.reason == "EndpointMaxWorkers"]
-    if capped:
-        return Condition(kind, Status.TRUE, "EndpointMaxWorkers", _tell(capped))
+    for reason in ("EndpointMaxWorkers", "EndpointRateLimit"):
+        capped = [(name, need.message) for name, need in decided.items() if need.reason == reason]
+        if capped:
+            return Condition(kind, Status.TRUE, reason, _tell(capped))
     return Condition(kind, Status.FALSE, "WithinLimits", "no limit holds back workers that could be used")
 
 

@@ -62,6 +62,12 @@ def needed_workers(
     return max(1, occupied, min(wanted, usable))
 
 
+def busy_workers(tasks_per_minute: float, *, concurrency: int, seconds_per_task: float | None) -> int:
+    """Workers that a rate limit can keep busy, at least one: any beyond would only wait for it."""
+    seconds = ASSUMED_SECONDS_PER_TASK if seconds_per_task is None else seconds_per_task
+    return max(1, math.ceil(tasks_per_minute / 60 * seconds / concurrency))
+
+
 @dataclass(frozen=True, slots=True)
 class Stabilised:
     """Workers to have now, what to remember, and when to look again (a time, or None when nothing is pending)."""

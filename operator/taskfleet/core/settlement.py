@@ -29,7 +29,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The end of one lease. Refused by the store when ``fence`` is not the task's newest."""
+    """The end of one lease. Refused by the store when ``fence`` is not the task's newest.
+
+    ``model`` is who answered, where that is not the model that was asked for.
+    """
 
     task_id: str
     fence: int
@@ -39,6 +42,7 @@ class Settlement:
     error: TaskError | None = None
     usage: Usage | None = None
     endpoint: str = ""
+    model: str = ""
     run_seconds: float = 0.0
     turn: Turn | None = None
 
@@ -78,6 +82,7 @@ class WorkerReport:
     """What a worker says of itself with every heartbeat; it counts as alive for one lease after that.
 
     ``process``: a word of its own for each process, so that one that died is known from the next under its name.
+    ``trouble``: what keeps it from working, in words; ``waits``: what it waits for although all is well (a rate limit).
     """
 
     worker: str
@@ -87,9 +92,11 @@ class WorkerReport:
     inflight: int
     seconds_per_task: float | None = None
     tasks_per_minute: float = 0.0
+    tokens_per_task: float | None = None
     models: tuple[str, ...] = ()
     process: str = ""
     trouble: str = ""
+    waits: str = ""
     draining: bool = False
 
 
@@ -102,8 +109,9 @@ def seconds_to_serve(count: int, reports: Iterable[WorkerReport], model: str | N
 
 
 def complaints(reports: Iterable[WorkerReport]) -> list[str]:
-    """Why workers do not get on, each trouble of an endpoint once: ``pool/endpoint: words``."""
-    return sorted({f"{report.pool}/{report.endpoint}: {report.trouble}" for report in reports if report.trouble})
+    """Why workers do not get on, or wait, each reason of an endpoint once: ``pool/endpoint: words``."""
+    said = ((report, report.trouble or (report.waits and f"waits: {report.waits}")) for report in reports)
+    return sorted({f"{report.pool}/{report.endpoint}: {words}" for report, words in said if words})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +189,7 @@ class TenantShare:
 class QueuePolicy:
     """What the store enforces by itself, and ``spec``: the whole TaskQueue spec for workers and submitters.
 
+    ``fallbacks``: for each model that no healthy endpoint serves now, the model that serves its tasks.
     ``external``: no worker runs the tasks, so one whose lease ends has killed nobody and is never poison.
     ``tenants`` by name; ``default`` holds for all that are not named.
     """
@@ -195,5 +204,6 @@ class QueuePolicy:
     keep_failed_seconds: float
     stopped: bool = False
     closed: bool = False
+    fallbacks: Mapping[str, str] = field(default_factory=dict)
     external: bool = False
     tenants: Mapping[str, TenantShare] = field(default_factory=dict)

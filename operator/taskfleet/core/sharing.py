@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from taskfleet.core.pool import EndpointObserved, EndpointPolicy, PoolPolicy, Seen, Strategy
-from taskfleet.core.scaling import ASSUMED_SECONDS_PER_TASK
+from taskfleet.core.scaling import ASSUMED_SECONDS_PER_TASK, busy_workers
 
 # Endpoints whose tasks take this many times as long as the fastest one's count as equally fast: the ranking of two
 # that are alike would change with every measurement, and workers would move back and forth.
@@ -39,13 +39,27 @@ def share_backlog(pool: PoolPolicy, backlog: Mapping[str, int], seen: Seen) -> d
 
 
 def _capacity(pool: PoolPolicy, policy: EndpointPolicy, seen: EndpointObserved) -> int:
-    """Waiting tasks that it can take with all of its workers and still meet the pool's target."""
+    """Waiting tasks that it can take with all of its workers, as far as its rate limit keeps them busy, and still meet
+    the pool's target."""
+    workers = usable_workers(policy, seen)
     if pool.target.backlog_per_worker is not None:
-        most = policy.max_workers * max(pool.target.backlog_per_worker, policy.concurrency)
+        most = workers * max(pool.target.backlog_per_worker, policy.concurrency)
     else:
         rounds = max(1, math.floor(pool.target.drain_seconds / _seconds(seen)))
-        most = policy.max_workers * policy.concurrency * rounds
+        most = workers * policy.concurrency * rounds
+        rate = policy.limits.tasks_per_minute(seen.tokens_per_task)
+        if rate is not None:
+            most = min(most, math.ceil(rate * pool.target.drain_seconds / 60))
     return max(0, most - seen.inflight)
+
+
+def usable_workers(policy: EndpointPolicy, seen: EndpointObserved) -> int:
+    """Its maximum, or what its rate limit can keep busy when that is less."""
+    rate = policy.limits.tasks_per_minute(seen.tokens_per_task)
+    if rate is None:
+        return policy.max_workers
+    busy = busy_workers(rate, concurrency=policy.concurrency, seconds_per_task=seen.seconds_per_task)
+    return min(policy.max_workers, busy)
 
 
 def _seconds(seen: EndpointObserved) -> float:

@@ -170,6 +170,7 @@ class TaskView:
     ``enqueued_at`` is when it began to wait for a worker: its submission, or the end of its delay. ``not_before`` is
     set while it waits for its time (a delay, or that of a retry). ``history`` has the last 20 attempts that did not end
     it; the one that did is the result itself.
+    ``model`` is who answered: a fallback of ``requested_model``, or that itself.
     """
 
     id: str
@@ -192,6 +193,7 @@ class TaskView:
     not_before: float | None = None
     deadline: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    requested_model: str = ""
 
 
 def id_of_key(key: str) -> str:

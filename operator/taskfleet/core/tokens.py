@@ -1,4 +1,4 @@
-"""How many tokens a call will use, estimated before it is made. Pure.
+"""How many tokens a call will use, estimated before it is made, and how many it used. Pure.
 
 No tokenizer: every model has its own. What the estimate gets wrong is corrected when the server has counted.
 """
@@ -6,6 +6,8 @@ No tokenizer: every model has its own. What the estimate gets wrong is corrected
 from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
+
+from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited
 
 # Of UTF-8 text. English has about 4 bytes to a token; other scripts have more bytes to a letter and fewer letters to a
 # token, so that it holds for them too, near enough.
@@ -28,6 +30,16 @@ def estimate_tokens(
     answer = _most_answer(parameters)
     answers = _count(parameters.get("n")) or 1
     return max(1, ceil(asked + (usual_answer if answer is None else answer) * answers))
+
+
+def tokens_used(outcome: Outcome | None) -> int | None:
+    """What a call used; None when nobody knows, as when it was cut off or the server does not count."""
+    match outcome:
+        case Ok(usage=usage):
+            return usage.input_tokens + usage.output_tokens or None
+        case Fatal() | RateLimited() | EndpointDown(reached=False):
+            return 0
+    return None
 
 
 def _most_answer(parameters: Mapping[str, Any]) -> int | None:

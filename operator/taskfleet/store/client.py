@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from typing import Any
 
 from taskfleet.core.errors import NotFound
+from taskfleet.core.ratelimit import RateLimits, Reservation, Returned
 from taskfleet.core.settlement import (
     BatchCounts,
     Claim,
@@ -19,7 +20,7 @@ from taskfleet.core.settlement import (
     WorkerReport,
 )
 from taskfleet.core.task import NewTask, QueueKey, TaskView, WaitingTask
-from taskfleet.store import codec, deadletters, endings, incoming, keys, lua, reading, submission, waiting
+from taskfleet.store import codec, deadletters, endings, incoming, keys, lua, ratelimits, reading, submission, waiting
 from taskfleet.store.connection import Connection
 from taskfleet.store.wake import WakeListener
 
@@ -242,6 +243,27 @@ class Store:
     async def retire(self, queue: QueueKey, worker: str) -> None:
         """Forget a worker that leaves. Its leases are its own to settle."""
         await self._connection.run(lua.RETIRE, queue, worker)
+
+    # Rate limits
+
+    async def reserve(
+        self,
+        queue: QueueKey,
+        endpoint: str,
+        limits: RateLimits,
+        wanted: Sequence[int] = (),
+        returned: Iterable[Returned] = (),
+    ) -> Reservation:
+        """Reserve calls of an endpoint (``pool/endpoint``) within the limits that all of its workers share.
+
+        ``wanted`` has the tokens of each call; the first of them that fit are granted, in order. What is ``returned``
+        counts before. Nothing reserved outlives its minute, whatever becomes of the worker.
+        """
+        return await ratelimits.reserve(self._connection, queue, endpoint, limits, wanted, returned)
+
+    async def hold_endpoint(self, queue: QueueKey, endpoint: str, seconds: float) -> None:
+        """Grant no call of this endpoint (``pool/endpoint``) for so long. All workers hear of it as of a new policy."""
+        await self._connection.run(lua.HOLD, queue, endpoint, max(0, round(seconds * 1000)))
 
     # Time
 

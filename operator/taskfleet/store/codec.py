@@ -133,7 +133,8 @@ def view(task_id: str, record: bytes, holder: bytes, attempts: bytes, due: bytes
     return TaskView(
         id=task_id,
         state=head.state,
-        model=head.model,
+        model=result.get("model", head.model),
+        requested_model=head.model,
         priority=head.priority,
         attempts=head.attempts,
         enqueued_at=head.enqueued_at,

@@ -60,6 +60,8 @@ def _result(item: Settlement) -> bytes:
         fields["error"] = _error_fields(item.error)
     if item.endpoint:
         fields["endpoint"] = item.endpoint
+    if item.model:
+        fields["model"] = item.model
     if item.usage is not None:
         fields["usage"] = [item.usage.input_tokens, item.usage.output_tokens]
     if item.run_seconds:

@@ -26,6 +26,7 @@ touch them all. One-letter names where there is one key per task: they are paid 
     batch:NAME      hash    total and final tasks by state
     batch:NAME:ids  list    ids in input order
     shares          hash    models of an endpoint -> tasks claimed for it while lower priorities waited, modulo a round
+    limit:POOL/ENDPOINT  hash  what its workers have reserved; expires when nothing of it counts any more
     workers, seen   hash, zset   last report of each worker, and the ms of it
     began           hash    worker -> ms at which its process was first heard, and a word for the process
     stages          zset    open stage -> ms of its last chunk
@@ -70,6 +71,7 @@ _FAMILIES = {
     "task": "t:",
     "batch": "batch:",
     "stage": "stage:",
+    "limit": "limit:",
 }
 
 
@@ -99,6 +101,11 @@ def turns(queue: QueueKey, session: str) -> str:
 
 def batch_ids(queue: QueueKey, name: str) -> str:
     return batch(queue, name) + ":ids"
+
+
+def limit(queue: QueueKey, endpoint: str) -> str:
+    """``endpoint`` is ``pool/endpoint``."""
+    return prefix(queue) + _FAMILIES["limit"] + endpoint
 
 
 def pattern(queue: QueueKey) -> str:

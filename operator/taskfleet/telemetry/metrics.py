@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
+from taskfleet.core.ratelimit import NO_LIMITS, RateLimits
 from taskfleet.core.settlement import QueueStats, Verdict
 from taskfleet.core.task import LeasedTask, Priority, QueueKey, TaskState
 
@@ -45,6 +46,7 @@ SCALE_REASONS = (
     "PoolMaxWorkers",
     "PoolMinWorkers",
     "EndpointMaxWorkers",
+    "EndpointRateLimit",
     "EndpointUnhealthy",
     "External",
     "QueueNotFound",
@@ -68,6 +70,7 @@ class WorkerMetrics:
         endpoint: str,
         models: Collection[str],
         prices: tuple[float, float] = (0.0, 0.0),
+        limits: RateLimits = NO_LIMITS,
     ) -> None:
         """``prices``: dollars for a million input tokens, and for a million output tokens."""
         fixed = (namespace, queue, pool, endpoint)
@@ -101,8 +104,24 @@ class WorkerMetrics:
             registry=registry,
         )
         inflight = Gauge("taskfleet_worker_inflight", "Tasks running in this worker.", ENDPOINT, registry=registry)
-        slots = Gauge("taskfleet_worker_slots", "Tasks that this worker can run at once.", ENDPOINT, registry=registry)
+        slots = Gauge(
+            "taskfleet_worker_slots",
+            "Tasks that this worker may run at once now: its concurrency, or less while the endpoint refuses.",
+            ENDPOINT,
+            registry=registry,
+        )
         store_up = Gauge("taskfleet_store_up", "1 when the last call to the store worked, else 0.", registry=registry)
+        limiter = Gauge(
+            "taskfleet_endpoint_limiter_available",
+            "Requests and tokens that the endpoint's rate limit has left, when this worker last asked.",
+            (*ENDPOINT, "kind"),
+            registry=registry,
+        )
+        self._limiter = {
+            kind: limiter.labels(*fixed, kind)
+            for kind, most in (("requests", limits.requests), ("tokens", limits.tokens))
+            if most is not None
+        }
         self.inflight = inflight.labels(*fixed)
         self.slots = slots.labels(*fixed)
         self.store_up = store_up
@@ -121,8 +140,9 @@ class WorkerMetrics:
             for priority in Priority
         }
 
-    def claimed(self, task: LeasedTask) -> None:
-        self._queue_seconds[task.model, task.priority].observe(max(task.claimed_at - task.enqueued_at, 0.0))
+    def claimed(self, task: LeasedTask, model: str) -> None:
+        """A task came from the queue, to be served by ``model``."""
+        self._queue_seconds[model, task.priority].observe(max(task.claimed_at - task.enqueued_at, 0.0))
 
     def attempted(self, model: str, outcome: Outcome, verdict: Verdict, seconds: float) -> None:
         """An attempt ended by itself, and what follows for its task."""
@@ -136,6 +156,10 @@ class WorkerMetrics:
             input_price, output_price = self._prices
             spent = outcome.usage.input_tokens * input_price + outcome.usage.output_tokens * output_price
             self._cost.inc(spent / 1_000_000)
+
+    def limiter_available(self, kind: str, left: int) -> None:
+        """What is left of a limit that the endpoint has; ``kind`` is requests or tokens."""
+        self._limiter[kind].set(left)
 
     def drained(self) -> None:
         """A running task was handed back because the worker goes away."""

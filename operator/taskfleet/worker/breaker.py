@@ -10,11 +10,12 @@ LONGEST_PAUSE = 30.0
 class Breaker:
     """Closed: claim freely. Open: claim nothing until its pause is over. Then one call decides.
 
-    ``trouble`` is what opened it, in words; "" while closed.
+    ``trouble`` is what opened it, in words; "" while closed. ``asked_to_wait``: the server is well and said so itself.
     """
 
     def __init__(self) -> None:
         self.trouble = ""
+        self.asked_to_wait = False
         self._openings = 0
         self._open_until = 0.0
         self._probe: str | None = None
@@ -40,8 +41,10 @@ class Breaker:
         self._openings = 0
         self._probe = None
 
-    def failed(self, task_id: str, trouble: str, now: float, after: float | None = None) -> None:
-        """The server is in trouble; ``after`` are the seconds that it asked for.
+    def failed(
+        self, task_id: str, trouble: str, now: float, after: float | None = None, *, asked_to_wait: bool = False
+    ) -> None:
+        """The server is in trouble, or has too much to do; ``after`` are the seconds that it asked for.
 
         The calls that were under way when it opened tell nothing new when they fail too: only the deciding call makes
         the pause longer.
@@ -53,6 +56,7 @@ class Breaker:
         self._openings = min(self._openings + 1, 16)
         self._open_until = now + (pause if after is None else max(after, FIRST_PAUSE))
         self.trouble = trouble
+        self.asked_to_wait = asked_to_wait
         self._probe = None
 
     def undecided(self, task_id: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.tasklines import decode_body
+from taskfleet.core.concurrency import AdaptiveConcurrency
 from taskfleet.core.errors import InputError, StoreError
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
 from taskfleet.core.settlement import Settlement, Verdict
@@ -23,6 +24,7 @@ from taskfleet.worker.conversations import Conversations, Talk
 from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import WorkPolicy
+from taskfleet.worker.ratelimiter import RateLimiter
 from taskfleet.worker.suspects import Suspects
 
 log = logging.getLogger(__name__)
@@ -38,9 +40,10 @@ class Interruption(Enum):
 
 @dataclass(slots=True, eq=False)
 class RunningCall:
-    """``task`` is replaced when we claim again what we still run."""
+    """``task`` is replaced when we claim again what we still run. ``model`` is who serves it."""
 
     task: LeasedTask
+    model: str
     started: float
     job: asyncio.Task[None] = field(init=False)
     talk: Talk | None = None
@@ -59,6 +62,7 @@ class Calls:
         outbox: Outbox,
         conversations: Conversations,
         breaker: Breaker,
+        limiter: RateLimiter,
         pace: Pace,
         metrics: WorkerMetrics,
         on_freed: Callable[[], None],
@@ -70,32 +74,39 @@ class Calls:
         self._outbox = outbox
         self._conversations = conversations
         self._breaker = breaker
+        self._limiter = limiter
         self._pace = pace
         self._metrics = metrics
         self._on_freed = on_freed
         self._suspects = Suspects()
+        self._adaptive = AdaptiveConcurrency(endpoint.concurrency)
         self._idle = asyncio.Event()
         self._idle.set()
-        metrics.slots.set(endpoint.concurrency)
+        metrics.slots.set(self.slots)
+
+    @property
+    def slots(self) -> int:
+        """Calls that may run at once now."""
+        return self._adaptive.limit
 
     @property
     def free(self) -> int:
-        return self._endpoint.concurrency - len(self.running)
+        return max(0, self.slots - len(self.running))
 
     async def until_idle(self) -> None:
         await self._idle.wait()
 
-    def start(self, task: LeasedTask) -> None:
-        """Run a task that was just claimed.
+    def start(self, task: LeasedTask, model: str) -> None:
+        """Run a task that was just claimed, with one of the endpoint's models.
 
         After an outage of the store a claim can bring what we still run, under a new fence: then that call goes on.
         """
-        self._metrics.claimed(task)
+        self._metrics.claimed(task, model)
         same = self.running.get(task.id)
         if same is not None and same.interruption is None:
             same.task = task
             return
-        call = RunningCall(task, time.monotonic())
+        call = RunningCall(task, model, time.monotonic())
         self.running[task.id] = call
         self._idle.clear()
         self._metrics.inflight.set(len(self.running))
@@ -119,6 +130,7 @@ class Calls:
         except StoreError as error:
             log.warning("a conversation could not be read", extra={"task": call.task.id, "error": str(error)})
             self._breaker.undecided(call.task.id)
+            self._limiter.ended(call.task.id, None)
             self._settle(call, Ending(Verdict.RELEASE, OTHERS_FIRST_SECONDS), None, time.monotonic() - call.started)
         except asyncio.CancelledError:
             if call.interruption is None:
@@ -145,7 +157,7 @@ class Calls:
             call.talk = await self._conversations.take_up(task.session, body.messages, self.policy.context_tokens)
             messages = call.talk.conversation.messages
         request = Call(
-            model=self._endpoint.remote_names.get(task.model, task.model),
+            model=self._endpoint.remote_names.get(call.model, call.model),
             messages=messages,
             parameters=body.parameters,
             timeout=self.policy.task_timeout,
@@ -160,6 +172,8 @@ class Calls:
     def _ended(self, call: RunningCall, outcome: Outcome) -> None:
         task, now = call.task, time.monotonic()
         seconds = now - call.started
+        self._limiter.ended(task.id, outcome)
+        self._adapt(call.started, now, outcome)
         suspect = self._judge_endpoint(task.id, outcome, now)
         ending = decide(
             outcome,
@@ -169,12 +183,23 @@ class Calls:
             endpoint_works_for_others=suspect,
             endpoint_pause=self._breaker.seconds_until_probe(now) or 0.0,
         )
-        self._metrics.attempted(task.model, outcome, ending.verdict, seconds)
+        self._metrics.attempted(call.model, outcome, ending.verdict, seconds)
         if isinstance(outcome, Ok):
-            self._pace.finished(now, seconds)
+            self._pace.finished(now, seconds, outcome.usage.input_tokens + outcome.usage.output_tokens)
         if ending.verdict is Verdict.FAIL:
             self._suspects.forget(task.id)
         self._settle(call, ending, outcome, seconds)
+
+    def _adapt(self, started: float, now: float, outcome: Outcome) -> None:
+        """Run more or fewer calls at once from now on; those that run go on."""
+        match outcome:
+            case Ok(usage=usage):
+                self._adaptive.answered(started, now, usage)
+            case RateLimited() | EndpointDown(error=TaskError(status=503)):
+                self._adaptive.refused(started, now)
+            case Retry(error=TaskError(code="timeout")):
+                self._adaptive.timed_out(started, now)
+        self._metrics.slots.set(self.slots)
 
     def _judge_endpoint(self, task_id: str, outcome: Outcome, now: float) -> bool:
         """Tell breaker and suspects; whether endpoint trouble is this task's own."""
@@ -187,7 +212,9 @@ class Calls:
             case Retry():
                 self._breaker.undecided(task_id)
             case RateLimited(error, after):
-                self._breaker.failed(task_id, error.message, now, after)
+                self._breaker.failed(task_id, error.message, now, after, asked_to_wait=True)
+                if after is not None:
+                    self._limiter.pause(after)
             case EndpointDown(error, after, reached):
                 suspect = reached and self._suspects.met_trouble(task_id)
                 self._breaker.failed(task_id, error.message, now, after)
@@ -196,6 +223,7 @@ class Calls:
 
     def _interrupted(self, call: RunningCall, why: Interruption) -> None:
         self._breaker.undecided(call.task.id)
+        self._limiter.ended(call.task.id, None)
         seconds = time.monotonic() - call.started
         if why is Interruption.CANCELLED:
             self._settle(call, Ending(Verdict.CANCEL), None, seconds)
@@ -217,6 +245,7 @@ class Calls:
                 error=ending.error,
                 usage=done.usage if done else None,
                 endpoint=self._endpoint.name,
+                model=call.model if call.model != call.task.model else "",
                 run_seconds=seconds,
                 turn=call.talk.turn(done.output) if done and call.talk else None,
             )

@@ -11,6 +11,7 @@ from taskfleet.worker.breaker import Breaker
 from taskfleet.worker.calls import Calls, Interruption
 from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
+from taskfleet.worker.ratelimiter import RateLimiter
 from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.storehealth import StoreHealth
 
@@ -28,6 +29,7 @@ class Heartbeats:
         calls: Calls,
         outbox: Outbox,
         breaker: Breaker,
+        limiter: RateLimiter,
         pace: Pace,
         health: StoreHealth,
     ) -> None:
@@ -38,6 +40,7 @@ class Heartbeats:
         self._calls = calls
         self._outbox = outbox
         self._breaker = breaker
+        self._limiter = limiter
         self._pace = pace
         self._health = health
 
@@ -68,16 +71,19 @@ class Heartbeats:
         return True
 
     def _report(self) -> WorkerReport:
+        busy_server = self._breaker.trouble if self._breaker.asked_to_wait else ""
         return WorkerReport(
             worker=self._settings.worker,
             pool=self._settings.pool,
             endpoint=self._settings.endpoint.name,
-            slots=self._settings.endpoint.concurrency,
+            slots=self._calls.slots,
             inflight=len(self._calls.running),
             seconds_per_task=self._pace.seconds_per_task,
+            tokens_per_task=self._pace.tokens_per_task,
             tasks_per_minute=self._pace.tasks_per_minute(time.monotonic()),
             process=self._process,
             models=tuple(self._settings.endpoint.models),
-            trouble=self._breaker.trouble,
+            trouble="" if busy_server else self._breaker.trouble,
+            waits=busy_server or self._limiter.waits,
             draining=self.draining,
         )

@@ -12,6 +12,7 @@ from taskfleet.worker.breaker import Breaker
 from taskfleet.worker.calls import Calls
 from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.policy import read_policy
+from taskfleet.worker.ratelimiter import RateLimiter
 from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.storehealth import StoreHealth, pause_after
 
@@ -32,6 +33,7 @@ class ClaimLoop:
         calls: Calls,
         outbox: Outbox,
         breaker: Breaker,
+        limiter: RateLimiter,
         health: StoreHealth,
         look: asyncio.Event,
     ) -> None:
@@ -41,6 +43,7 @@ class ClaimLoop:
         self._calls = calls
         self._outbox = outbox
         self._breaker = breaker
+        self._limiter = limiter
         self._health = health
         self._look = look  # set whenever a claim may bring something: a slot, a wake-up, the store is back
         self._stopping = False
@@ -70,6 +73,16 @@ class ClaimLoop:
 
     async def _turn(self) -> float | None:
         """Claim if that can bring something; the seconds until time alone makes another look worth it."""
+        try:
+            await self._limiter.tell()
+            seconds = await self._claim()
+        except StoreError as error:
+            self._health.failed(error)
+            self._failures += 1
+            return pause_after(self._failures)
+        return seconds
+
+    async def _claim(self) -> float | None:
         now = time.monotonic()
         count = self._breaker.allows(self._calls.free, now)
         if count == 0:
@@ -77,37 +90,55 @@ class ClaimLoop:
         if self._outbox.stuck:  # more results would only pile up here
             return STUCK_SECONDS
         if now < self._dry_until:
+            await self._limiter.flush()
             return self._dry_until - now
+        if held := self._limiter.holds(now):
+            return held
+        allowed = await self._limiter.allow(count)
+        if not allowed:
+            self._served()
+            return self._limiter.holds(time.monotonic())
         self._woken = False
-        try:
-            claim = await self._store.claim(
-                self._settings.queue, self._settings.worker, self._settings.endpoint.models, count
-            )
-        except StoreError as error:
-            self._health.failed(error)
-            self._failures += 1
-            return pause_after(self._failures)
-        self._failures = 0
-        self._health.served()
+        lanes = self._lanes
+        claim = await self._store.claim(self._settings.queue, self._settings.worker, lanes, allowed)
+        self._served()
         if claim.policy_version != self._policy_version:
             await self._read_policy(claim.policy_version)
-        self._take(claim)
-        if len(claim.tasks) == count or self._woken:
+        await self._take(claim)
+        if len(claim.tasks) == allowed or self._woken or self._lanes != lanes:
             return 0.0
         due = LONGEST_SLEEP if claim.next_due_in is None else min(claim.next_due_in, LONGEST_SLEEP)
         self._dry_until = time.monotonic() + due
         return due
 
-    def _take(self, claim: Claim) -> None:
-        for task in claim.tasks:
-            if self._stopping:
-                self._outbox.put(Settlement(task.id, task.fence, Verdict.RELEASE))
+    @property
+    def _lanes(self) -> list[str]:
+        return self._calls.policy.lanes(self._settings.endpoint.models)
+
+    def _served(self) -> None:
+        self._failures = 0
+        self._health.served()
+
+    async def _take(self, claim: Claim) -> None:
+        """Start what the rate limit has room for, now that it is known; nothing is held while it waits for that."""
+        try:
+            admitted = await self._limiter.admit(claim.tasks)
+        except StoreError as error:
+            self._health.failed(error)
+            admitted = 0
+        for number, task in enumerate(claim.tasks):
+            # None: its own endpoints were found healthy again meanwhile
+            model = self._calls.policy.model_for(task.model, self._settings.endpoint.models)
+            if number < admitted and model is not None and not self._stopping:
+                self._calls.start(task, model)
             else:
-                self._calls.start(task)
+                self._limiter.ended(task.id, None)
+                self._outbox.put(Settlement(task.id, task.fence, Verdict.RELEASE))
 
     async def _read_policy(self, version: int) -> None:
         """Use the new policy. When it cannot be read the old one stays in force: the claimed tasks must run."""
         try:
+            await self._limiter.look()  # a version may be new because the server asked another worker to wait
             self._calls.policy = await read_policy(self._store, self._settings.queue)
             self.trouble = ""
         except NotFound as error:

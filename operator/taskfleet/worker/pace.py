@@ -1,4 +1,4 @@
-"""How fast a worker is, as it tells the controller: seconds for one task, tasks in a minute. Pure."""
+"""How fast a worker is, as it tells the controller: seconds and tokens of one task, tasks in a minute. Pure."""
 
 from collections import deque
 
@@ -11,12 +11,15 @@ class Pace:
 
     def __init__(self, now: float) -> None:
         self.seconds_per_task: float | None = None
+        self.tokens_per_task: float | None = None
         self._since = now
         self._finished: deque[tuple[int, int]] = deque()  # (second, tasks finished in it)
 
-    def finished(self, now: float, run_seconds: float) -> None:
-        old = self.seconds_per_task
-        self.seconds_per_task = run_seconds if old is None else old + _NEWEST_WEIGHS * (run_seconds - old)
+    def finished(self, now: float, run_seconds: float, tokens: int = 0) -> None:
+        """``tokens``: of input and output, 0 when the server did not count them."""
+        self.seconds_per_task = _average(self.seconds_per_task, run_seconds)
+        if tokens:
+            self.tokens_per_task = _average(self.tokens_per_task, tokens)
         second = int(now)
         if self._finished and self._finished[-1][0] == second:
             self._finished[-1] = (second, self._finished[-1][1] + 1)
@@ -33,3 +36,7 @@ class Pace:
     def _forget(self, now: float) -> None:
         while self._finished and self._finished[0][0] < now - WINDOW_SECONDS:
             self._finished.popleft()
+
+
+def _average(old: float | None, newest: float) -> float:
+    return newest if old is None else old + _NEWEST_WEIGHS * (newest - old)

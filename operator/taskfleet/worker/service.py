@@ -23,6 +23,7 @@ from taskfleet.worker.loop import ClaimLoop
 from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import WorkPolicy
+from taskfleet.worker.ratelimiter import RateLimiter
 from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.startup import Startup, Stopped
 from taskfleet.worker.storehealth import StoreHealth
@@ -74,6 +75,7 @@ class Service:
             endpoint=settings.endpoint.name,
             models=settings.endpoint.models,
             prices=settings.endpoint.prices,
+            limits=settings.endpoint.limits,
         )
         self._health = StoreHealth(self._metrics, on_back=self._look.set)
 
@@ -96,6 +98,7 @@ class Service:
     async def _work(self, store: Store, wakes: WakeListener, policy: WorkPolicy, provider: Provider) -> int:
         settings, look = self._settings, self._look
         breaker, pace = Breaker(), Pace(time.monotonic())
+        limiter = RateLimiter(store, settings, self._metrics)
         outbox = Outbox(store, settings.queue, self._health)
         calls = Calls(
             provider=provider,
@@ -104,6 +107,7 @@ class Service:
             outbox=outbox,
             conversations=Conversations(store, settings.queue),
             breaker=breaker,
+            limiter=limiter,
             pace=pace,
             metrics=self._metrics,
             on_freed=look.set,
@@ -114,6 +118,7 @@ class Service:
             calls=calls,
             outbox=outbox,
             breaker=breaker,
+            limiter=limiter,
             pace=pace,
             health=self._health,
         )
@@ -123,6 +128,7 @@ class Service:
             calls=calls,
             outbox=outbox,
             breaker=breaker,
+            limiter=limiter,
             health=self._health,
             look=look,
         )
@@ -142,11 +148,12 @@ class Service:
             settled = await drain(calls, outbox, deadline=deadline, hurry=self._hurry)
             for task in background:
                 task.cancel()
-        return await self._say_goodbye(store, outbox if not settled else None)
+        return await self._say_goodbye(store, limiter, outbox if not settled else None)
 
-    async def _say_goodbye(self, store: Store, unsettled: Outbox | None) -> int:
+    async def _say_goodbye(self, store: Store, limiter: RateLimiter, unsettled: Outbox | None) -> int:
         """0 when nothing is left with us; else the leases of what is left will expire."""
         try:
+            await limiter.flush()
             await store.retire(self._settings.queue, self._settings.worker)
         except StoreError as error:
             log.warning("could not say goodbye to the store", extra={"error": str(error)})

@@ -1,0 +1,36 @@
+"""The real scripts on a real server, with a clock that the test moves: in place of the line that reads the server's."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+from taskfleet.core.task import QueueKey
+from taskfleet.store import keys
+from taskfleet.store.lua import Script
+
+_REAL = "local clock = call('TIME')"
+_OURS = "local clock = call('HMGET', P .. 'test-clock', 's', 'us')"
+
+
+def under_test_clock(script: Script) -> Script:
+    assert script.text.count(_REAL) == 1
+    text = script.text.replace(_REAL, _OURS)
+    return replace(script, text=text, sha=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+@dataclass
+class TestClock:
+    """``client`` is a plain client of the server; ``ms`` is the time that the scripts see."""
+
+    __test__ = False
+    client: Any
+    queue: QueueKey
+    ms: int = 1_800_000_000_000
+
+    def __post_init__(self) -> None:
+        self.advance(0)
+
+    def advance(self, ms: int) -> None:
+        self.ms += ms
+        seconds, rest = divmod(self.ms, 1000)
+        self.client.hset(keys.prefix(self.queue) + "test-clock", mapping={"s": seconds, "us": rest * 1000})

@@ -1,0 +1,46 @@
+"""Fewer calls at once while the endpoint refuses, and as many as configured again when it does not."""
+
+import pytest
+
+from taskfleet.core.task import TaskState
+from tests.support.modelstub import ModelStub
+from tests.support.waiting import eventually
+from tests.support.work import Work
+from tests.support.workerprocess import worker_process
+from tests.worker.test_metrics import scrape, value
+
+
+@pytest.mark.parametrize("fault", ["429", "503"])
+async def test_a_refusal_halves_the_slots_and_answers_bring_them_back(
+    fault: str, work: Work, model: ModelStub, store_url: str
+) -> None:
+    await work.open(leaseDuration="1s", retry={"maxAttempts": 1, "initialDelay": "10ms", "maxDelay": "10ms"})
+    model.latency = 0.05
+    with worker_process(store_url, work.queue, model.url, concurrency=8, port="0") as worker:
+        port = await worker.port()
+
+        async def slots() -> float:
+            return value((await scrape(port))[1], "worker_slots")
+
+        assert await slots() == 8
+        model.set_fault(fault, times=1)
+        refused = await work.submit("refused")
+        await eventually(lambda: model.calls["refused"] == 1, "the call that is refused")
+        await work.finished(refused)
+        assert await slots() == 4
+        model.hold()
+        ids = await work.submit(*(f"task-{number}" for number in range(60)))
+        await eventually(lambda: model.inflight == 4, "the slots to be filled")
+
+        async def is_reported() -> bool:
+            return [report.slots for report in await work.store.workers(work.queue)] == [4]
+
+        await eventually(is_reported, "the worker to report its slots")
+        assert model.inflight == 4
+        model.let_go()
+        views = await work.finished([*refused, *ids])
+        assert await slots() == 8
+        model.hold()
+        await work.submit(*(f"more-{number}" for number in range(9)))
+        await eventually(lambda: model.inflight == 8, "as many calls at once as configured")
+    assert [(view.state, view.attempts) for view in views] == [(TaskState.COMPLETED, 1)] * 61

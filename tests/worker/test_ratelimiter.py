@@ -1,0 +1,175 @@
+"""The worker's side of the rate limit, with a store that is slow, away, or has told of a pause."""
+
+from typing import Any
+
+import orjson
+import pytest
+from prometheus_client import CollectorRegistry
+
+from taskfleet.api.endpoint import Endpoint, RateLimit
+from taskfleet.core.errors import StoreUnreachable
+from taskfleet.core.outcome import EndpointDown, Fatal, Ok, RateLimited
+from taskfleet.core.ratelimit import START_WITHIN_SECONDS, RateLimits
+from taskfleet.core.task import LeasedTask, Priority, QueueKey, TaskError, Usage
+from taskfleet.store import Store
+from taskfleet.telemetry.metrics import WorkerMetrics
+from taskfleet.worker import ratelimiter
+from taskfleet.worker.ratelimiter import RateLimiter
+from taskfleet.worker.settings import WorkerSettings
+from tests.support.workerprocess import MODEL, quick_policy
+
+ENDPOINT = "pool/stub"
+TROUBLE = TaskError("x", "y")
+
+
+def limiter(store: Any, queue: QueueKey, **limits: int) -> RateLimiter:
+    endpoint = Endpoint(
+        name="stub",
+        url="http://127.0.0.1/v1",
+        models=[MODEL],
+        rate_limit=RateLimit(requests_per_minute=limits.get("requests"), tokens_per_minute=limits.get("tokens"))
+        if limits
+        else None,
+    )
+    settings = WorkerSettings("", queue, "pool", endpoint, "me", None, 60.0)
+    metrics = WorkerMetrics(
+        CollectorRegistry(),
+        namespace="test",
+        queue="q",
+        pool="pool",
+        endpoint="stub",
+        models=[MODEL],
+        limits=endpoint.limits,
+    )
+    return RateLimiter(store, settings, metrics)
+
+
+def tasks(*texts: str) -> list[LeasedTask]:
+    return [
+        LeasedTask(
+            f"t{number}",
+            MODEL,
+            orjson.dumps({"messages": [{"role": "user", "content": text}], "parameters": {"max_tokens": 10}}),
+            Priority.NORMAL,
+            1,
+            1,
+            0.0,
+            0.0,
+        )
+        for number, text in enumerate(texts)
+    ]
+
+
+class Clock:
+    """In place of the module ``time``."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    ours = Clock()
+    monkeypatch.setattr(ratelimiter, "time", ours)
+    return ours
+
+
+async def tokens_counted(store: Store, queue: QueueKey) -> int:
+    return (await store.reserve(queue, ENDPOINT, RateLimits(tokens=1000))).tokens
+
+
+async def test_what_a_slow_store_granted_too_long_ago_is_not_started(
+    store: Store, queue: QueueKey, clock: Clock
+) -> None:
+    ours = limiter(store, queue, requests=5)
+    assert await ours.allow(2) == 2
+    clock.now += START_WITHIN_SECONDS + 0.01
+    assert await ours.admit(tasks("a", "b")) == 0
+    assert await ours.allow(2) == 2
+    assert await ours.admit(tasks("a", "b")) == 2
+
+
+async def test_a_task_that_is_larger_than_thought_goes_back_and_is_not_claimed_again_before_it_has_room(
+    store: Store, queue: QueueKey
+) -> None:
+    ours = limiter(store, queue, tokens=1000)
+    assert await ours.allow(3) == 3
+    assert await ours.admit(tasks("a", "x" * 3000, "y" * 3000)) == 2
+    assert await ours.allow(1) == 0
+    assert ours.waits == "its limit of 1000 tokens a minute is used up"
+    ours.ended("t1", Fatal(TROUBLE))
+    assert ours.holds(0.0) == 0.0
+    assert await ours.allow(1) == 1
+    assert ours.waits == ""
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counts"),
+    [
+        (Ok("hi", Usage(100, 50)), 150),
+        (Ok("hi", Usage()), None),
+        (Fatal(TROUBLE), 0),
+        (RateLimited(TROUBLE), 0),
+        (EndpointDown(TROUBLE, reached=False), 0),
+        (EndpointDown(TROUBLE), None),
+        (None, None),
+    ],
+)
+async def test_a_call_counts_what_it_used_or_the_estimate_when_nobody_knows(
+    outcome: Any, counts: int | None, store: Store, queue: QueueKey
+) -> None:
+    ours = limiter(store, queue, tokens=1000)
+    await ours.allow(1)
+    await ours.admit(tasks("hello"))
+    estimate = await tokens_counted(store, queue)
+    ours.ended("t0", outcome)
+    await ours.flush()
+    assert await tokens_counted(store, queue) == (estimate if counts is None else counts)
+
+
+async def test_a_pause_is_kept_by_the_others_and_ends(store: Store, queue: QueueKey, clock: Clock) -> None:
+    await store.put_policy(queue, quick_policy())
+    told, other, limited = limiter(store, queue), limiter(store, queue), limiter(store, queue, requests=5)
+    told.pause(30.0)
+    await told.tell()
+    for each in (told, other, limited):
+        await each.look()
+        assert 29.0 < each.holds(clock.now) <= 30.0
+        assert each.waits == "the server asked for a pause (Retry-After)"
+        assert await each.admit(tasks("a")) == 0
+    clock.now += 30.0
+    assert (other.holds(clock.now), await other.allow(4), other.waits) == (0.0, 4, "")
+
+
+class Away:
+    """A store that is away when the test says so."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.away = False
+
+    async def reserve(self, *arguments: Any) -> Any:
+        if self.away:
+            raise StoreUnreachable("away on purpose")
+        return await self._store.reserve(*arguments)
+
+
+async def test_while_the_store_is_away_nothing_is_given_back_twice_and_what_was_used_is_kept(
+    store: Store, queue: QueueKey
+) -> None:
+    cut = Away(store)
+    ours = limiter(cut, queue, tokens=1000)
+    await ours.allow(2)
+    await ours.admit(tasks("a", "b"))
+    before = await tokens_counted(store, queue)
+    ours.ended("t0", Ok("hi", Usage(500, 0)))
+    ours.ended("t1", Fatal(TROUBLE))
+    cut.away = True
+    with pytest.raises(StoreUnreachable):
+        await ours.flush()
+    cut.away = False
+    await ours.flush()
+    assert await tokens_counted(store, queue) == before + 500 - before // 2
