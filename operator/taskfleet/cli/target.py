@@ -11,7 +11,7 @@ import click
 from taskfleet.cli.options import DEFAULT_DATA_FOLDER
 from taskfleet.core.errors import NotFound, NotRunning
 from taskfleet.core.task import QueueKey
-from taskfleet.local.datadir import read_up_file
+from taskfleet.embedded.datadir import read_up_file
 from taskfleet.store import Store
 
 STORE_URL_VARIABLE = "TASKFLEET_STORE_URL"

@@ -109,6 +109,11 @@ class Store:
         """Tasks in the order of their ids, None where the queue has none (or its retention has ended)."""
         return await reading.get(self._connection, queue, ids)
 
+    async def forget(self, queue: QueueKey, ids: Sequence[str]) -> None:
+        """Remove tasks that completed and that nobody will ask for again, ahead of their retention."""
+        if ids:
+            await self._connection.call("UNLINK", *(keys.task(queue, task_id) for task_id in ids))
+
     async def batch(self, queue: QueueKey, batch: str) -> BatchCounts | None:
         """A batch in numbers, or None when the queue has none of that name."""
         return await reading.batch(self._connection, queue, batch)

@@ -45,7 +45,7 @@ class RunningCall:
 
 
 class Calls:
-    """Runs claimed tasks on the endpoint. ``on_freed`` is called when a slot is free again."""
+    """Runs claimed tasks on the endpoint, ``limit`` at once. ``on_freed`` is called when a slot is free again."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class Calls:
         on_freed: Callable[[], None],
     ) -> None:
         self.policy = policy
+        self.limit = endpoint.concurrency
         self.running: dict[str, RunningCall] = {}
         self._provider = provider
         self._endpoint = endpoint
@@ -75,7 +76,7 @@ class Calls:
 
     @property
     def free(self) -> int:
-        return self._endpoint.concurrency - len(self.running)
+        return max(self.limit - len(self.running), 0)
 
     async def until_idle(self) -> None:
         await self._idle.wait()
@@ -135,6 +136,10 @@ class Calls:
             messages=body.messages,
             parameters=body.parameters,
             timeout=self.policy.task_timeout,
+            task_id=task.id,
+            attempt=task.attempt,
+            priority=task.priority,
+            metadata=body.metadata,
         )
         try:
             return await self._provider.complete(call)

@@ -1,0 +1,71 @@
+"""A queue in this process: an embedded store in a folder, and workers beside it."""
+
+import asyncio
+import contextlib
+import logging
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from taskfleet.api.endpoint import Endpoint
+from taskfleet.controller.policy import queue_policy
+from taskfleet.core.task import QueueKey
+from taskfleet.embedded.datadir import DataDir, locked
+from taskfleet.embedded.server import EmbeddedStore
+from taskfleet.sdk.instances import spec_for
+from taskfleet.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class EmbeddedQueue:
+    """Opens the store of a queue; ``async with`` it, then ``store`` and ``url`` are there.
+
+    Without ``data`` everything is in a temporary folder that goes with the queue.
+    """
+
+    def __init__(
+        self, queue: QueueKey, endpoints: list[Endpoint], policy: Mapping[str, Any], data: Path | None
+    ) -> None:
+        self._queue = queue
+        self._policy = queue_policy(spec_for(endpoints, policy))
+        self._data = data
+        self._stack = contextlib.AsyncExitStack()
+        self.store: Store
+        self.url = ""
+
+    async def __aenter__(self) -> "EmbeddedQueue":
+        async with self._stack:
+            folder = self._data
+            if folder is None:
+                folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="taskfleet-")))
+            data = await self._locked(folder)
+            server = EmbeddedStore(data, tell=log.warning, durable=self._data is not None)
+            self._stack.push_async_callback(server.stop)
+            await server.start()
+            keeping = asyncio.create_task(server.keep_alive())
+            self._stack.push_async_callback(_ended, keeping)
+            self.url = server.url
+            self.store = await Store.connect(server.url)
+            self._stack.push_async_callback(self.store.close)
+            await self.store.put_policy(self._queue, self._policy)
+            # So that `taskfleet stats --data DIR` and the like find it.
+            data.announce(store_url=server.url, status_url="", namespace=self._queue.namespace, queues=[self._queue])
+            self._stack = self._stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self._stack.aclose()
+
+    async def _locked(self, folder: Path) -> DataDir:
+        """The folder, locked; another owner is waited for in a thread, as that blocks."""
+        lock = locked(folder)
+        data = await asyncio.to_thread(lock.__enter__)
+        self._stack.callback(lock.__exit__, None, None, None)
+        return data
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
