@@ -10,11 +10,14 @@ from typing import Any
 
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.controller.policy import queue_policy
+from taskfleet.core.errors import StoreError
 from taskfleet.core.task import QueueKey
 from taskfleet.embedded.datadir import DataDir, locked
 from taskfleet.embedded.server import EmbeddedStore
 from taskfleet.sdk.instances import spec_for
 from taskfleet.store import Store
+
+TICK_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +53,8 @@ class EmbeddedQueue:
             self.store = await Store.connect(server.url)
             self._stack.push_async_callback(self.store.close)
             await self.store.put_policy(self._queue, self._policy)
+            ticking = asyncio.create_task(self._tick())
+            self._stack.push_async_callback(_ended, ticking)
             # So that `taskfleet stats --data DIR` and the like find it.
             data.announce(store_url=server.url, status_url="", namespace=self._queue.namespace, queues=[self._queue])
             self._stack = self._stack.pop_all()
@@ -57,6 +62,13 @@ class EmbeddedQueue:
 
     async def __aexit__(self, *_exc: object) -> None:
         await self._stack.aclose()
+
+    async def _tick(self) -> None:
+        """Let time pass in the queue, as the controller does elsewhere: deadlines, retention, leases that ended."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            with contextlib.suppress(StoreError):  # the workers meet it too, and tell
+                await self.store.tick(self._queue)
 
     async def _locked(self, folder: Path) -> DataDir:
         """The folder, locked; another owner is waited for in a thread, as that blocks."""

@@ -23,12 +23,12 @@ HOW_TO_START = (
 )
 
 
-async def found_endpoints(concurrency: int) -> list[Endpoint]:
+async def found_endpoints(concurrency: int, ports: Mapping[int, str] = USUAL_PORTS) -> list[Endpoint]:
     """Endpoints for the servers on this machine. Raises NoModelServer."""
-    servers = await find_local_servers()
+    servers = await find_local_servers(ports)
     if not servers:
-        ports = ", ".join(f"{port} ({who})" for port, who in USUAL_PORTS.items())
-        raise NoModelServer(f"no model server with a model answers on 127.0.0.1, ports {ports}; {HOW_TO_START}")
+        tried = ", ".join(f"{port} ({who})" for port, who in ports.items())
+        raise NoModelServer(f"no model server with a model answers on 127.0.0.1, ports {tried}; {HOW_TO_START}")
     return [_endpoint_of(server, number, concurrency) for number, server in enumerate(servers, start=1)]
 
 

@@ -1,5 +1,6 @@
 """What a started queue object has: its backend, its watch, and the count of what it did."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from taskfleet.sdk.backend import Backend
 from taskfleet.sdk.results import Progress, TaskResult
 from taskfleet.sdk.tally import Tally
 from taskfleet.sdk.watch import Watch
+
+log = logging.getLogger(__name__)
 
 ProgressCallback = Callable[[Progress], object]
 
@@ -38,7 +41,10 @@ class News:
             cancelled=counts.cancelled,
         )
         for listener in list(self.listeners):
-            listener(news)
+            try:
+                listener(news)
+            except Exception:
+                log.exception("a callback of on_progress broke")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskfleet.api.endpoint import Endpoint
-from taskfleet.core.errors import InputError, NotRunning
+from taskfleet.core.errors import InputError, NotRunning, TaskfleetError
 from taskfleet.core.pool import Strategy
 from taskfleet.core.task import QueueKey, TaskState
 from taskfleet.sdk import given
@@ -108,6 +108,7 @@ async def opened(wanted: Wanted, news: News) -> Opened:
             endpoints = [_handler_endpoint(wanted.max_workers, offered.models)]
         watch = Watch(backend.get, news.ended, nudged=wanted.url is None)
         watching = asyncio.create_task(watch.run(), name="watch")
+        watching.add_done_callback(lambda task: _tell_end(task, watch))
         stack.push_async_callback(_ended, watching)
         live = Live(backend, watch, news, takes_any_model=wanted.handler is not None and wanted.url is None)
         workers = None
@@ -116,7 +117,6 @@ async def opened(wanted: Wanted, news: News) -> Opened:
                 from taskfleet.sdk.workers import Workers
             provider = None
             if wanted.handler is not None:
-                stack.enter_context(LoopWatch())
                 provider = HandlerProvider(wanted.handler, _reports(news), wanted.max_workers)
             workers = Workers(
                 store=store,
@@ -131,6 +131,8 @@ async def opened(wanted: Wanted, news: News) -> Opened:
                 on_broken=watch.broke,
             )
             workers.start()
+            if wanted.handler is not None:
+                stack.enter_context(LoopWatch(workers.keep_leases))
         names = [] if wanted.handler else [f"{each.url} ({', '.join(each.models)})" for each in endpoints]
         return Opened(live, workers, names, stack.pop_all())
     raise AssertionError("the stack swallows nothing")
@@ -170,6 +172,14 @@ def _what_is_missing() -> Any:
         yield
     except ModuleNotFoundError as error:
         raise InputError(NOT_INSTALLED.format(error.name)) from error
+
+
+def _tell_end(watching: "asyncio.Task[None]", watch: Watch) -> None:
+    """Nobody waits in vain when the watch itself broke."""
+    error = None if watching.cancelled() else watching.exception()
+    if error is not None:
+        log.error("the watch of a queue broke", exc_info=error)
+        watch.broke(TaskfleetError(f"this queue no longer sees what ends: {type(error).__name__}: {error}"))
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:

@@ -111,16 +111,13 @@ class RowPrompts:
     @staticmethod
     def _filled(template: str, row: Any) -> str:
         columns = row if isinstance(row, Mapping) else {}
+        braces = "write {{ and }} for braces that are text"
         try:
-            return (
-                template.format(row, **{"row": row, **columns})
-                if isinstance(row, Mapping)
-                else template.format(row, row=row)
-            )
+            return template.format(row, **{"row": row, **columns})
         except (KeyError, IndexError) as error:
             there = ", ".join(map(str, columns)) or "only {row}"
-            raise InvalidTask(f"prompt: the template names {{{error.args[0]}}}, and the row has {there}") from None
-        except (ValueError, AttributeError, TypeError) as error:
             raise InvalidTask(
-                f"prompt: the template cannot be filled ({error}); write {{{{ and }}}} for braces that are text"
+                f"prompt: the template names {{{error.args[0]}}}, and the row has {there}; {braces}"
             ) from None
+        except (ValueError, AttributeError, TypeError) as error:
+            raise InvalidTask(f"prompt: the template cannot be filled ({error}); {braces}") from None

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack, overload
 
-from taskfleet.core.errors import AlreadyRunning, InputError, NotFound, NotRunning, WaitTimeout
+from taskfleet.core.errors import AlreadyRunning, InputError, NotFound, NotRunning, StoreUnreachable, WaitTimeout
 from taskfleet.core.pool import Strategy
 from taskfleet.core.task import NewTask, Priority, TaskState, TaskView
 from taskfleet.sdk import given
@@ -25,6 +26,7 @@ from taskfleet.sdk.rows import Dataset
 from taskfleet.sdk.tally import stats_of
 
 STOP_SECONDS = 30.0
+STORE_PAUSE = 0.2
 BREATH = 500  # tasks that are made before others on the loop have a turn
 
 
@@ -124,6 +126,10 @@ class ParallelTaskQueue:
         """The servers that this process calls, once started: ``http://127.0.0.1:11434 (llama3.2)``."""
         return self._now.instances
 
+    async def models(self) -> list[str]:
+        """The models that a task may ask for by name."""
+        return list((await self._now.live.backend.reader()).models)
+
     # Tasks
 
     async def submit(self, prompt: Question, *, task_id: str | None = None, **options: Unpack[TaskOptions]) -> str:
@@ -155,20 +161,8 @@ class ParallelTaskQueue:
         NotRunning (the queue was stopped).
         """
         patience = given.seconds("timeout", timeout)
-        here = self._now
-        view = await self._seen(given.task_id(task_id))
-        if view.state.is_final:
-            return TaskResult(view)
-        try:
-            async with asyncio.timeout(patience):
-                return TaskResult(await here.live.watch.end_of(view.id))
-        except TimeoutError:
-            trouble = here.live.watch.trouble
-            why = f"; {trouble}" if trouble else ""
-            raise WaitTimeout(
-                f"task {task_id} has not ended within {timeout:g} s, it is {view.state}{why}; wait again, give a "
-                "longer timeout, or cancel it"
-            ) from None
+        (result,) = await self._ends([given.task_id(task_id)], patience)
+        return result
 
     async def wait_for_batch(
         self,
@@ -180,18 +174,7 @@ class ParallelTaskQueue:
         Raises WaitTimeout, NotFound, NotRunning; ``timeout`` is in seconds and for all of them.
         """
         patience = given.seconds("timeout", timeout)
-        here = self._now
-        ids = await self._ids(batch)
-        views = await self._all_seen(ids)
-        try:
-            async with asyncio.timeout(patience):
-                ended = await here.live.watch.ends_of([view.id for view in views if not view.state.is_final])
-        except TimeoutError:
-            left = sum(view is None or not view.state.is_final for view in await here.live.backend.get(ids))
-            raise WaitTimeout(
-                f"{left} of {len(ids)} tasks have not ended within {timeout:g} s; wait again, or give a longer timeout"
-            ) from None
-        return [TaskResult(ended.get(view.id, view)) for view in views]
+        return await self._ends(await self._ids(batch), patience)
 
     async def get_task(self, task_id: str) -> TaskResult:
         """The task as it is now. Raises NotFound."""
@@ -225,7 +208,7 @@ class ParallelTaskQueue:
                 await watch.until_none_open()
         except TimeoutError:
             raise WaitTimeout(
-                f"{len(watch.open)} tasks have not ended within {timeout:g} s; wait again, or give a longer timeout"
+                f"{len(watch.open)} tasks did not end within {timeout:g} s; wait again, or give a longer timeout"
             ) from None
 
     # What is going on
@@ -362,6 +345,31 @@ class ParallelTaskQueue:
         if not ids:
             raise NotFound(f"batch {batch!r} is not in {self._now.live.backend.name}; give what submit_batch returned")
         return ids
+
+    async def _ends(self, ids: Sequence[str], patience: float | None) -> list[TaskResult]:
+        """These tasks once all have ended. A store that is away meanwhile is waited for as well."""
+        watch = self._now.live.watch
+        loop = asyncio.get_running_loop()
+        give_up_at = math.inf if patience is None else loop.time() + patience
+        while True:
+            try:
+                views = await self._all_seen(ids)
+                break
+            except StoreUnreachable:
+                if loop.time() >= give_up_at:
+                    raise
+                await watch.unless_broken(asyncio.ensure_future(asyncio.sleep(STORE_PAUSE)))
+        open_ids = [view.id for view in views if not view.state.is_final]
+        try:
+            async with asyncio.timeout_at(None if patience is None else max(give_up_at, loop.time())):
+                ended = await watch.ends_of(open_ids)
+        except TimeoutError:
+            what = f"task {ids[0]}" if len(ids) == 1 else f"{len(open_ids)} of {len(ids)} tasks"
+            why = f" ({watch.trouble})" if watch.trouble else ""
+            raise WaitTimeout(
+                f"{what} did not end within {patience:g} s{why}; wait again, give a longer timeout, or cancel"
+            ) from None
+        return [TaskResult(ended.get(view.id, view)) for view in views]
 
     async def _seen(self, task_id: str) -> TaskView:
         return (await self._all_seen([task_id]))[0]

@@ -92,6 +92,9 @@ class SyncParallelTaskQueue:
     def on_progress(self, callback: ProgressCallback) -> ProgressCallback:
         return self._queue.on_progress(callback)
 
+    def models(self) -> list[str]:
+        return self._run(self._queue.models())
+
     @property
     def instances(self) -> list[str]:
         return self._queue.instances

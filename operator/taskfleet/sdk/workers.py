@@ -45,6 +45,7 @@ class Workers:
         on_broken: Callable[[TaskfleetError], None],
     ) -> None:
         self._store = store
+        self._store_url = store_url
         self._queue = queue
         self._pool = pool_policy(endpoints, max_workers, strategy)
         self._on_broken = on_broken
@@ -79,6 +80,15 @@ class Workers:
             self._running.append(asyncio.create_task(self._run(service)))
         if not alone:
             self._sharing = asyncio.create_task(self._share())
+
+    async def keep_leases(self) -> None:
+        """Keep what runs here ours; for another thread, while this one's loop stands still. Raises StoreError."""
+        store = await Store.connect(self._store_url)
+        try:
+            for service in self._services.values():
+                await service.keep_leases(store)
+        finally:
+            await store.close()
 
     async def stop(self, timeout: float | None) -> None:  # noqa: ASYNC109  not a bound: what does not fit is handed back
         """Claim nothing more, let running calls end for up to ``timeout`` seconds, hand the rest back to the queue."""

@@ -82,6 +82,7 @@ class Service:
         self._allotted = settings.endpoint.concurrency
         self._breaker, self._pace = Breaker(), Pace(time.monotonic())
         self._calls: Calls | None = None
+        self._beats: Heartbeats | None = None
         self._claims: ClaimLoop | None = None
         self._look = asyncio.Event()
         self._metrics = WorkerMetrics(
@@ -118,6 +119,11 @@ class Service:
         if self._calls is not None and self._calls.limit != slots:
             self._calls.limit = slots
             self._look.set()
+
+    async def keep_leases(self, store: Store) -> None:
+        """Renew the leases from another thread and through its ``store``, while our event loop stands still."""
+        if self._beats is not None:
+            await self._beats.keep(store)
 
     def observed(self) -> EndpointObserved:
         """What planning may know of this worker's endpoint, with a slot in place of a worker.
@@ -159,6 +165,7 @@ class Service:
             pace=pace,
             health=self._health,
         )
+        self._beats = beats
         self._claims = ClaimLoop(
             store=store,
             settings=settings,

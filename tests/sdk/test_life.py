@@ -1,0 +1,182 @@
+"""A queue in a program takes nothing that is the program's, and leaves nothing behind."""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskfleet import HandlerTask, ParallelTaskQueue
+from taskfleet.core.errors import AlreadyRunning, NotRunning
+from taskfleet.embedded.datadir import read_up_file
+from tests.sdk.test_queue import Gate
+from tests.support.waiting import eventually
+
+
+async def echo(task: HandlerTask) -> str:
+    return task.prompt
+
+
+def children() -> set[str]:
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
+    )
+    return {pid.strip() for pid in listed.stdout.splitlines()} - {str(os.getpid())}
+
+
+def left_folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("taskfleet-*"))
+
+
+async def test_signals_and_logging_stay_the_programs_own() -> None:
+    handlers = (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+    root = (logging.getLogger().handlers[:], logging.getLogger().level)
+    async with ParallelTaskQueue(handler=echo) as queue:
+        await queue.wait_for_task(await queue.submit("x"))
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+        assert (logging.getLogger().handlers[:], logging.getLogger().level) == root
+
+
+async def test_after_the_end_no_task_thread_process_or_folder_is_left(tmp_path: Path) -> None:
+    os.environ["TMPDIR"], before_dir = str(tmp_path), os.environ.get("TMPDIR")
+    tempfile.tempdir = None
+    try:
+        tasks = asyncio.all_tasks()
+        async with ParallelTaskQueue(handler=echo) as queue:
+            await queue.wait_for_task(await queue.submit("x"))
+            assert len(left_folders()) == 1
+        assert left_folders() == set()
+        await eventually(lambda: asyncio.all_tasks() == tasks, "the queue's own tasks to end")
+        assert subprocess.run(["pgrep", "-f", str(tmp_path)], check=False, stdout=subprocess.DEVNULL).returncode == 1
+    finally:
+        tempfile.tempdir = None
+        os.environ.pop("TMPDIR") if before_dir is None else os.environ.update(TMPDIR=before_dir)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 3, 10, 30])
+async def test_a_start_that_is_cancelled_leaves_nothing_wherever_it_was(turns: int) -> None:
+    tasks, folders = asyncio.all_tasks(), left_folders()
+    queue = ParallelTaskQueue(handler=echo)
+    starting = asyncio.create_task(queue.start())
+    for _ in range(turns):
+        await asyncio.sleep(0.002)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    if not starting.cancelled():
+        await queue.stop()
+    await eventually(lambda: asyncio.all_tasks() == tasks, "its tasks to end")
+    await eventually(lambda: left_folders() - folders == set(), "its folder to go")
+
+
+async def test_stop_lets_running_tasks_end_and_tells_those_who_wait_for_others() -> None:
+    gate = Gate()
+    queue = ParallelTaskQueue(handler=gate, max_workers=1)
+    await queue.start()
+    running, waiting = await queue.submit("running"), await queue.submit("waiting")
+    waits = [asyncio.create_task(queue.wait_for_task(task_id)) for task_id in (running, waiting)]
+    await eventually(lambda: gate.began == ["running"], "it to begin")
+    asyncio.get_running_loop().call_later(0.2, gate.open.set)
+    await queue.stop(timeout=10)
+    first, second = await asyncio.gather(*waits, return_exceptions=True)
+    assert getattr(first, "response", first) == "running"
+    assert isinstance(second, NotRunning)
+    assert "stopped before this task ended; start it again" in str(second)
+
+
+async def test_stop_with_no_time_stops_at_once_what_runs() -> None:
+    gate = Gate()
+    queue = ParallelTaskQueue(handler=gate)
+    await queue.start()
+    await queue.submit("endless")
+    await eventually(lambda: gate.began == ["endless"], "it to begin")
+    began = time.monotonic()
+    await queue.stop(timeout=0)
+    assert time.monotonic() - began < 8
+    assert gate.cancelled == ["endless"]
+
+
+async def test_tasks_and_results_in_a_data_folder_survive_the_program(tmp_path: Path) -> None:
+    gate = Gate()
+    async with ParallelTaskQueue(handler=gate, max_workers=1, data=tmp_path / "data") as queue:
+        assert read_up_file(tmp_path / "data").pid == os.getpid(), "taskfleet stats --data finds it"
+        gate.open.set()
+        done = await queue.submit("done")
+        await queue.wait_for_task(done)
+        later = await queue.submit("later", delay=1.5)
+    async with ParallelTaskQueue(handler=gate, max_workers=1, data=tmp_path / "data") as queue:
+        assert (await queue.get_task(done)).response == "done"
+        assert (await queue.wait_for_task(later, timeout=20)).response == "later"
+
+
+async def test_two_programs_do_not_share_a_data_folder(tmp_path: Path) -> None:
+    async with ParallelTaskQueue(handler=echo, data=tmp_path) as queue:
+        with pytest.raises(
+            AlreadyRunning, match=r"process \d+\) uses .*another folder with --data \(in Python: data=\)"
+        ):
+            await ParallelTaskQueue(handler=echo, data=tmp_path).start()
+        assert (await queue.wait_for_task(await queue.submit("x"))).response == "x"
+
+
+async def test_the_store_may_be_killed_in_mid_run_and_nothing_is_lost(tmp_path: Path) -> None:
+    async def slow(task: HandlerTask) -> str:
+        await asyncio.sleep(0.02)
+        return task.prompt
+
+    async with ParallelTaskQueue(handler=slow, max_workers=4, data=tmp_path) as queue:
+        batch = await queue.submit_batch([f"p{number}" for number in range(120)])
+        await asyncio.sleep(1.2)  # what was accepted is on the disk a second later: the documented loss
+        listed = subprocess.run(
+            ["pgrep", "-P", str(os.getpid()), "-f", "valkey"], capture_output=True, text=True, check=True
+        )
+        for pid in listed.stdout.split():
+            if Path(f"/proc/{pid}/fd").exists() and any(
+                str(tmp_path) in str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()
+            ):
+                os.kill(int(pid), signal.SIGKILL)
+        results = await queue.wait_for_batch(batch, timeout=25)
+    assert [task.response for task in results] == [f"p{number}" for number in range(120)]
+
+
+async def test_a_handler_that_blocks_the_loop_is_named_and_nothing_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    async def blocks(task: HandlerTask) -> str:
+        time.sleep(5)  # noqa: ASYNC251  that is the mistake
+        return "done"
+
+    async with ParallelTaskQueue(handler=blocks, policy={"leaseDuration": "3s"}) as queue:
+        task = await queue.wait_for_task(await queue.submit("x"), timeout=25)
+    assert (task.status, task.response) == ("completed", "done")
+    told = [record.getMessage() for record in caplog.records if "stood still" in record.getMessage()]
+    assert len(told) == 1
+    assert "test_life.py, line" in told[0]
+    assert "make the handler a plain function" in told[0]
+
+
+async def test_it_runs_inside_a_loop_that_runs_as_in_a_notebook() -> None:
+    async def cell(code: str, names: dict[str, Any]) -> None:
+        """A cell of a notebook, as IPython runs it."""
+        import ast
+
+        compiled = compile(code, "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        result = eval(compiled, names)
+        if asyncio.iscoroutine(result):
+            await result
+
+    names: dict[str, Any] = {"echo": echo}
+    await cell(
+        "from taskfleet import ParallelTaskQueue\nqueue = ParallelTaskQueue(handler=echo)\nawait queue.start()", names
+    )
+    await cell("results = await queue.process_dataset(['a', 'b'])", names)
+    await cell("await queue.stop()", names)
+    assert [task.response for task in names["results"]] == ["a", "b"]
+
+
+def test_the_names_are_imported_only_when_they_are_asked_for() -> None:
+    code = "import sys, taskfleet; assert 'taskfleet.sdk' not in sys.modules; from taskfleet import ParallelTaskQueue"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
