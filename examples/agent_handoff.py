@@ -29,7 +29,7 @@ async def main(url: str, model: str) -> None:
     async with ParallelTaskQueue([server], policy=policy) as queue:
         work = "learn to bake bread"
         for wanted, prompt in STEPS:
-            task_id = await queue.submit(prompt.format(work=work), model=wanted, parameters={"max_tokens": 40})
+            task_id = await queue.submit(prompt.format(work=work), model=wanted, parameters={"max_tokens": 30})
             task = await queue.wait_for_task(task_id)
             if task.result is None:
                 sys.exit(f"{wanted} could not go on: {task.error}")

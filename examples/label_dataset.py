@@ -9,18 +9,27 @@ from pathlib import Path
 
 from taskfleet import ParallelTaskQueue
 
-PROMPT = """\
-Label the review with one word, positive or negative.
-Review: The battery died after two days. Label: negative
-Review: A warm, funny film. Label: positive
-Review: {text} Label:"""
+EXAMPLES = (
+    ("The battery died after two days and nobody answered my emails.", "negative"),
+    ("A warm, funny film that I would happily watch again.", "positive"),
+    ("The plot is dull and the jokes fall flat.", "negative"),
+    ("Works perfectly, easy to set up, worth every penny.", "positive"),
+)
+
+
+def question(row: dict[str, str]) -> list[dict[str, str]]:
+    """The conversation that ends with a row's text and waits for its label."""
+    messages = [{"role": "system", "content": "You label reviews. Answer with one word: positive or negative."}]
+    for text, label in EXAMPLES:
+        messages += [{"role": "user", "content": text}, {"role": "assistant", "content": label}]
+    return [*messages, {"role": "user", "content": row["text"]}]
 
 
 async def main(reviews: Path, labels: Path, urls: list[str]) -> None:
     async with ParallelTaskQueue(urls or None, max_workers=8) as queue:
         summary = await queue.process_dataset(
             reviews,
-            prompt=PROMPT,
+            prompt=question,
             parameters={"temperature": 0, "max_tokens": 4},
             checkpoint=labels.with_suffix(".checkpoint"),
             output=labels,

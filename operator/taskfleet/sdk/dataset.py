@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +87,7 @@ class DatasetRun(Generic[R]):
     def __await__(self) -> Generator[Any, None, R]:
         return self._whole(self).__await__()  # type: ignore[no-any-return]
 
-    async def __aiter__(self) -> AsyncIterator[TaskResult]:
+    async def __aiter__(self) -> AsyncGenerator[TaskResult, None]:
         async with aclosing(self.batches()) as batches:
             async for results in batches:
                 for result in results:
