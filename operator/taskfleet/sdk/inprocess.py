@@ -73,7 +73,14 @@ class EmbeddedQueue:
     async def _locked(self, folder: Path) -> DataDir:
         """The folder, locked; another owner is waited for in a thread, as that blocks."""
         lock = locked(folder)
-        data = await asyncio.to_thread(lock.__enter__)
+        taking = asyncio.ensure_future(asyncio.to_thread(lock.__enter__))
+        try:
+            data = await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            await asyncio.wait([taking])  # a thread cannot be stopped
+            if taking.exception() is None:
+                lock.__exit__(None, None, None)
+            raise
         self._stack.callback(lock.__exit__, None, None, None)
         return data
 

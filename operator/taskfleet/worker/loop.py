@@ -22,7 +22,9 @@ STUCK_SECONDS = 1.0
 
 
 class ClaimLoop:
-    """``trouble`` says why nothing can be claimed although the store is there; "" otherwise."""
+    """``trouble`` says why nothing can be claimed although the store is there; "" otherwise. ``asked``: the most that
+    the claim on its way may bring.
+    """
 
     def __init__(
         self,
@@ -36,6 +38,7 @@ class ClaimLoop:
         look: asyncio.Event,
     ) -> None:
         self.trouble = ""
+        self.asked = 0
         self._store = store
         self._settings = settings
         self._calls = calls
@@ -79,11 +82,13 @@ class ClaimLoop:
         if now < self._dry_until:
             return self._dry_until - now
         self._woken = False
+        self.asked = count
         try:
             claim = await self._store.claim(
                 self._settings.queue, self._settings.worker, self._settings.endpoint.models, count
             )
         except StoreError as error:
+            self.asked = 0
             self._health.failed(error)
             self._failures += 1
             return pause_after(self._failures)
@@ -99,6 +104,7 @@ class ClaimLoop:
         return due
 
     def _take(self, claim: Claim) -> None:
+        self.asked = 0
         for task in claim.tasks:
             if self._stopping:
                 self._outbox.put(Settlement(task.id, task.fence, Verdict.RELEASE))

@@ -134,7 +134,7 @@ class Service:
         return EndpointObserved(
             workers=self._allotted,
             ready=self._allotted,
-            inflight=len(self._calls.running) if self._calls else 0,
+            inflight=(len(self._calls.running) if self._calls else 0) + (self._claims.asked if self._claims else 0),
             healthy=False if down else None,
             trouble=self._breaker.trouble,
             seconds_per_task=self._pace.seconds_per_task,
