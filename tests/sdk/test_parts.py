@@ -86,6 +86,23 @@ async def test_the_watch_tells_each_end_once_also_after_the_store_was_away() -> 
     watching.cancel()
 
 
+async def test_the_watch_remembers_what_is_open_and_not_what_was() -> None:
+    async def read(ids: Sequence[str]) -> list[TaskView | None]:
+        return [view(task_id, TaskState.RUNNING if task_id == "open" else TaskState.COMPLETED) for task_id in ids]
+
+    watch = Watch(read, lambda _view: None, nudged=True)
+    watching = asyncio.create_task(watch.run())
+    watch.follow(["open"])
+    for number in range(5000):
+        watch.follow([str(number)])
+        watch.nudge([str(number)])
+        if number % 100 == 99:
+            await watch.ends_of([str(number)])
+    assert watch.open == ["open"]
+    assert len(watch._turn) < 1500
+    watching.cancel()
+
+
 async def test_whoever_waits_when_the_queue_ends_is_told_and_so_is_whoever_comes_later() -> None:
     async def read(ids: Sequence[str]) -> list[TaskView | None]:
         return [view(task_id, TaskState.RUNNING) for task_id in ids]

@@ -59,6 +59,8 @@ class Watch:
                 self._turn.append(task_id)
             if sink is not None:
                 sinks.append(sink)
+        if len(self._turn) > 2 * len(self._open) + AT_ONCE:  # most have ended: in a long run they would pile up
+            self._turn = deque(self._open)
         if self._open:
             self._none_open.clear()
             self._hurry()
