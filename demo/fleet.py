@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from demo.modelprocess import DemoFailed
-from taskfleet.local.process import TETHER
+from taskfleet.embedded.process import TETHER
 
 MANIFESTS = Path("manifests/quickstart")
 MANIFEST_URL = "http://llm:8080/v1"

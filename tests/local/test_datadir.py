@@ -9,8 +9,8 @@ import pytest
 
 from taskfleet.core.errors import AlreadyRunning, NotRunning, StoreError
 from taskfleet.core.task import QueueKey
-from taskfleet.local import datadir
-from taskfleet.local.datadir import locked, read_up_file
+from taskfleet.embedded import datadir
+from taskfleet.embedded.datadir import locked, read_up_file
 
 QUEUES = (QueueKey("default", "demo"),)
 URL = "valkey://:secret@127.0.0.1:1/0"
@@ -43,7 +43,7 @@ def test_the_second_owner_is_told_of_the_first_at_once(tmp_path: Path) -> None:
 
 def test_a_note_that_a_killed_owner_left_is_recognised(tmp_path: Path) -> None:
     code = (
-        "import os, sys, signal; from pathlib import Path; from taskfleet.local.datadir import locked\n"
+        "import os, sys, signal; from pathlib import Path; from taskfleet.embedded.datadir import locked\n"
         "with locked(Path(sys.argv[1])) as data:\n"
         "    data.announce(store_url='valkey://127.0.0.1:1', status_url='', namespace='default', queues=())\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

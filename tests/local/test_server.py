@@ -10,8 +10,8 @@ import pytest
 import valkey
 
 from taskfleet.core.errors import StoreAuthFailed, StoreError, StoreSchemaMismatch
-from taskfleet.local.datadir import DataDir, locked
-from taskfleet.local.server import EmbeddedStore
+from taskfleet.embedded.datadir import DataDir, locked
+from taskfleet.embedded.server import EmbeddedStore
 from taskfleet.store import Store
 from tests.support.waiting import eventually
 

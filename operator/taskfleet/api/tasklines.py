@@ -62,7 +62,7 @@ def read_task_lines(lines: Iterable[bytes], *, spec: TaskQueueSpec) -> Iterator[
     Raises InvalidTask, UnknownModel or DuplicateTask with the number of the line at the first that is wrong, and
     InvalidTask when there is none at all.
     """
-    reader = _Reader(spec)
+    reader = TaskReader(spec)
     line_of_id: dict[str, int] = {}
     number = 0
     for number, raw in enumerate(lines, start=1):
@@ -93,7 +93,7 @@ def line_of_id(lines: Iterable[bytes], task_id: str) -> int | None:
 
 def parse_task_line(line: bytes, *, spec: TaskQueueSpec, number: int) -> NewTask:
     """The task of one line. Raises InvalidTask or UnknownModel: ``line 7: priority: ...``."""
-    return _Reader(spec).task(line, number)[0]
+    return TaskReader(spec).task(line, number)[0]
 
 
 def task_from_prompt(
@@ -125,7 +125,7 @@ def task_from_prompt(
         "delay": delay,
         "deadline": deadline,
     }
-    return _Reader(spec).build(fields)
+    return TaskReader(spec).build(fields)
 
 
 def decode_body(body: bytes) -> TaskBody:
@@ -158,11 +158,12 @@ def result_line(view: TaskView) -> dict[str, Any]:
     }
 
 
-class _Reader:
+class TaskReader:
     """Turns lines into tasks under one queue's rules, looked up once."""
 
     def __init__(self, spec: TaskQueueSpec) -> None:
         self.count = 0
+        self.models = tuple(model.name for model in spec.models)
         self._offered = spec.offered
         self._lanes: dict[str | None, str] = {}
         self._default = spec.default_lane
@@ -180,6 +181,7 @@ class _Reader:
             raise InvalidTask(f"line {number}: {error}") from None
 
     def build(self, fields: dict[str, Any]) -> NewTask:
+        """The task of these fields, plain JSON values. Raises InvalidTask or UnknownModel: ``priority: ...``."""
         if not fields.keys() <= _FIELD_SET:
             unknown = next(name for name in fields if name not in _FIELD_SET)
             raise InvalidTask(f"{unknown}: unknown field; a task has only {', '.join(FIELDS)}")

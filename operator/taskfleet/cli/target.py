@@ -10,7 +10,7 @@ import click
 from taskfleet.cli.settings import SETTINGS, counts_before, load_settings
 from taskfleet.core.errors import NotFound, NotRunning
 from taskfleet.core.task import QueueKey
-from taskfleet.local.datadir import read_up_file
+from taskfleet.embedded.datadir import read_up_file
 from taskfleet.store import Store
 
 

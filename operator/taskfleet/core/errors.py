@@ -17,12 +17,18 @@
     │   ├── StoreOutOfMemory     maxmemory reached
     │   ├── StoreTooOld          a server version we do not support
     │   └── StoreSchemaMismatch  data written by another version of Taskfleet
-    ├── AlreadyRunning           a second `up` on one data folder
-    └── NotRunning               no `up` on that data folder
+    ├── AlreadyRunning           a second `up` on one data folder, a queue that is started twice
+    ├── NotRunning               no `up` on that data folder, a queue that is not started
+    ├── NoModelServer            nobody to call: no server was found, or one that was named does not answer
+    ├── WaitTimeout              what was waited for has not ended yet; it goes on
+    ├── DatasetError             the rows of a dataset cannot be read, or their results not be written
+    └── CheckpointError          the file that a run goes on from cannot be read or written
 
 Each class carries a stable ``code`` for machines and an ``exit_code`` for scripts
 (0 is success, 1 is "it ran, and tasks failed", 2 is bad input as in most commands).
 """
+
+from typing import Any
 
 
 class TaskfleetError(Exception):
@@ -126,3 +132,26 @@ class AlreadyRunning(TaskfleetError):
 class NotRunning(TaskfleetError):
     code = "not_running"
     exit_code = 17
+
+
+class NoModelServer(TaskfleetError):
+    code = "no_model_server"
+    exit_code = 18
+
+
+class WaitTimeout(TaskfleetError, TimeoutError):
+    code = "wait_timeout"
+    exit_code = 19
+
+
+class DatasetError(TaskfleetError):
+    """``results`` are those that came before it, where they were to be returned in a list."""
+
+    code = "dataset_error"
+    exit_code = 20
+    results: tuple[Any, ...] = ()
+
+
+class CheckpointError(TaskfleetError):
+    code = "checkpoint_error"
+    exit_code = 21

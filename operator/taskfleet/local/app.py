@@ -21,11 +21,11 @@ from taskfleet.controller.policy import queue_policy
 from taskfleet.controller.reconciler import Reconciler
 from taskfleet.core.errors import TaskfleetError
 from taskfleet.core.needs import count
-from taskfleet.local.datadir import DataDir, locked
+from taskfleet.embedded.datadir import DataDir, locked
+from taskfleet.embedded.server import EmbeddedStore
 from taskfleet.local.fleet import ProcessFleet
 from taskfleet.local.logfile import logs_in
 from taskfleet.local.manifestfiles import ManifestFiles
-from taskfleet.local.server import EmbeddedStore
 from taskfleet.local.servicenames import on_this_machine
 from taskfleet.local.snapshot import Observer, Snapshot
 from taskfleet.local.status import status_on_loopback

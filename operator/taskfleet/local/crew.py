@@ -9,7 +9,7 @@ from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from taskfleet.local.process import how_it_ended, kill, last_line, spawn, tell_to_end
+from taskfleet.embedded.process import how_it_ended, kill, last_line, spawn, tell_to_end
 from taskfleet.worker.variables import WORKER
 
 COMMAND = (sys.executable, "-m", "taskfleet.worker")

@@ -16,8 +16,8 @@ from taskfleet.core.names import deployment_name
 from taskfleet.core.plan import Plan
 from taskfleet.core.settlement import WorkerReport
 from taskfleet.core.task import QueueKey
+from taskfleet.embedded.process import keep_small
 from taskfleet.local.crew import Crew
-from taskfleet.local.process import keep_small
 from taskfleet.local.secretkeys import api_key
 from taskfleet.telemetry.logs import FORMAT_VARIABLE, LEVEL_VARIABLE
 from taskfleet.worker import variables

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from taskfleet.local.process import keep_small
+from taskfleet.embedded.process import keep_small
 from taskfleet.telemetry.logs import FORMAT_VARIABLE, LEVEL_VARIABLE, configure_logs
 
 

@@ -5,19 +5,25 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from taskfleet.core.outcome import Outcome
+from taskfleet.core.task import Priority
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One model call. ``model`` is the server's own name for it, ``timeout`` is in seconds for the whole call.
 
-    ``parameters`` (temperature, max_tokens, ...) go to the server as they are.
+    ``parameters`` (temperature, max_tokens, ...) go to the server as they are. The rest says which task it is: model
+    servers are not told, code in their place is.
     """
 
     model: str
     messages: Sequence[Mapping[str, Any]]
     timeout: float
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    task_id: str = ""
+    attempt: int = 1
+    priority: Priority = Priority.NORMAL
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Provider(Protocol):

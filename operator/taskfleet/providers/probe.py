@@ -21,10 +21,15 @@ async def probe(client: httpx.AsyncClient, url: str, path: str, timeout: float) 
             return f"HTTP {answer.status_code}" if answer.status_code >= 500 else ""
     except httpx.TimeoutException:
         return f"no answer within {timeout:g} s"
-    except httpx.ConnectError as error:
-        return _connect_trouble(error)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return str(error) or type(error).__name__
+        return trouble_of(error)
+
+
+def trouble_of(error: httpx.HTTPError | httpx.InvalidURL) -> str:
+    """Why there was no answer, in words."""
+    if isinstance(error, httpx.ConnectError):
+        return _connect_trouble(error)
+    return str(error) or type(error).__name__
 
 
 def _connect_trouble(error: httpx.ConnectError) -> str:

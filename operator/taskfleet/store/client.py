@@ -147,6 +147,11 @@ class Store:
         """The tasks that wait in lanes, without claiming them, read in bounded steps: by priority, then in order."""
         return waiting.waiting(self._connection, queue)
 
+    async def forget(self, queue: QueueKey, ids: Sequence[str]) -> None:
+        """Remove tasks that completed and that nobody will ask for again, ahead of their retention."""
+        if ids:
+            await self._connection.call("UNLINK", *(keys.task(queue, task_id) for task_id in ids))
+
     async def batch(self, queue: QueueKey, batch: str) -> BatchCounts | None:
         """A batch in numbers, or None when the queue has none of that name."""
         return await reading.batch(self._connection, queue, batch)

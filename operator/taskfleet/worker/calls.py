@@ -51,7 +51,7 @@ class RunningCall:
 
 
 class Calls:
-    """Runs claimed tasks on the endpoint. ``on_freed`` is called when a slot is free again."""
+    """Runs claimed tasks on the endpoint, ``limit`` at once. ``on_freed`` is called when a slot is free again."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Calls:
         on_freed: Callable[[], None],
     ) -> None:
         self.policy = policy
+        self.limit = endpoint.concurrency
         self.running: dict[str, RunningCall] = {}
         self._provider = provider
         self._endpoint = endpoint
@@ -87,7 +88,7 @@ class Calls:
     @property
     def slots(self) -> int:
         """Calls that may run at once now."""
-        return self._adaptive.limit
+        return min(self._adaptive.limit, self.limit)
 
     @property
     def free(self) -> int:
@@ -161,6 +162,10 @@ class Calls:
             messages=messages,
             parameters=body.parameters,
             timeout=self.policy.task_timeout,
+            task_id=task.id,
+            attempt=task.attempt,
+            priority=task.priority,
+            metadata=body.metadata,
         )
         try:
             return await self._provider.complete(request)

@@ -54,8 +54,7 @@ class Heartbeats:
 
     async def beat(self) -> bool:
         """One heartbeat now; False when the store could not take it. Running calls go on meanwhile."""
-        # Waiting results first: a task that is both was claimed again, and the running call's fence is the newer.
-        leases = {**self._outbox.leases, **{call.task.id: call.task.fence for call in self._calls.running.values()}}
+        leases = self._leases()
         try:
             answer = await self._store.heartbeat(self._settings.queue, self._report(), leases)
         except StoreError as error:
@@ -69,6 +68,17 @@ class Heartbeats:
         for task_id in answer.cancelled:
             self._calls.interrupt(task_id, leases[task_id], Interruption.CANCELLED)
         return True
+
+    async def keep(self, store: Store) -> None:
+        """Renew the leases through another store: for who sees from outside that our event loop stands still.
+
+        What the answer brings is left to the next beat. Raises StoreError.
+        """
+        await store.heartbeat(self._settings.queue, self._report(), self._leases())
+
+    def _leases(self) -> dict[str, int]:
+        # Waiting results first: a task that is both was claimed again, and the running call's fence is the newer.
+        return {**self._outbox.leases, **{call.task.id: call.task.fence for call in self._calls.running.values()}}
 
     def _report(self) -> WorkerReport:
         busy_server = self._breaker.trouble if self._breaker.asked_to_wait else ""

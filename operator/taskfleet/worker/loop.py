@@ -23,7 +23,9 @@ STUCK_SECONDS = 1.0
 
 
 class ClaimLoop:
-    """``trouble`` says why nothing can be claimed although the store is there; "" otherwise."""
+    """``trouble`` says why nothing can be claimed although the store is there; "" otherwise. ``asked``: the most that
+    the claim on its way may bring.
+    """
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class ClaimLoop:
         look: asyncio.Event,
     ) -> None:
         self.trouble = ""
+        self.asked = 0
         self._store = store
         self._settings = settings
         self._calls = calls
@@ -100,11 +103,15 @@ class ClaimLoop:
             return self._limiter.holds(time.monotonic())
         self._woken = False
         lanes = self._lanes
-        claim = await self._store.claim(self._settings.queue, self._settings.worker, lanes, allowed)
-        self._served()
-        if claim.policy_version != self._policy_version:
-            await self._read_policy(claim.policy_version)
-        await self._take(claim)
+        self.asked = allowed
+        try:
+            claim = await self._store.claim(self._settings.queue, self._settings.worker, lanes, allowed)
+            self._served()
+            if claim.policy_version != self._policy_version:
+                await self._read_policy(claim.policy_version)
+            await self._take(claim)
+        finally:
+            self.asked = 0
         if len(claim.tasks) == allowed or self._woken or self._lanes != lanes:
             return 0.0
         due = LONGEST_SLEEP if claim.next_due_in is None else min(claim.next_due_in, LONGEST_SLEEP)
@@ -126,6 +133,7 @@ class ClaimLoop:
         except StoreError as error:
             self._health.failed(error)
             admitted = 0
+        self.asked = 0
         for number, task in enumerate(claim.tasks):
             # None: its own endpoints were found healthy again meanwhile
             model = self._calls.policy.model_for(task.model, self._settings.endpoint.models)

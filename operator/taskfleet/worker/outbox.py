@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -22,13 +22,21 @@ LARGEST_BATCH_BYTES = 8_000_000  # a batch is one command to the store, and long
 class Outbox:
     """Settlements that the store has not taken yet. Their leases must be renewed like those of running calls.
 
-    ``stuck``: results wait because the store did not take the last batch.
+    ``stuck``: results wait because the store did not take the last batch. ``on_settled`` is told the ids of each batch
+    that it took.
     """
 
-    def __init__(self, store: Store, queue: QueueKey, health: StoreHealth) -> None:
+    def __init__(
+        self,
+        store: Store,
+        queue: QueueKey,
+        health: StoreHealth,
+        on_settled: Callable[[Sequence[str]], None] = lambda _ids: None,
+    ) -> None:
         self._store = store
         self._queue = queue
         self._health = health
+        self._on_settled = on_settled
         self._refused = False
         self._waiting: dict[str, Settlement] = {}
         self._filled = asyncio.Event()
@@ -82,6 +90,7 @@ class Outbox:
             for settlement, taken in zip(batch, accepted, strict=True):
                 if not taken:
                     log.warning("a late result was refused by its fence", extra={"task": settlement.task_id})
+            self._on_settled([settlement.task_id for settlement in batch])
 
     def _next_batch(self) -> list[Settlement]:
         """The oldest results, at least one, that fit in one command."""

@@ -5,10 +5,12 @@ import contextlib
 import logging
 import signal
 import time
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry
 
 from taskfleet.core.errors import StoreError, StoreUnreachable
+from taskfleet.core.pool import EndpointObserved
 from taskfleet.providers import Provider, open_provider
 from taskfleet.store import Store, WakeListener
 from taskfleet.telemetry.metrics import WorkerMetrics
@@ -57,14 +59,32 @@ async def run_worker(settings: WorkerSettings) -> int:
 
 
 class Service:
-    """One worker's life; ``not_ready()`` is "" while it works, else why it does not."""
+    """One worker's life; ``not_ready()`` is "" while it works, else why it does not.
 
-    def __init__(self, settings: WorkerSettings, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+    It may run inside another program, which then may give the ``provider``, hear in ``on_settled`` of the ids of tasks
+    that it settled, and ``allot`` the calls that it may run at once.
+    """
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        stop: asyncio.Event,
+        hurry: asyncio.Event,
+        *,
+        provider: Provider | None = None,
+        on_settled: Callable[[Sequence[str]], None] = lambda _ids: None,
+    ) -> None:
         self.registry = CollectorRegistry()
         self._settings = settings
         self._stop = stop
         self._hurry = hurry
+        self._provider = provider
+        self._on_settled = on_settled
         self._startup = Startup(stop)
+        self._allotted = settings.endpoint.concurrency
+        self._breaker, self._pace = Breaker(), Pace(time.monotonic())
+        self._calls: Calls | None = None
+        self._beats: Heartbeats | None = None
         self._claims: ClaimLoop | None = None
         self._look = asyncio.Event()
         self._metrics = WorkerMetrics(
@@ -91,15 +111,43 @@ class Service:
             stack.push_async_callback(store.close)
             wakes = await stack.enter_async_context(store.listen([settings.queue]))
             policy = await self._startup.policy(store, settings.queue, wakes)
-            provider = open_provider(settings.endpoint.provider, settings.endpoint.url, settings.api_key)
+            endpoint = settings.endpoint
+            provider = self._provider or open_provider(endpoint.provider, endpoint.url, settings.api_key)
             stack.push_async_callback(provider.close)
             return await self._work(store, wakes, policy, provider)
 
+    def allot(self, slots: int) -> None:
+        """Run no more than this many calls at once from now on; what runs goes on."""
+        self._allotted = slots
+        if self._calls is not None and self._calls.limit != slots:
+            self._calls.limit = slots
+            self._look.set()
+
+    async def keep_leases(self, store: Store) -> None:
+        """Renew the leases from another thread and through its ``store``, while our event loop stands still."""
+        if self._beats is not None:
+            await self._beats.keep(store)
+
+    def observed(self) -> EndpointObserved:
+        """What planning may know of this worker's endpoint, with a slot in place of a worker.
+
+        A breaker that is open says that the endpoint is down; once its pause is over it is unknown until a call tells.
+        """
+        down = bool(self._breaker.trouble) and (self._breaker.seconds_until_probe(time.monotonic()) or 0.0) > 0
+        return EndpointObserved(
+            workers=self._allotted,
+            ready=self._allotted,
+            inflight=(len(self._calls.running) if self._calls else 0) + (self._claims.asked if self._claims else 0),
+            healthy=False if down else None,
+            trouble=self._breaker.trouble,
+            seconds_per_task=self._pace.seconds_per_task,
+        )
+
     async def _work(self, store: Store, wakes: WakeListener, policy: WorkPolicy, provider: Provider) -> int:
         settings, look = self._settings, self._look
-        breaker, pace = Breaker(), Pace(time.monotonic())
+        breaker, pace = self._breaker, self._pace
         limiter = RateLimiter(store, settings, self._metrics)
-        outbox = Outbox(store, settings.queue, self._health)
+        outbox = Outbox(store, settings.queue, self._health, self._on_settled)
         calls = Calls(
             provider=provider,
             endpoint=settings.endpoint,
@@ -112,6 +160,8 @@ class Service:
             metrics=self._metrics,
             on_freed=look.set,
         )
+        calls.limit = self._allotted
+        self._calls = calls
         beats = Heartbeats(
             store=store,
             settings=settings,
@@ -122,6 +172,7 @@ class Service:
             pace=pace,
             health=self._health,
         )
+        self._beats = beats
         self._claims = ClaimLoop(
             store=store,
             settings=settings,

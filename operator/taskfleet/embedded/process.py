@@ -1,4 +1,4 @@
-"""Child processes of ``up``: in a group of their own, tethered to our life, their output in a log file."""
+"""Child processes: in a group of their own, tethered to our life, their output in a log file."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ async def spawn(
 ) -> Process:
     """Start ``command`` (an absolute path and arguments). ``stdin`` is written and closed, never seen in ``ps``.
 
-    A terminal's Ctrl-C does not reach it: it is ended by us, in our order.
+    In a session of its own, so that a terminal's Ctrl-C does not reach it: it is ended by us, in our order.
     """
     tether = (sys.executable, "-I", "-S", str(TETHER), str(int(when_orphaned)), str(os.getpid()))
     with log.open("ab") as output:
@@ -37,7 +37,7 @@ async def spawn(
             stdout=output,
             stderr=STDOUT,
             pass_fds=inherit,
-            process_group=0,
+            start_new_session=True,
         )
     if process.stdin is not None:
         with suppress(BrokenPipeError, ConnectionResetError):  # it died at once; its exit code tells

@@ -1,4 +1,5 @@
-"""The data folder of ``taskfleet up``: one owner at a time, and a note for the commands that want to find it.
+"""A data folder, of ``taskfleet up`` or of a queue in a program: one owner at a time, and a note for the commands that
+want to find it.
 
 The lock is an flock on ``DIR/lock``. The embedded store inherits it, so that it is held as long as anything may still
 write to the data, even when ``up`` itself was killed.
@@ -95,12 +96,12 @@ def _take(descriptor: int, path: Path) -> None:
             owner = _noted(path)
             if owner is not None and _alive(owner.pid):
                 raise AlreadyRunning(
-                    f"another `taskfleet up` (process {owner.pid}) uses {path}; "
-                    f"stop it with Ctrl-C or `kill {owner.pid}`, or choose another folder with --data"
+                    f"another `taskfleet up` or program (process {owner.pid}) uses {path}; stop it with Ctrl-C or "
+                    f"`kill {owner.pid}`, or choose another folder with --data (in Python: data=)"
                 ) from None
             if time.monotonic() > give_up_at:
                 raise AlreadyRunning(
-                    f"another process holds {path / LOCK_FILE}; choose another folder with --data"
+                    f"another process holds {path / LOCK_FILE}; choose another folder with --data (in Python: data=)"
                 ) from None
             time.sleep(0.05)  # nothing else runs on the loop yet
         else:

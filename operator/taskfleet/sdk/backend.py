@@ -1,0 +1,99 @@
+"""What a queue object needs of whoever keeps its tasks: one protocol, so that the same code runs everywhere."""
+
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Protocol
+
+from taskfleet.api.tasklines import TaskReader
+from taskfleet.api.taskqueue import published_spec
+from taskfleet.core.errors import NotFound
+from taskfleet.core.settlement import DeadLetter, QueueStats
+from taskfleet.core.task import NewTask, QueueKey, TaskView
+from taskfleet.store import Store
+
+POLICY_SECONDS = 10.0
+
+
+class Backend(Protocol):
+    """One queue, wherever it is. All raise StoreError while it cannot be reached, and NotFound when it is gone."""
+
+    @property
+    def name(self) -> str:
+        """The queue's name for people."""
+        ...
+
+    async def reader(self) -> TaskReader:
+        """Makes tasks under the queue's rules as they are now."""
+        ...
+
+    async def submit(self, tasks: Iterable[NewTask], batch: str | None = None) -> int:
+        """Enqueue all or none, as ``Store.submit`` does."""
+        ...
+
+    async def get(self, ids: Sequence[str]) -> Sequence[TaskView | None]: ...
+
+    async def cancel(self, ids: Sequence[str]) -> dict[str, str]:
+        """For each id ``cancelled``, ``cancelling``, ``finished`` or ``not_found``."""
+        ...
+
+    async def stats(self) -> QueueStats: ...
+
+    def batch_tasks(self, batch: str) -> AsyncIterator[TaskView]: ...
+
+    def dead_letters(self) -> AsyncIterator[DeadLetter]: ...
+
+    async def forget(self, ids: Sequence[str]) -> None:
+        """These completed, and their results are in good hands."""
+        ...
+
+
+class StoreBackend:
+    """A queue in a store. ``private``: nobody else reads its results, so that what was read can go."""
+
+    def __init__(self, store: Store, queue: QueueKey, *, private: bool) -> None:
+        self._store = store
+        self._queue = queue
+        self._private = private
+        self._reader: TaskReader | None = None
+        self._reader_until = 0.0
+
+    @property
+    def name(self) -> str:
+        return str(self._queue)
+
+    async def reader(self) -> TaskReader:
+        now = time.monotonic()
+        if self._reader is None or now > self._reader_until:
+            policy = await self._store.policy(self._queue)
+            if policy is None:
+                raise NotFound(
+                    f"queue: {self._queue} does not exist in this store; apply its TaskQueue first, or look at its name"
+                )
+            self._reader = TaskReader(published_spec(policy, self._queue))
+            self._reader_until = now + POLICY_SECONDS
+        return self._reader
+
+    async def submit(self, tasks: Iterable[NewTask], batch: str | None = None) -> int:
+        return await self._store.submit(self._queue, tasks, batch=batch)
+
+    async def get(self, ids: Sequence[str]) -> Sequence[TaskView | None]:
+        return await self._store.get(self._queue, ids)
+
+    async def cancel(self, ids: Sequence[str]) -> dict[str, str]:
+        return await self._store.cancel(self._queue, ids)
+
+    async def stats(self) -> QueueStats:
+        found = await self._store.stats(self._queue)
+        if found is None:
+            raise NotFound(f"queue: {self._queue} is no longer in this store")
+        return found
+
+    def batch_tasks(self, batch: str) -> AsyncIterator[TaskView]:
+        return self._store.batch_tasks(self._queue, batch)
+
+    def dead_letters(self) -> AsyncIterator[DeadLetter]:
+        return self._store.dead_letters(self._queue)
+
+    async def forget(self, ids: Sequence[str]) -> None:
+        if self._private:
+            await self._store.forget(self._queue, ids)

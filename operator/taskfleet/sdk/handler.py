@@ -1,0 +1,101 @@
+"""A Python function in place of a model server: it gets a task, and what it returns is the result."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+
+from taskfleet.core.errors import InputError
+from taskfleet.core.outcome import Fatal, Ok, Outcome, Retry
+from taskfleet.core.task import Priority, TaskError
+from taskfleet.providers import Call
+from taskfleet.sdk.given import plain
+from taskfleet.sdk.results import ASKED_MODEL, Readable
+
+Report = Callable[[str, float, str], None]
+Handler = Callable[["HandlerTask"], Awaitable[Any]] | Callable[["HandlerTask"], Any]
+
+
+class HandlerTask(Readable):
+    """A task in a handler's hands. ``prompt`` is the text of its last message; ``attempt`` counts from 1."""
+
+    __slots__ = ("_report", "attempt", "id", "messages", "metadata", "model", "parameters", "priority", "prompt")
+    FIELDS = ("id", "prompt", "messages", "model", "parameters", "metadata", "priority", "attempt")
+
+    def __init__(self, call: Call, report: Report) -> None:
+        self.id = call.task_id
+        self.messages: Sequence[Mapping[str, Any]] = call.messages
+        self.prompt = _text(call.messages[-1].get("content") if call.messages else "")
+        self.parameters: Mapping[str, Any] = call.parameters
+        self.metadata: Mapping[str, Any] = {key: call.metadata[key] for key in call.metadata if key != ASKED_MODEL}
+        self.model: str = call.metadata.get(ASKED_MODEL, call.model)
+        self.priority: Priority = call.priority
+        self.attempt = call.attempt
+        self._report = report
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Tell whoever follows the queue how far it is: 0 to 1, and a word about it. From any thread."""
+        self._report(self.id, min(max(float(fraction), 0.0), 1.0), message)
+
+
+class HandlerProvider:
+    """Runs a handler as the worker's provider: the same leases, retries, time limit and cancellation as a call.
+
+    A coroutine function runs on the loop, a plain function in a thread (which goes on after a cancel: Python cannot
+    stop a thread). An InputError fails the task at once, any other exception is tried again as the queue's policy says.
+    """
+
+    def __init__(self, handler: Handler, report: Report, threads: int) -> None:
+        self._handler = handler
+        self._report = report
+        self._awaits = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+            getattr(handler, "__call__", None)  # noqa: B004  whether calling it gives a coroutine
+        )
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="taskfleet-handler")
+
+    async def complete(self, call: Call) -> Outcome:
+        try:
+            async with asyncio.timeout(call.timeout) as limit:
+                result = await self._run(HandlerTask(call, self._report))
+            plain("the handler's result", result)
+            orjson.dumps(result)
+        except TimeoutError as error:
+            if limit.expired():
+                return Retry(TaskError("timeout", f"the handler did not end within {call.timeout:g} s"))
+            return _failed(error)
+        except InputError as error:
+            return Fatal(TaskError(error.code, str(error)))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return _failed(error)  # it raised that itself
+        except BaseException as error:  # SystemExit in a handler ends its task and not the program
+            return _failed(error)
+        return Ok(result)
+
+    async def _run(self, task: HandlerTask) -> Any:
+        if self._awaits:
+            return await self._handler(task)
+        loop = asyncio.get_running_loop()
+        result = await loop.run_in_executor(self._threads, self._handler, task)
+        return await result if inspect.isawaitable(result) else result
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _failed(error: BaseException) -> Retry:
+    words = str(error)
+    return Retry(TaskError("handler_error", f"{type(error).__name__}: {words}" if words else type(error).__name__))
+
+
+def _text(content: Any) -> str:
+    """The text of a message's content: itself, or that of its parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "".join(part.get("text", "") for part in parts if isinstance(part, Mapping))

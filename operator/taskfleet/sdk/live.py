@@ -1,0 +1,62 @@
+"""What a started queue object has: its backend, its watch, and the count of what it did."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from taskfleet.core.task import TaskState, TaskView
+from taskfleet.sdk.backend import Backend
+from taskfleet.sdk.results import Progress, TaskResult
+from taskfleet.sdk.tally import Tally
+from taskfleet.sdk.watch import Watch
+
+log = logging.getLogger(__name__)
+
+ProgressCallback = Callable[[Progress], object]
+
+
+@dataclass(slots=True)
+class News:
+    """Counts what happens and tells those who want to hear. ``listeners`` are called in turn, on the event loop."""
+
+    tally: Tally = field(default_factory=Tally)
+    listeners: list[ProgressCallback] = field(default_factory=list)
+
+    def ended(self, view: TaskView) -> None:
+        self.tally.ended(view, TaskResult(view).model, time.monotonic())
+        if self.listeners:
+            self.tell(view.id, view.state, 1.0, view.error.message if view.error else "")
+
+    def tell(self, task_id: str, status: TaskState, fraction: float, message: str) -> None:
+        counts = self.tally
+        news = Progress(
+            task=task_id,
+            status=status,
+            fraction=fraction,
+            message=message,
+            submitted=counts.submitted,
+            completed=counts.all.completed,
+            failed=counts.all.failed,
+            cancelled=counts.cancelled,
+        )
+        for listener in list(self.listeners):
+            try:
+                listener(news)
+            except Exception:
+                log.exception("a callback of on_progress broke")
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A started queue. ``takes_any_model``: a handler serves whatever model is asked for."""
+
+    backend: Backend
+    watch: Watch
+    news: News
+    takes_any_model: bool
+
+    def took(self, ids: Sequence[str]) -> None:
+        """These are ours from now on."""
+        self.news.tally.took(len(ids), time.monotonic())
+        self.watch.follow(ids)

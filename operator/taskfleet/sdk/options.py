@@ -1,0 +1,70 @@
+"""What may be said of tasks and of a run over a dataset, by keyword: the same for both twins."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from os import PathLike
+from typing import Any, Literal, TypedDict
+
+from taskfleet.core.errors import InputError
+from taskfleet.core.task import Priority
+from taskfleet.sdk import given
+from taskfleet.sdk.prompts import PromptFunction
+from taskfleet.sdk.results import ASKED_MODEL
+
+PriorityLike = Priority | Literal["critical", "high", "normal", "low"]
+
+
+class TaskOptions(TypedDict, total=False):
+    """Of a task, or of every task of a batch."""
+
+    model: str | None
+    """A name, alias, tag or word such as ``fast``; None is the queue's default."""
+    priority: PriorityLike
+    parameters: Mapping[str, Any] | None
+    """``temperature``, ``max_tokens``, ...: passed on to the model server."""
+    metadata: Mapping[str, Any] | None
+    """Comes back with the result."""
+    delay: float | None
+    """Seconds before it may run."""
+    deadline: datetime | None
+    """A moment with its zone, after which it is not begun."""
+
+
+class DatasetOptions(TypedDict, total=False):
+    """Of a run over a dataset."""
+
+    prompt: str | PromptFunction | None
+    """A template such as ``"Label this: {text}"``, a function from a row to a prompt; None: the row is the prompt."""
+    parameters: Mapping[str, Any] | None
+    checkpoint: str | PathLike[str] | None
+    """A file; after a crash the same call goes on where it was."""
+    progress: bool | None
+    """None draws a bar where somebody can see it."""
+
+
+def known(options: Mapping[str, object], kind: type) -> None:
+    """Raise InputError for a keyword that is none of ``kind``: Python does not check those of ``**options``."""
+    unknown = [name for name in options if name not in kind.__annotations__]
+    if unknown:
+        there = ", ".join(kind.__annotations__)
+        raise InputError(
+            f"{unknown[0]}: there is no such option, only {there}; what is for the model goes into parameters={{...}}"
+        )
+
+
+def task_fields(options: TaskOptions, *, takes_any_model: bool) -> dict[str, Any]:
+    """The fields of a task line for these options. Where any model is served, a mark says which one was asked for."""
+    known(options, TaskOptions)
+    model, metadata = options.get("model"), dict(options.get("metadata") or {})
+    if model is not None and takes_any_model:
+        metadata, model = {**metadata, ASKED_MODEL: model}, None
+    parameters = options.get("parameters")
+    fields = {
+        "model": model,
+        "priority": given.priority(options.get("priority", Priority.NORMAL)).label,
+        "parameters": None if parameters is None else dict(parameters),
+        "metadata": metadata or None,
+        "delay": given.delay(options.get("delay")),
+        "deadline": given.moment("deadline", options.get("deadline")),
+    }
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,189 @@
+"""Learns that tasks have ended, for everyone who waits for one: many waits are one reading.
+
+Whoever runs the tasks in this process says at once which ones it settled (``nudge``). What others end (another
+machine's worker, a deadline, a cancel) is found by looking again and again, more often while something happens.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeVar
+
+from taskfleet.core.errors import StoreError, TaskfleetError
+from taskfleet.core.task import TaskView
+
+T = TypeVar("T")
+
+Sink = Callable[[TaskView], None]
+Read = Callable[[Sequence[str]], Awaitable[Sequence[TaskView | None]]]
+
+AT_ONCE = 500
+QUICKEST, SLOWEST = 0.01, 0.25
+NUDGED = 0.5  # between two looks at what nobody nudges about, where ends are nudged
+SHARE = 0.2  # of the time may go into looking
+
+
+class Watch:
+    """``ended`` hears of each followed task once, then those who wait for it. ``trouble`` says why nothing is seen now,
+    "" otherwise."""
+
+    def __init__(self, read: Read, ended: Sink, *, nudged: bool) -> None:
+        self.trouble = ""
+        self._read = read
+        self._ended = ended
+        self._nudges_come = nudged
+        self._open: dict[str, list[Sink]] = {}
+        self._turn: deque[str] = deque()  # open ids in the order in which they are looked at, and some that have ended
+        self._nudged: dict[str, None] = {}
+        self._look = asyncio.Event()
+        self._none_open = asyncio.Event()
+        self._none_open.set()
+        self._pause = QUICKEST
+        self._next_round = 0.0
+        self._broken: TaskfleetError | None = None
+        self._breaking = asyncio.Event()
+
+    @property
+    def open(self) -> list[str]:
+        """Followed tasks that have not been seen to end."""
+        return list(self._open)
+
+    def follow(self, ids: Iterable[str], sink: Sink | None = None) -> None:
+        """Tell ``sink`` when one of these ends."""
+        for task_id in ids:
+            sinks = self._open.get(task_id)
+            if sinks is None:
+                sinks = self._open[task_id] = []
+                self._turn.append(task_id)
+            if sink is not None:
+                sinks.append(sink)
+        if len(self._turn) > 2 * len(self._open) + AT_ONCE:  # most have ended: in a long run they would pile up
+            self._turn = deque(self._open)
+        if self._open:
+            self._none_open.clear()
+            self._hurry()
+
+    def unfollow(self, ids: Iterable[str]) -> None:
+        for task_id in ids:
+            self._open.pop(task_id, None)
+        self._none_open_now()
+
+    def nudge(self, ids: Iterable[str]) -> None:
+        """These may have ended just now."""
+        for task_id in ids:
+            if task_id in self._open:
+                self._nudged[task_id] = None
+        if self._nudged:
+            self._look.set()
+
+    def broke(self, error: TaskfleetError) -> None:
+        """Nothing will end any more: everyone who waits, now or later, gets this error."""
+        self._broken = error
+        self._breaking.set()
+
+    async def end_of(self, task_id: str) -> TaskView:
+        """The task once it has ended. Raises what broke the queue meanwhile."""
+        return (await self.ends_of([task_id]))[task_id]
+
+    async def ends_of(self, ids: Sequence[str]) -> dict[str, TaskView]:
+        """All of these, by id, once the last has ended. Raises as ``end_of`` does."""
+        views: dict[str, TaskView] = {}
+        last: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def tell(view: TaskView) -> None:
+            views[view.id] = view
+            if len(views) == len(wanted) and not last.done():
+                last.set_result(None)
+
+        wanted = dict.fromkeys(ids)
+        if not wanted:
+            return views
+        self.follow(wanted, tell)
+        try:
+            await self.unless_broken(last)
+            return views
+        finally:
+            for task_id in wanted.keys() - views.keys():
+                self._open.get(task_id, [tell]).remove(tell)
+
+    async def until_none_open(self) -> None:
+        await self.unless_broken(asyncio.ensure_future(self._none_open.wait()))
+
+    async def unless_broken(self, waited: "asyncio.Future[T]") -> T:
+        """What ``waited`` brings, unless the queue breaks before: then that is raised."""
+        breaking = asyncio.ensure_future(self._breaking.wait())
+        try:
+            await asyncio.wait((waited, breaking), return_when=asyncio.FIRST_COMPLETED)
+            if not waited.done():
+                assert self._broken is not None
+                raise type(self._broken)(str(self._broken))
+            return waited.result()
+        finally:
+            breaking.cancel()
+            waited.cancel()
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            self._look.clear()
+            if self._nudged:
+                ids, self._nudged = list(self._nudged)[:AT_ONCE], dict.fromkeys(list(self._nudged)[AT_ONCE:])
+                await self._read_all(ids)
+            elif self._open and time.monotonic() >= self._next_round:
+                await self._round()
+            if self._nudged:
+                continue
+            seconds = self._next_round - time.monotonic() if self._open else None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._look.wait()
+
+    async def _round(self) -> None:
+        """Look at some of the open tasks, in turn, and decide when to look again."""
+        began, before = time.monotonic(), len(self._open)
+        ids: list[str] = []
+        for _ in range(min(AT_ONCE, len(self._turn))):
+            task_id = self._turn.popleft()
+            if task_id in self._open:
+                ids.append(task_id)
+                self._turn.append(task_id)
+        await self._read_all(ids)
+        now = time.monotonic()
+        self._pause = QUICKEST if len(self._open) < before else min(self._pause * 1.5, SLOWEST)
+        least = NUDGED if self._nudges_come else self._pause
+        self._next_round = now + max(least, (now - began) / SHARE)
+
+    async def _read_all(self, ids: Sequence[str]) -> None:
+        try:
+            views = await self._read(ids)
+        except StoreError as error:
+            self.trouble = str(error)
+            self._nudged.update(dict.fromkeys(ids))  # what has been told is not told again
+            await asyncio.sleep(SLOWEST)
+            return
+        self.trouble = ""
+        for view in views:
+            if view is not None and view.state.is_final:
+                self._tell(view)
+
+    def _tell(self, view: TaskView) -> None:
+        sinks = self._open.pop(view.id, None)
+        if sinks is None:
+            return
+        self._ended(view)
+        for sink in sinks:
+            sink(view)
+        self._none_open_now()
+
+    def _none_open_now(self) -> None:
+        if not self._open:
+            self._turn.clear()
+            self._none_open.set()
+
+    def _hurry(self) -> None:
+        if not self._nudges_come:
+            self._pause = QUICKEST
+            self._next_round = min(self._next_round, time.monotonic() + QUICKEST)
+        self._look.set()

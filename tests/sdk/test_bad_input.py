@@ -1,0 +1,295 @@
+"""Whatever a program gives: a typed error that names what is wrong and the fix, nothing lost, nothing hung."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskfleet import HandlerTask, ParallelTaskQueue, TaskfleetError
+from taskfleet.core.errors import AlreadyRunning, InputError, NoModelServer, NotRunning, UnknownModel
+from tests.sdk.conftest import Make
+from tests.support.modelstub import ModelStub
+
+ITSELF: dict[str, Any] = {}
+ITSELF["again"] = ITSELF
+WRONG_URL = "http://127.0.0.1:9/v1"
+
+
+async def echo(task: HandlerTask) -> str:
+    return task.prompt
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_workers": 0}, "max_workers: 0 is not a number of calls at once; give a whole number from 1"),
+        ({"max_workers": -3}, "max_workers: -3"),
+        ({"max_workers": 2.5}, "max_workers: 2.5"),
+        ({"max_workers": True}, "max_workers: True"),
+        ({"max_workers": "10"}, "max_workers: '10'"),
+        ({"strategy": "quickest"}, "strategy: 'quickest' is none of least_loaded, round_robin, weighted, fastest"),
+        ({"url": "http://gateway:8420", "queue": "a/b"}, "a gateway .* cannot be used by this version; give the URL"),
+        ({"url": "valkey://localhost"}, 'queue: with a url it must be named; write queue="namespace/name"'),
+        ({"queue": "demo"}, "queue: 'demo' is not a queue; write namespace/name"),
+        ({"url": "valkey://h", "queue": "a/b", "data": "x"}, "data: it belongs to a queue in this process"),
+        ({"url": "valkey://h", "queue": "a/b", "policy": {"a": 1}}, "policy: it belongs to a queue in this process"),
+        ({"handler": "not a function"}, "handler: 'not a function' is not a function"),
+        ({"handler": echo, "instances": [WRONG_URL]}, "both instances and a handler are given"),
+    ],
+)
+def test_a_queue_that_cannot_be_is_refused_before_anything_starts(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        ParallelTaskQueue(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"instances": []}, InputError, "instances: it is empty; leave it out to look on this machine"),
+        (
+            {"instances": ["localhost:8000"]},
+            InputError,
+            r"instances\[0\]: 'localhost:8000' is not a URL; write http://",
+        ),
+        ({"instances": [7]}, InputError, r"instances\[0\]: 7 is no instance"),
+        ({"instances": [WRONG_URL]}, NoModelServer, r"instances\[0\]: .*connection refused; start it, or say what"),
+        ({"instances": [{"url": WRONG_URL, "models": "m"}]}, InputError, r"instances\[0\]\.models"),
+        ({"instances": [{"url": WRONG_URL, "models": ["m"], "speed": 1}]}, InputError, r"instances\[0\]\.speed"),
+        ({"handler": echo, "policy": {"taskTimeout": "soon"}}, InputError, r"policy\.taskTimeout"),
+        ({"handler": echo, "policy": {"models": [{"name": "x"}]}}, InputError, "no instance serves the model 'x'"),
+        ({"url": "valkey://127.0.0.1:1", "queue": "a/b"}, TaskfleetError, "cannot be reached"),
+        ({"url": "ftp://host", "queue": "a/b"}, InputError, "store URL: the scheme must be one of"),
+    ],
+)
+async def test_a_start_that_cannot_work_says_why_and_leaves_nothing(
+    options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    before = asyncio.all_tasks()
+    queue = ParallelTaskQueue(**options)
+    with pytest.raises(error, match=words):
+        await queue.start()
+    assert asyncio.all_tasks() == before
+    with pytest.raises(NotRunning):
+        await queue.stop()
+
+
+async def test_a_queue_that_the_store_does_not_have_is_named(store_url: str) -> None:
+    with pytest.raises(TaskfleetError, match="queue: nobody/has-it does not exist in this store; apply its TaskQueue"):
+        await ParallelTaskQueue(url=store_url, queue="nobody/has-it").start()
+
+
+TASKS: list[tuple[Any, dict[str, Any], str]] = [
+    ("", {}, "prompt: it is empty"),
+    ("  \n", {}, "prompt: it is empty"),
+    (None, {}, "prompt: a NoneType is no prompt"),
+    (b"bytes", {}, "prompt: a bytes is no prompt"),
+    (42, {}, "prompt: a int is no prompt"),
+    ([], {}, "messages: it is empty"),
+    ([{"role": "wizard", "content": "x"}], {}, r"messages\[0\].role"),
+    ([{"role": "user", "content": {1, 2}}], {}, r"messages\[0\].content: a set cannot be written as JSON"),
+    ([{"role": "user", "content": "half \ud83d"}], {}, r"content: character 6 is half of a surrogate pair"),
+    (
+        "half \udc00 here",
+        {},
+        "prompt: character 6 is half of a surrogate pair .* read the text with the right encoding",
+    ),
+    ({"prompt": "x", "colour": "red"}, {}, "colour: unknown field"),
+    ({"prompt": "x", "messages": []}, {}, "both prompt and messages"),
+    ("x", {"parameters": {"temperature": math.nan}}, "parameters.temperature: nan is not a number in JSON"),
+    ("x", {"parameters": {"temperature": -math.inf}}, "parameters.temperature: -inf is not a number"),
+    ("x", {"parameters": {"seed": 2**70}}, "parameters.seed: .* more than 64 bits"),
+    ("x", {"parameters": {1: 2}}, "parameters: the key 1 is not a string"),
+    ("x", {"parameters": {"stop": object()}}, "parameters.stop: a object cannot be written as JSON"),
+    ("x", {"parameters": {"stream": True}}, "parameters.stream"),
+    ("x", {"metadata": ITSELF}, "nested more than 100 deep"),
+    ("x", {"metadata": {"when": datetime(2026, 1, 1)}}, "metadata.when: a datetime cannot be written"),  # noqa: DTZ001
+    ("x", {"priority": "urgent"}, "priority: 'urgent' is none of critical, high, normal, low"),
+    ("x", {"priority": 9}, "priority: 9 is none of"),
+    ("x", {"delay": -1}, "delay: -1 is not a delay"),
+    ("x", {"delay": math.nan}, "delay: nan is not a delay"),
+    ("x", {"deadline": datetime(2099, 1, 1)}, "deadline: .* not a moment; give a datetime with its zone"),  # noqa: DTZ001
+    ("x", {"deadline": datetime.now().astimezone() - timedelta(days=1)}, "deadline: .* has passed"),
+    ("x", {"temperature": 0}, r"temperature: there is no such option.*parameters=\{...\}"),
+    ("x", {"task_id": ""}, "task_id: it is empty"),
+    ("x", {"task_id": "with space"}, "id: .* is not an id"),
+    ("x" * 50_000_000, {}, r"the task is 500000\d\d bytes .* takes at most 1048576 .*shorten it or raise that limit"),
+]
+
+
+@pytest.mark.parametrize(("prompt", "options", "words"), TASKS, ids=[f"{number}" for number in range(len(TASKS))])
+async def test_a_task_that_cannot_be_is_refused_and_nothing_of_it_is_kept(
+    refusing: ParallelTaskQueue, prompt: Any, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        await refusing.submit(prompt, **options)
+    if "task_id" not in options:
+        with pytest.raises(InputError, match=words):
+            await refusing.submit_batch(["good", prompt], **options)
+    assert (await refusing.get_stats()).submitted == 0
+
+
+@pytest.mark.parametrize("timeout", [-1, -0.5, math.nan, "10", True])
+async def test_a_time_that_is_none_is_refused_wherever_one_waits(
+    refusing: ParallelTaskQueue,
+    timeout: Any,  # noqa: ASYNC109
+) -> None:
+    task_id = await refusing.submit("x", delay=100)
+    for wait in (
+        lambda: refusing.wait_for_task(task_id, timeout),
+        lambda: refusing.wait_for_batch([task_id], timeout),
+        lambda: refusing.join(timeout),
+        lambda: refusing.stop(timeout),
+    ):
+        with pytest.raises(InputError, match=r"timeout: .* is not a time to wait; give seconds from 0 on, or None"):
+            await wait()
+    assert await refusing.get_status(task_id) == "pending", "it was not stopped either"
+
+
+@pytest.mark.parametrize("task_id", ["", None, 7])
+async def test_an_id_that_is_none_is_refused_wherever_one_is_asked_for(
+    refusing: ParallelTaskQueue, task_id: Any
+) -> None:
+    for ask in (refusing.wait_for_task, refusing.get_task, refusing.get_status, refusing.cancel):
+        with pytest.raises(InputError, match=r"task_id: .*give the id that submit returned"):
+            await ask(task_id)
+    with pytest.raises(InputError, match="task_id"):
+        await refusing.wait_for_batch([task_id])
+
+
+async def test_a_model_that_is_not_offered_is_refused_with_those_that_are(model: ModelStub) -> None:
+    async with ParallelTaskQueue([model.url]) as queue:
+        with pytest.raises(UnknownModel, match="'gpt-9' is not offered by this queue; it offers: stub"):
+            await queue.submit("x", model="gpt-9")
+
+
+async def test_a_string_is_not_taken_for_a_batch_of_letters(refusing: ParallelTaskQueue) -> None:
+    with pytest.raises(InputError, match="prompts: one prompt is given; put it in a list"):
+        await refusing.submit_batch("hello")
+    with pytest.raises(InputError, match="batch: it is empty"):
+        await refusing.wait_for_batch("")
+
+
+async def test_prompts_that_raise_midway_leave_nothing_in_the_queue(refusing: ParallelTaskQueue) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await refusing.submit_batch(f"p{1 // (3 - number)}" for number in range(10))
+    assert (await refusing.get_stats()).submitted == 0
+
+
+async def test_a_queue_that_is_not_started_or_was_stopped_says_so_for_every_call() -> None:
+    queue = ParallelTaskQueue(handler=echo)
+    calls: list[Callable[[], Any]] = [
+        lambda: queue.submit("x"),
+        lambda: queue.submit_batch(["x"]),
+        lambda: queue.wait_for_task("x"),
+        lambda: queue.wait_for_batch(["x"]),
+        lambda: queue.get_task("x"),
+        lambda: queue.get_status("x"),
+        lambda: queue.cancel("x"),
+        queue.cancel_all,
+        queue.join,
+        queue.get_stats,
+        queue.errors,
+        queue.models,
+        lambda: queue.process_dataset(["x"]),
+    ]
+    for _ in range(2):
+        for call in calls:
+            with pytest.raises(NotRunning, match=r"not started; `await queue.start\(\)` first, or use `async with`"):
+                await call()
+        with pytest.raises(NotRunning, match="not started, or was stopped already; there is nothing to stop"):
+            await queue.stop()
+        await queue.start()
+        with pytest.raises(AlreadyRunning, match="started already; use it, or stop it before the next start"):
+            await queue.start()
+        assert (await queue.wait_for_task(await queue.submit("x"))).response == "x"
+        await queue.stop()
+
+
+async def test_a_result_that_json_cannot_say_fails_its_task_and_no_other(make: Make) -> None:
+    async def odd(task: HandlerTask) -> Any:
+        return {"set": {1, 2}, "nan": math.nan, "half": "\ud800", "fine": "yes"}[task.prompt]
+
+    queue = await make(handler=odd)
+    results = await queue.wait_for_batch(await queue.submit_batch(["set", "nan", "half", "fine"]))
+    assert [task.status for task in results] == ["failed", "failed", "failed", "completed"]
+    assert "the handler's result: a set cannot be written as JSON" in str(results[0].error)
+    assert [task.attempts for task in results[:3]] == [1, 1, 1], "trying again would not help"
+
+
+@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()])
+async def test_a_handler_that_raises_what_ends_programs_fails_its_task_and_ends_nothing(
+    make: Make, raised: BaseException
+) -> None:
+    async def wild(task: HandlerTask) -> str:
+        if task.prompt == "wild":
+            raise raised
+        return "fine"
+
+    queue = await make(handler=wild)
+    wild_one, fine = await queue.wait_for_batch(await queue.submit_batch(["wild", "fine"]), timeout=20)
+    assert (wild_one.status, fine.status) == ("failed", "completed")
+    assert type(raised).__name__ in str(wild_one.error)
+
+
+async def test_a_handler_that_takes_too_long_is_stopped_at_the_time_limit(make: Make) -> None:
+    stopped = asyncio.Event()
+
+    async def slow(task: HandlerTask) -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            stopped.set()
+
+    queue = await make(handler=slow, policy={"taskTimeout": "200ms", "retry": {"maxAttempts": 1}})
+    task = await queue.wait_for_task(await queue.submit("x"), timeout=20)
+    assert (task.status, str(task.error)) == ("failed", "the handler did not end within 0.2 s")
+    assert stopped.is_set()
+
+
+async def test_a_callback_that_raises_is_logged_and_stops_nothing(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_news: object) -> None:
+        raise RuntimeError("the callback broke")
+
+    queue = await make(handler=echo)
+    queue.on_progress(broken)
+    results = await queue.wait_for_batch(await queue.submit_batch(["a", "b"]), timeout=20)
+    assert [task.status for task in results] == ["completed", "completed"]
+    assert "on_progress" in caplog.text
+    with pytest.raises(InputError, match="on_progress: None is not a function"):
+        queue.on_progress(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "options", "words"),
+    [
+        (7, {}, "dataset: a int has no rows"),
+        (b"text", {}, "dataset: a bytes has no rows"),
+        ({"train": [], "test": []}, {}, "dataset: a dict has no rows; give one of its values .'train', 'test'"),
+        ("no-such-kind.txt", {}, "is no file that has rows; give a .jsonl, .ndjson or .parquet"),
+        ("no-such-file.jsonl", {}, "no-such-file.jsonl cannot be read: No such file"),
+        (["x"], {"prompt": ""}, "prompt: it is empty"),
+        (["x"], {"prompt": 7}, "prompt: 7 is neither a template nor a function"),
+        (["x"], {"prompt": "{text}"}, r"no row can be asked; row 0: prompt: the template names \{text\}"),
+        ([{"a": 1, "b": 2}], {"prompt": "{c}"}, r"the template names \{c\}, and the row has a, b"),
+        ([{"a": 1}], {"prompt": '{"a": 1}'}, "write {{ and }} for braces that are text"),
+        ([{"a": 1}], {}, "the row has no column prompt or messages, only a"),
+        ([{"a": 1}], {"prompt": lambda row: row["b"]}, "the function failed on this row: KeyError: 'b'"),
+        (["x"], {"batch_size": 0}, "batch_size: 0 is not a number of rows"),
+        (["x"], {"output": "out.csv"}, "output: 'out.csv' is no file for results"),
+        (["x"], {"output": "/proc/no/such.jsonl"}, "output: /proc/no/such.jsonl cannot be written"),
+        (["x"], {"checkpoint": "/proc/no/such"}, "checkpoint: /proc/no/such cannot be opened"),
+        (["x"], {"checkpoint": __file__}, "is not of a checkpoint; give another file"),
+        (["x"], {"workers": 3}, "workers: there is no such option, only prompt, parameters, checkpoint, progress"),
+    ],
+)
+async def test_a_dataset_that_cannot_be_run_says_why_and_asks_nothing(
+    refusing: ParallelTaskQueue, dataset: Any, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(TaskfleetError, match=words):
+        await refusing.process_dataset(dataset, **options)
+    assert (await refusing.get_stats()).submitted == 0
+    assert __doc__ in Path(__file__).read_text(), "a file that is no checkpoint is left alone"  # noqa: ASYNC240

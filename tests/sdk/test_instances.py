@@ -1,0 +1,118 @@
+"""Model servers are found on this machine, asked for their models, and share the calls by the queue's strategy."""
+
+import asyncio
+import time
+
+import pytest
+from aiohttp import web
+
+from taskfleet import ParallelTaskQueue
+from taskfleet.core.errors import NoModelServer
+from taskfleet.providers.discovery import USUAL_PORTS, NotAModelServer, ask_server, find_local_servers
+from taskfleet.sdk.instances import found_endpoints
+from tests.support.modelstub import ModelStub
+from tests.support.valkeyserver import free_port
+
+
+async def serve(answers: dict[str, object]) -> tuple[web.AppRunner, int]:
+    """A server that answers these paths with JSON."""
+
+    def answer(body: object):  # type: ignore[no-untyped-def]
+        async def give(_request: web.Request) -> web.Response:
+            return web.json_response(body)
+
+        return give
+
+    app = web.Application()
+    for path, body in answers.items():
+        app.router.add_get(path, answer(body))
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return runner, runner.addresses[0][1]
+
+
+async def test_ollama_and_openai_servers_are_found_with_their_models_and_nothing_else_is(model: ModelStub) -> None:
+    ollama, ollama_port = await serve({"/api/tags": {"models": [{"name": "llama3.2:1b"}, {"name": "qwen2.5:0.5b"}]}})
+    website, website_port = await serve({"/": "hello", "/v1/models": ["not", "ours"]})
+    empty, empty_port = await serve({"/v1/models": {"object": "list", "data": []}})
+    ports = [ollama_port, website_port, empty_port, model.port, free_port()]
+    found = await find_local_servers(ports)
+    for runner in (ollama, website, empty):
+        await runner.cleanup()
+    assert [(server.url, server.provider, server.models) for server in found] == [
+        (f"http://127.0.0.1:{ollama_port}", "ollama", ("llama3.2:1b", "qwen2.5:0.5b")),
+        (f"http://127.0.0.1:{model.port}/v1", "openai", ("stub",)),
+    ]
+    assert "llama3.2:1b" in str(found[0])
+
+
+async def test_a_server_that_hangs_costs_the_time_limit_once_however_many_there_are() -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    servers = [await asyncio.start_server(hang, "127.0.0.1", 0) for _ in range(5)]
+    ports = [server.sockets[0].getsockname()[1] for server in servers]
+    began = time.monotonic()
+    assert await find_local_servers(ports, timeout=0.5) == []
+    assert time.monotonic() - began < 2.5
+    for server in servers:
+        server.close()
+
+
+async def test_without_any_server_the_error_says_where_was_looked_and_how_to_start_one() -> None:
+    ports = {free_port(): "Ollama", free_port(): "vLLM"}
+    with pytest.raises(NoModelServer, match=r"\(Ollama\), \d+ \(vLLM\); start one \(`ollama serve`.*handler="):
+        await found_endpoints(4, ports)
+    assert {11434, 8000, 8080, 1234} <= set(USUAL_PORTS)
+
+
+async def test_a_model_whose_name_cannot_be_one_gets_another_and_is_called_by_its_own() -> None:
+    runner, port = await serve({"/v1/models": {"data": [{"id": "/models/my model.gguf"}, {"id": "org/fine"}]}})
+    (endpoint,) = await found_endpoints(4, {port: "llama.cpp"})
+    await runner.cleanup()
+    assert endpoint.models == ["my-model.gguf", "org/fine"]
+    assert endpoint.remote_names == {"my-model.gguf": "/models/my model.gguf"}
+
+
+async def test_a_refused_key_is_told_as_such() -> None:
+    async def refuse(_request: web.Request) -> web.Response:
+        raise web.HTTPUnauthorized
+
+    app = web.Application()
+    app.router.add_get("/v1/models", refuse)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    with pytest.raises(NotAModelServer, match=r"refuses the API key \(HTTP 401\)"):
+        await ask_server(f"http://127.0.0.1:{runner.addresses[0][1]}/v1")
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("strategy", ["least_loaded", "round_robin"])
+async def test_equal_servers_get_equal_shares_and_no_more_calls_than_asked_for(strategy: str) -> None:
+    together: list[int] = []
+
+    def latency() -> float:
+        together.append(one.inflight + two.inflight)
+        return 0.02
+
+    async with ModelStub(latency=latency) as one, ModelStub(latency=latency) as two:
+        async with ParallelTaskQueue([one.url, two.url], max_workers=8, strategy=strategy) as queue:
+            await queue.wait_for_batch(await queue.submit_batch([f"p{number}" for number in range(200)]))
+        shares = sorted([one.answered.total(), two.answered.total()])
+        assert sum(shares) == 200
+        assert shares[0] >= 60, shares
+        assert max(together) == 8
+
+
+async def test_a_server_that_is_down_leaves_its_work_to_the_others() -> None:
+    async with ModelStub() as well:
+        down = {"url": f"http://127.0.0.1:{free_port()}/v1", "models": ["stub"], "name": "down"}
+        async with ParallelTaskQueue([well.url, down], max_workers=4) as queue:
+            results = await queue.wait_for_batch(
+                await queue.submit_batch([f"p{number}" for number in range(60)]), timeout=25
+            )
+            assert {task.status for task in results} == {"completed"}
+            assert set((await queue.get_stats()).endpoints) == {"openai-1"}

@@ -1,0 +1,66 @@
+"""The twin for scripts: the same methods without an event loop."""
+
+import inspect
+import threading
+import time
+
+import pytest
+
+from taskfleet import HandlerTask, ParallelTaskQueue, SyncParallelTaskQueue
+from taskfleet.core.errors import AlreadyRunning, InputError, NotRunning, WaitTimeout
+
+
+async def echo(task: HandlerTask) -> str:
+    return f"echo: {task.prompt}"
+
+
+def test_a_script_submits_waits_cancels_and_counts() -> None:
+    threads = threading.active_count()
+    with SyncParallelTaskQueue(handler=echo) as queue:
+        task_id = queue.submit("hello", priority="high")
+        assert queue.wait_for_task(task_id).response == "echo: hello"
+        batch = queue.submit_batch(["a", "b"])
+        assert [task.response for task in queue.wait_for_batch(batch)] == ["echo: a", "echo: b"]
+        later = queue.submit("later", delay=100)
+        with pytest.raises(WaitTimeout):
+            queue.wait_for_task(later, timeout=0)
+        assert queue.get_status(later) == "pending"
+        assert queue.cancel(later)
+        queue.join(timeout=10)
+        assert (queue.get_task(later).status, queue.get_stats().completed, queue.errors()) == ("cancelled", 3, [])
+        with pytest.raises(AlreadyRunning):
+            queue.start()
+        assert queue.cancel_all() == 0
+    deadline = time.monotonic() + 10
+    while threading.active_count() > threads and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= threads
+    for call in (queue.stop, queue.get_stats, lambda: queue.submit("x")):
+        with pytest.raises(NotRunning):
+            call()
+
+
+def test_a_dataset_in_a_script() -> None:
+    with SyncParallelTaskQueue(handler=echo) as queue:
+        results = queue.process_dataset(({"text": str(number)} for number in range(300)), prompt="Say {text}")
+        assert [task.response for task in results] == [f"echo: Say {number}" for number in range(300)]
+
+
+def test_it_cannot_wait_for_itself() -> None:
+    async def asks(task: HandlerTask) -> str:
+        queue.wait_for_task(task.id)
+        return "never"
+
+    with SyncParallelTaskQueue(handler=asks, policy={"retry": {"maxAttempts": 1}}) as queue:
+        task = queue.wait_for_task(queue.submit("x"))
+    assert task.status == "failed"
+    assert "would wait for itself" in str(task.error)
+    with pytest.raises(InputError, match="max_workers"):
+        SyncParallelTaskQueue(max_workers=0)
+
+
+def test_the_twins_have_the_same_methods() -> None:
+    def methods(kind: type) -> set[str]:
+        return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
+
+    assert methods(SyncParallelTaskQueue) == methods(ParallelTaskQueue)
