@@ -85,13 +85,19 @@ def queues(draw: st.DrawFn) -> QueueObserved:
     )
 
 
+def followed_queues() -> st.SearchStrategy[QueueObserved]:
+    """Those whose backlog says how many workers there are."""
+    backlogs = st.dictionaries(st.sampled_from(LANES), st.integers(0, 2000))
+    return st.builds(QueueObserved, st.just(True), st.just(StopPolicy.NONE), backlogs)
+
+
 @st.composite
-def worlds(draw: st.DrawFn) -> tuple[PoolPolicy, Observed]:
+def worlds(draw: st.DrawFn, queue: st.SearchStrategy[QueueObserved] | None = None) -> tuple[PoolPolicy, Observed]:
     policy = draw(pools())
     names = [each.name for each in policy.endpoints]
     endpoints = {name: draw(observed_endpoints()) for name in names if draw(st.integers(0, 4))}
     memory = {name: draw(memories) for name in names if draw(st.booleans())}
-    return policy, Observed(draw(queues()), endpoints, memory)
+    return policy, Observed(draw(queues() if queue is None else queue), endpoints, memory)
 
 
 def follows_the_queue(policy: PoolPolicy, observed: Observed) -> bool:
@@ -133,7 +139,7 @@ def test_a_pool_has_its_minimum_unless_it_drains_has_no_queue_or_people_decide(
     assert plan(policy, observed, NOW).workers >= possible
 
 
-@given(worlds())
+@given(worlds(followed_queues()))
 def test_no_endpoint_has_fewer_workers_than_its_running_tasks_occupy_unless_limits_force_it(
     world: tuple[PoolPolicy, Observed],
 ) -> None:
@@ -162,7 +168,7 @@ def test_an_unseen_queue_changes_nothing_within_the_limits(world: tuple[PoolPoli
     assert {planned.reason for planned in decided.endpoints} == {"StoreUnreachable"}
 
 
-@given(worlds())
+@given(worlds(followed_queues()))
 def test_every_waiting_task_of_a_healthy_served_lane_has_a_worker_that_will_take_it(
     world: tuple[PoolPolicy, Observed],
 ) -> None:

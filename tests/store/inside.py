@@ -6,6 +6,7 @@ from typing import Any
 
 from taskfleet.core.task import DEFAULT_TENANT, QueueKey
 from taskfleet.store import Store, keys
+from tests.support.waiting import eventually
 
 ENQUEUED_AT_BYTE = 9
 DEADLINE_BYTE = 29
@@ -23,6 +24,21 @@ async def end_leases(store: Store, queue: QueueKey, *ids: str) -> None:
     leases = keys.key(queue, "leases")
     for member in ids or [name.decode() for name in await call(store, "ZRANGE", leases, 0, -1)]:
         await call(store, "ZADD", leases, "XX", 1, member)
+
+
+async def a_moment(store: Store) -> None:
+    """Until the store's clock, which counts milliseconds, has moved on."""
+
+    async def now() -> int:
+        seconds, microseconds = await call(store, "TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    start = await now()
+
+    async def has_moved() -> bool:
+        return await now() > start
+
+    await eventually(has_moved, "the store's clock to move on")
 
 
 async def make_retries_due(store: Store, queue: QueueKey, *ids: str) -> None:

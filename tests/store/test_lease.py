@@ -132,7 +132,7 @@ async def test_a_lease_that_its_worker_never_knew_of_is_no_death_and_no_attempt(
     await store.put_policy(opened, policy(max_attempts=1, lease_seconds=0.1))
     await store.submit(opened, tasks(1))
     await store.heartbeat(opened, report("alive"), {})
-    await a_moment(store)
+    await inside.a_moment(store)
     for _ in range(3):
         await claim_one(store, opened, "alive")
         view = await let_it_end(store, opened, beating=report("alive"))
@@ -146,7 +146,7 @@ async def test_a_worker_that_was_cut_off_and_is_heard_again_did_not_die(store: S
     await store.put_policy(opened, policy(max_attempts=50, lease_seconds=0.05))
     await store.submit(opened, tasks(1))
     await store.heartbeat(opened, report("cut-off"), {})
-    await a_moment(store)
+    await inside.a_moment(store)
     for _ in range(4):
         await claim_one(store, opened, "cut-off")
         view = await let_it_end(store, opened)
@@ -160,25 +160,10 @@ async def test_a_process_that_comes_back_under_its_name_is_another_one(store: St
     await store.submit(opened, tasks(1))
     for process in ("first", "second"):
         await store.heartbeat(opened, report("pod", process=process), {})
-        await a_moment(store)
+        await inside.a_moment(store)
         await claim_one(store, opened, "pod")
         view = await let_it_end(store, opened, beating=report("pod", process=f"after the {process}"))
     assert view.error is not None and view.error.code == "poison"
-
-
-async def a_moment(store: Store) -> None:
-    """Until the store's clock, which counts milliseconds, has moved on."""
-
-    async def now() -> int:
-        seconds, microseconds = await inside.call(store, "TIME")
-        return int(seconds) * 1000 + int(microseconds) // 1000
-
-    start = await now()
-
-    async def has_moved() -> bool:
-        return await now() > start
-
-    await eventually(has_moved, "the store's clock to move on")
 
 
 async def test_handing_back_never_uses_the_attempts_up(store: Store, opened: QueueKey) -> None:

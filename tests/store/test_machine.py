@@ -56,6 +56,7 @@ class Known:
     deadline: bool = False
     late: bool = False
     deaths: int = 0
+    heard: bool = False
     output: str = ""
 
 
@@ -139,6 +140,9 @@ class Model:
                 arriving.append(name)
             elif task.overdue and task.state == "r" and task.cancelling:
                 self.leave(name, "x")
+            elif task.overdue and task.state == "r" and task.heard:
+                task.attempts -= 1  # the answer to its claim was lost: no death
+                self.leave(name, "e") if task.late else back.append(name)
             elif task.overdue and task.state == "r" and (task.deaths == 1 or task.attempts >= MAX_ATTEMPTS):
                 self.leave(name, "f")
             elif task.overdue and task.state in "rs" and task.late:
@@ -192,6 +196,8 @@ class StoreMachine(RuleBasedStateMachine):
     def open(self) -> None:
         self.store = self.runner.run(Store.connect(self.url))
         self.runner.run(self.store.put_policy(self.queue, policy(max_attempts=MAX_ATTEMPTS)))
+        self.runner.run(self.store.heartbeat(self.queue, report("heard"), {}))
+        self.runner.run(inside.a_moment(self.store))
 
     def teardown(self) -> None:
         self.runner.run(self.store.drop_queue(self.queue))
@@ -248,9 +254,10 @@ class StoreMachine(RuleBasedStateMachine):
             while not self.runner.run(self.store._connection.run(lua.UNSTAGE, self.queue, number)):
                 pass
 
-    @rule(models=st.sets(st.sampled_from(MODELS), min_size=1), count=st.integers(1, 8))
-    def claim(self, models: set[str], count: int) -> None:
-        claim = self.runner.run(self.store.claim(self.queue, "w1", sorted(models), count))
+    @rule(models=st.sets(st.sampled_from(MODELS), min_size=1), count=st.integers(1, 8), heard=st.booleans())
+    def claim(self, models: set[str], count: int, heard: bool) -> None:
+        worker = "heard" if heard else "silent"
+        claim = self.runner.run(self.store.claim(self.queue, worker, sorted(models), count))
         self.model.bring_due()
         served_priorities = [int(leased.priority) for leased in claim.tasks]
         assert served_priorities == self.model.priorities(frozenset(models), count)
@@ -262,7 +269,7 @@ class StoreMachine(RuleBasedStateMachine):
         for leased in claim.tasks:
             known = self.model.tasks[leased.id]
             self.model.leave(leased.id, "r")
-            known.fence, known.attempts = known.fence + 1, known.attempts + 1
+            known.fence, known.attempts, known.heard = known.fence + 1, known.attempts + 1, heard
             assert (leased.fence, leased.attempt) == (known.fence, known.attempts)
 
     @rule(end=st.sampled_from([None, 9e9]))
@@ -314,7 +321,7 @@ class StoreMachine(RuleBasedStateMachine):
         running = sorted(self.model.in_state("r"))
         named = data.draw(st.lists(st.sampled_from(running), unique=True)) if running else []
         leases = {name: self.model.tasks[name].fence - shift for name in named}
-        beat = self.runner.run(self.store.heartbeat(self.queue, report(), leases))
+        beat = self.runner.run(self.store.heartbeat(self.queue, report("heard"), leases))
         assert beat.lost == (set(named) if shift else set())
         assert beat.cancelled == {name for name in named if self.model.tasks[name].cancelling and not shift}
         for name in named:

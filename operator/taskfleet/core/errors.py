@@ -148,10 +148,10 @@ class DatasetError(TaskfleetError):
     """``results`` are those that came before it, where they were to be returned in a list."""
 
     code = "dataset_error"
-    exit_code = 20
+    exit_code = 21
     results: tuple[Any, ...] = ()
 
 
 class CheckpointError(TaskfleetError):
     code = "checkpoint_error"
-    exit_code = 21
+    exit_code = 22

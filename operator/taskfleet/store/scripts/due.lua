@@ -41,6 +41,16 @@ local function was_never_begun(t, holder, policy)
     return was_heard(holder, t.claimed, now - policy.lease_ms + 1)
 end
 
+local function wait_again(t, holder, policy, reason, details)
+    if is_late(t) then
+        finish(t, EXPIRED, policy, holder, TOO_LATE)
+    else
+        change(stat_changes, 'retries.' .. reason, 1)
+        note_attempt(t, holder, details)
+        come_back(t)
+    end
+end
+
 local function lose(t, holder, policy)
     t.lost = earlier_deaths(t) + 1
     if t.lost >= DEATHS and not policy.external then
@@ -48,9 +58,7 @@ local function lose(t, holder, policy)
     elseif t.attempts >= policy.max_attempts then
         finish(t, FAILED_STATE, policy, holder, string.format(LOST, t.attempts))
     else
-        change(stat_changes, 'retries.worker_lost', 1)
-        note_attempt(t, holder, LOST_ATTEMPT)
-        come_back(t)
+        wait_again(t, holder, policy, 'worker_lost', LOST_ATTEMPT)
     end
 end
 
@@ -66,13 +74,9 @@ local function reap(policy)
             local holder = holders[i] or ''
             if t.cancel == 1 then
                 finish(t, CANCELLED, policy, holder, '{}')
-            elseif is_late(t) then
-                finish(t, EXPIRED, policy, holder, TOO_LATE)
             elseif was_never_begun(t, holder, policy) then
-                change(stat_changes, 'retries.claim_lost', 1)
-                note_attempt(t, holder, NEVER_BEGUN)
                 t.attempts = t.attempts - 1
-                come_back(t)
+                wait_again(t, holder, policy, 'claim_lost', NEVER_BEGUN)
             else
                 lose(t, holder, policy)
             end
