@@ -124,6 +124,21 @@ def ended_by_themselves(evidence: Evidence) -> Iterable[str]:
     return evidence.history.ended_by_themselves
 
 
+def out_of_order(evidence: Evidence) -> Iterable[str]:
+    """Of one session, and called before the one that came before it was answered for good."""
+    sessions: dict[str, list[TaskView]] = {}
+    for view in evidence.views.values():  # in the order in which they were submitted
+        if view is not None and view.session is not None:
+            sessions.setdefault(view.session, []).append(view)
+    for earlier, later in (pair for views in sessions.values() for pair in pairwise(views)):
+        last, calls = evidence.call_of(earlier), evidence.history.calls[later.id]
+        if last is None or last.answered is None or not calls:
+            continue  # set aside, or never begun: nothing was overtaken
+        first = min(calls, key=lambda call: call.began)
+        if first.began < last.answered and not evidence.store_forgot(first.began, last.answered):
+            yield f"{later.id}: called {first.began:.2f}, {earlier.id} was answered {last.answered:.2f}"
+
+
 # A new promise is one function over the evidence, and one line here.
 CHECKS: Mapping[str, Check] = {
     "accepted tasks lost": lost,
@@ -132,6 +147,7 @@ CHECKS: Mapping[str, Check] = {
     "results that changed (settled twice)": changed,
     "results of a call without the lease": of_no_lease,
     "tasks failed": failed,
+    "tasks of a session out of order": out_of_order,
     "tasks run again without a reason": without_reason,
     "reruns later than lease + 2 s": late,
     "counters that differ from their sets": census,

@@ -17,6 +17,7 @@ from tests.support.workerprocess import MODEL
 SIZES = (1, 10, 20, 50, 100, 1_200)
 WEIGHTS = (10, 20, 30, 20, 10, 1)
 SMALL = 10
+SESSION = 8  # tasks of a session
 PERSISTENT = 0.7  # the share of submissions that are sent again until it is known what became of them
 GIVE_UP_SECONDS = 20.0
 RETRY_SECONDS = 0.1
@@ -24,14 +25,17 @@ RETRY_SECONDS = 0.1
 
 def new_tasks(ids: tuple[str, ...]) -> list[NewTask]:
     """One task for each id, which is its prompt as well. Small submissions are critical: there are so few of those
-    that the others hardly wait for them, else no time until a rerun could be promised."""
+    that the others hardly wait for them, else no time until a rerun could be promised. The first of bigger ones are a
+    session each."""
     priority = Priority.CRITICAL if len(ids) <= SMALL else Priority.NORMAL
+    in_session = frozenset(ids[:SESSION]) if len(ids) > SMALL else frozenset()
     return [
         NewTask(
             name,
             MODEL,
             orjson.dumps({"messages": [{"role": "user", "content": name}], "parameters": {}, "metadata": {}}),
             priority=priority,
+            session=ids[0] if name in in_session else None,
         )
         for name in ids
     ]

@@ -102,3 +102,13 @@ def test_counters_and_ends_of_workers_are_told_in_their_words() -> None:
 
 def test_every_promise_is_judged() -> None:
     assert [finding.promise for finding in judge(evidence(history(CALL), view(CALL)))] == list(CHECKS)
+
+
+def test_a_task_of_a_session_that_overtakes_the_one_before_it_is_found() -> None:
+    first = Call(1, "s-0", "w1", began=10.0, answered=10.3)
+    for began, found in ((10.4, []), (10.2, ["s-1: called 10.20, s-0 was answered 10.30"])):
+        second = Call(2, "s-1", "w2", began=began, answered=began + 0.3)
+        past = history(first, second)
+        seen = broken(evidence(past, view(first, session="s"), view(second, session="s")))
+        assert seen.get("tasks of a session out of order", []) == found
+    assert broken(evidence(past, view(first), view(second))) == {}
