@@ -1,6 +1,7 @@
 """Fixtures over a real API server. Without ``KUBEBUILDER_ASSETS`` these tests are skipped, and the report says so."""
 
 import asyncio
+import secrets
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +94,21 @@ def site(
         if "cannot " in str(line) and "forbidden" in str(line)
     ]
     assert not refused, refused
+
+
+@pytest.fixture
+def own_site(
+    own_servers: Servers, store_url: str, stub_model: ModelStub, runner: asyncio.Runner, tmp_path: Path
+) -> Iterator[Site]:
+    """A site on an API server of its own, watched cluster-wide, whose controller starts with no CRDs installed."""
+    server = install_role(own_servers.start())
+    # The store is one for the whole run, and keeps what a test before this one left in its queues.
+    namespace = f"alone-{secrets.token_hex(3)}"
+    server.kubectl("create", "namespace", namespace, check=True)
+    login = server.kubeconfig_of(SYSTEM, CONTROLLER, tmp_path / "controller.kubeconfig")
+    made = Site(server, namespace, login, store_url, stub_model.url, runner, watch_all=True)
+    yield made
+    stop_all(made)  # an API server that has just started may refuse for a moment: that is for these tests to survive
 
 
 def stop_all(site: Site) -> None:

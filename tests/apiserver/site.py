@@ -86,6 +86,7 @@ class Site:
             "Deployment": ("/apis/apps/v1", "deployments"),
             "Secret": ("/api/v1", "secrets"),
             "Pod": ("/api/v1", "pods"),
+            "Service": ("/api/v1", "services"),
             "Event": ("/apis/events.k8s.io/v1", "events"),
         }[kind]
         parts = [f"{root}/namespaces/{self.namespace}/{plural}", name, subresource]

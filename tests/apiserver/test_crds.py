@@ -58,6 +58,8 @@ def test_a_new_object_has_every_default_in_its_spec(crds: ApiServer, namespace: 
         "limits": {"maxPending": 1000000, "maxTaskBytes": "1Mi"},
         "retention": {"results": "24h", "failed": "168h"},
         "stopPolicy": "None",
+        "execution": "Workers",
+        "sessions": {"context": "None", "maxContextTokens": 4000},
     }
 
 

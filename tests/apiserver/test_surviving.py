@@ -1,36 +1,16 @@
 """Bad weather: killed controllers, dead stores, API servers that go away and come back with something changed."""
 
-import asyncio
 import json
-import secrets
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import yaml
 
 from taskfleet.core.names import deployment_name
-from tests.apiserver.conftest import CONTROLLER, ROOT, SYSTEM, install_crds, install_role, stop_all
+from tests.apiserver.conftest import ROOT, install_crds
 from tests.apiserver.site import Site
 from tests.support.apiserver import ApiServer, Servers
-from tests.support.modelstub import ModelStub
 from tests.support.valkeyserver import running_valkey
-
-
-@pytest.fixture
-def own_site(
-    own_servers: Servers, store_url: str, stub_model: ModelStub, runner: asyncio.Runner, tmp_path: Path
-) -> Iterator[Site]:
-    """A site on an API server of its own, watched cluster-wide, whose controller starts with no CRDs installed."""
-    server = install_role(own_servers.start())
-    # The store is one for the whole run, and keeps what a test before this one left in its queues.
-    namespace = f"alone-{secrets.token_hex(3)}"
-    server.kubectl("create", "namespace", namespace, check=True)
-    login = server.kubeconfig_of(SYSTEM, CONTROLLER, tmp_path / "controller.kubeconfig")
-    made = Site(server, namespace, login, store_url, stub_model.url, runner, watch_all=True)
-    yield made
-    stop_all(made)  # an API server that has just started may refuse for a moment: that is for these tests to survive
 
 
 def test_a_killed_controller_changes_nothing_and_its_successor_goes_on(site: Site) -> None:

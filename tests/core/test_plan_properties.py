@@ -40,7 +40,7 @@ def endpoint_policies(draw: st.DrawFn, name: str) -> EndpointPolicy:
 
 @st.composite
 def pools(draw: st.DrawFn) -> PoolPolicy:
-    names = [f"e{number}" for number in range(draw(st.integers(1, 5)))]
+    names = [f"e{number}" for number in range(draw(st.integers(0, 5)))]
     most = draw(st.integers(1, 25))
     drain = st.builds(ScalingTarget, st.floats(1, 600))
     ratio = st.builds(ScalingTarget, st.just(60.0), st.integers(1, 50))
@@ -165,7 +165,7 @@ def test_an_unseen_queue_changes_nothing_within_the_limits(world: tuple[PoolPoli
     blind = replace(observed, queue=QueueObserved(backlog=None, unseen_reason="StoreUnreachable", unseen="gone"))
     decided = plan(policy, blind, NOW)
     assert {planned.name: planned.workers for planned in decided.endpoints} == there
-    assert {planned.reason for planned in decided.endpoints} == {"StoreUnreachable"}
+    assert all(planned.reason == "StoreUnreachable" for planned in decided.endpoints)
 
 
 @given(worlds(followed_queues()))

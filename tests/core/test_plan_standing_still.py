@@ -194,3 +194,11 @@ def test_a_pool_is_ready_as_long_as_the_workers_of_one_endpoint_can_work() -> No
     one_works = plan(two, seen(waiting(x=4, y=4), a=refused, b=has(1)), NOW)
     assert condition(none_works, "Ready").reason == "WorkersInTrouble"
     assert condition(one_works, "Ready").reason == "Backlog"
+
+
+@pytest.mark.parametrize("settings", [{}, {"min_workers": 2}, {"external": True, "replicas": 3}])
+def test_a_pool_without_endpoints_says_so(settings: dict[str, Any]) -> None:
+    decided = plan(pool(endpoints=(), **settings), seen(waiting(small=3)), NOW)
+    assert decided.workers == 0
+    for kind in ("Ready", "EndpointsHealthy"):
+        assert (condition(decided, kind).status, condition(decided, kind).reason) == (Status.FALSE, "NoEndpoints")

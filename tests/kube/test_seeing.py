@@ -9,6 +9,7 @@ from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.cluster.cache import ObjectCache
 from taskfleet.controller.cluster.feed import DELETED, DEPLOYMENT, Feed
 from taskfleet.controller.cluster.trouble import deployment_trouble, pods_trouble
+from taskfleet.core.conditions import Condition
 from taskfleet.core.task import QueueKey
 
 
@@ -68,7 +69,7 @@ class Notes:
     def forget_queue(self, key: QueueKey) -> None:
         self.told.append(("forget queue", key.name))
 
-    def set_pool(self, pool: WorkerPool) -> None:
+    def set_pool(self, pool: WorkerPool, services: Condition | None = None) -> None:
         self.told.append(("set pool", pool.metadata.name))
 
     def forget_pool(self, namespace: str, name: str) -> None:
@@ -83,6 +84,7 @@ def feed() -> tuple[Feed, Notes, list[str], set[str]]:
     made = Feed(
         notes,
         {"TaskQueue": ObjectCache(), "WorkerPool": ObjectCache()},
+        ObjectCache(),
         ObjectCache(),
         lambda _kind, _obj, problems: complaints.append(problems),
         invalid,

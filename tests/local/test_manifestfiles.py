@@ -74,3 +74,11 @@ def test_every_missing_api_key_is_named_with_its_variable(tmp_path: Path) -> Non
     assert "TASKFLEET_SECRET_OTHER_TOKEN" in str(refused.value)
     loaded = files(tmp_path, TASKFLEET_SECRET_OTHER_TOKEN="x", TASKFLEET_SECRET_LLM_KEY_API_TOKEN="y").load()
     assert len(loaded.pools) == 1
+
+
+def test_discovery_is_refused_where_there_are_no_services(tmp_path: Path) -> None:
+    found = "discovery: {selector: {matchLabels: {app: ollama}}, port: 11434, models: [small]}"
+    pool = POOL.partition("  endpoints:")[0] + f"  {found}\n"
+    (tmp_path / "a.yaml").write_text(QUEUE.format(namespace="") + "---\n" + pool)
+    with pytest.raises(InvalidManifest, match=r'"pool": spec.discovery looks for the Services of a cluster'):
+        files(tmp_path).load()

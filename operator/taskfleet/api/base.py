@@ -118,6 +118,16 @@ class Quantity(_Quantity):
         return cls(value)
 
 
+class Port(_Quantity):
+    """A port of a Service: its number, or the name that the Service has for it."""
+
+    __slots__ = ()
+
+    @classmethod
+    def _checked(cls, value: str | int) -> Self:
+        return cls(value)
+
+
 Name = Annotated[str, Field(max_length=63), DNS_LABEL]
 ModelName = Annotated[str, Field(max_length=128), MODEL_NAME]
 

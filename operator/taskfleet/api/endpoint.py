@@ -11,7 +11,9 @@ from taskfleet.core.ratelimit import NO_LIMITS, RateLimits
 
 _HOST = "[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 # Five digits or fewer that are no port: nought, and what is above 65535.
-_NO_PORT = "(0+|6553[6-9]|655[4-9][0-9]|65[6-9][0-9]{2}|6[6-9][0-9]{3}|[7-9][0-9]{4})"
+NO_PORT = "(0+|6553[6-9]|655[4-9][0-9]|65[6-9][0-9]{2}|6[6-9][0-9]{3}|[7-9][0-9]{4})"
+
+MAX_ENDPOINT_NAME = 40
 
 
 class Provider(StrEnum):
@@ -77,7 +79,7 @@ class Endpoint(ApiModel):
             ".url",
         ),
         Rule(
-            f"!self.url.matches('^https?://[^/?#]*:{_NO_PORT}([/?#]|$)')",
+            f"!self.url.matches('^https?://[^/?#]*:{NO_PORT}([/?#]|$)')",
             "url must have a port from 1 to 65535, or none",
             ".url",
         ),
@@ -108,7 +110,7 @@ class Endpoint(ApiModel):
         ),
     )
 
-    name: Annotated[str, Field(max_length=40), DNS_LABEL] = Field(
+    name: Annotated[str, Field(max_length=MAX_ENDPOINT_NAME), DNS_LABEL] = Field(
         description="Unique in the pool; part of the Deployment's name."
     )
     provider: Provider = Field(

@@ -62,7 +62,9 @@ class TaskQueueStatus(ApiModel):
 class EndpointStatus(ApiModel):
     """One endpoint and its workers, as last observed."""
 
-    name: str = Field(max_length=63, description="Name of the endpoint in spec.endpoints.")
+    name: str = Field(
+        max_length=63, description="Name of the endpoint in spec.endpoints, or of the Service that was found."
+    )
     healthy: bool | None = Field(None, description="Whether it answers its probe; absent until the first probe ended.")
     workers: Count = Field(0, description="Workers that were asked for.")
     ready: Count = Field(0, description="Workers that are ready to take tasks.")
@@ -94,5 +96,6 @@ class WorkerPoolStatus(ApiModel):
     conditions: Annotated[list[ConditionStatus], BY_TYPE] = Field(
         default_factory=list,
         max_length=32,
-        description="Ready, ScalingActive, ScalingLimited and EndpointsHealthy, each with its reason.",
+        description="Ready, ScalingActive, ScalingLimited, EndpointsHealthy and, with discovery, ServicesFound, each "
+        "with its reason.",
     )

@@ -6,12 +6,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from taskfleet.api.base import BY_NAME, ApiModel, Duration, Name, ObjectMeta
+from taskfleet.api.discovery import Discovery
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.rules import Rule, duration_between, not_longer
 from taskfleet.api.workertemplate import WorkerTemplate
 from taskfleet.core.pool import EndpointPolicy, PoolPolicy, Strategy
 from taskfleet.core.scaling import Patience, ScalingTarget
 from taskfleet.core.task import QueueKey
+
+MAX_ENDPOINTS = 100
 
 
 class AutoscalingMode(StrEnum):
@@ -84,12 +87,17 @@ class WorkerPoolSpec(ApiModel):
 
     rules = (
         Rule(
+            "self.endpoints.size() > 0 || has(self.discovery)",
+            "endpoints must have at least one model server; list one, or set discovery to find them by their Services",
+            ".endpoints",
+        ),
+        Rule(
             "!has(self.replicas) || self.autoscaling.mode == 'External'",
             "replicas counts only when autoscaling.mode is External; set that mode or remove replicas",
             ".replicas",
         ),
         Rule(
-            "self.autoscaling.minWorkers > self.autoscaling.maxWorkers"
+            "has(self.discovery) || self.autoscaling.minWorkers > self.autoscaling.maxWorkers"
             " || self.autoscaling.minWorkers <= self.endpoints.map(endpoint, endpoint.maxWorkers).sum()",
             "minWorkers must not exceed the maxWorkers of all endpoints together; lower it or raise theirs",
             ".autoscaling.minWorkers",
@@ -97,6 +105,12 @@ class WorkerPoolSpec(ApiModel):
         Rule(
             "self.strategy == 'Weighted' || self.endpoints.all(endpoint, !has(endpoint.weight))",
             "weight counts only when strategy is Weighted; set that strategy or remove the weights",
+            ".strategy",
+        ),
+        Rule(
+            "self.strategy != 'Cheapest' || !has(self.discovery)",
+            "strategy Cheapest needs costPerMillionTokens on every endpoint, and discovery has none; list the "
+            "endpoints, or choose another strategy",
             ".strategy",
         ),
         Rule(
@@ -114,7 +128,12 @@ class WorkerPoolSpec(ApiModel):
         "workers.",
     )
     endpoints: Annotated[list[Endpoint], BY_NAME] = Field(
-        min_length=1, max_length=100, description="Model servers, one Deployment each."
+        [], max_length=MAX_ENDPOINTS, description="Model servers, one Deployment each."
+    )
+    discovery: Discovery | None = Field(
+        None,
+        description="Services of the namespace that are endpoints too, for as long as they are there; needs a cluster. "
+        f"At most {MAX_ENDPOINTS} endpoints in all; the condition ServicesFound says which Services cannot be used.",
     )
     replicas: int | None = Field(
         None, ge=0, le=1000, description="Workers in mode External, written through /scale by a person or autoscaler."

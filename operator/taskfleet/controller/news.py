@@ -40,7 +40,7 @@ def _queue_news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
 
 
 def pool_news(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[News]:
-    """Endpoints that became unhealthy or healthy again, and workers that do not start."""
+    """Endpoints that became unhealthy or healthy again, workers that do not start, Services that cannot be used."""
     return list(_pool_news(before, after))
 
 
@@ -55,6 +55,9 @@ def _pool_news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[
     ready, was_ready = _conditions(after)["Ready"], _conditions(before).get("Ready", {})
     if ready["reason"] == "WorkersNotStarting" and was_ready.get("reason") != "WorkersNotStarting":
         yield News("WorkersNotStarting", ready["message"], warning=True)
+    found, was_found = (_conditions(status).get("ServicesFound", {}) for status in (after, before))
+    if found.get("status") == "False" and found["message"] != was_found.get("message"):
+        yield News(found["reason"], found["message"], warning=True)
 
 
 def _conditions(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,8 @@ def pool_status(
         for planned in plan.endpoints
     ]
     generation = pool.metadata.generation
-    merged = merge_conditions(last.get("conditions", ()), plan.conditions, generation=generation, now=now)
+    conditions = plan.conditions if state.services is None else (*plan.conditions, state.services)
+    merged = merge_conditions(last.get("conditions", ()), conditions, generation=generation, now=now)
     return WorkerPoolStatus(
         observed_generation=generation,
         replicas=plan.workers,

@@ -23,6 +23,7 @@ from taskfleet.controller.queue_reconciler import QueueReconciler
 from taskfleet.controller.reporter import Reporter
 from taskfleet.controller.storelink import StoreLink
 from taskfleet.controller.world import PoolName, QueueState, World, pool_labels, pool_name
+from taskfleet.core.conditions import Condition
 from taskfleet.core.errors import TaskfleetError
 from taskfleet.core.names import FINALIZER
 from taskfleet.core.task import QueueKey
@@ -120,16 +121,21 @@ class Reconciler:
         self._link.follow()
         self._mark_pools(key)
 
-    def set_pool(self, pool: WorkerPool) -> None:
-        """Take in a WorkerPool as it is now. One that is being deleted is as good as gone."""
+    def set_pool(self, pool: WorkerPool, services: Condition | None = None) -> None:
+        """Take in a WorkerPool as it is now, with all of its endpoints. One that is being deleted is as good as gone.
+
+        ``services`` goes into its status: what was found for a pool that wants Services as endpoints.
+        """
         if pool.metadata.deletion_timestamp is not None:
             self.forget_pool(*pool_name(pool))
             return
         name = pool_name(pool)
         state = self._world.pools.get(name)
-        before = state.pool if state else None
-        self._world.put_pool(pool)
+        before, told = (state.pool, state.services) if state else (None, None)
+        self._world.put_pool(pool).services = services
         if before is not None and _same(before.metadata, pool.metadata) and before.spec == pool.spec:
+            if services != told:
+                self.touch_pool(*name)
             return
         if before is not None and before.queue != pool.queue:
             self._metrics.forget_pool(pool_labels(before))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.fleet import FleetState
+from taskfleet.core.conditions import Condition
 from taskfleet.core.scaling import ScaleMemory
 from taskfleet.core.settlement import QueuePolicy, QueueStats
 from taskfleet.core.task import QueueKey
@@ -55,7 +56,8 @@ class PoolState:
 
     ``asked`` is the workers of each endpoint that were last asked for with success, ``pace`` and ``tokens`` the last
     known seconds and tokens of a task there, ``usable`` whether an endpoint can serve (None: not known), ``loaded``
-    whether the last plan saw any task, ``woken_at`` when a wake-up came that no plan has answered yet.
+    whether the last plan saw any task, ``woken_at`` when a wake-up came that no plan has answered yet, ``services``
+    what is said of the Services that the pool wants as endpoints, if it does.
     """
 
     pool: WorkerPool | None
@@ -70,6 +72,7 @@ class PoolState:
     woken_at: float | None = None
     last_scale_time: str | None = None
     last_scale_reason: str = ""
+    services: Condition | None = None
 
 
 class World:

@@ -10,6 +10,7 @@ from taskfleet.core.needs import EXTERNAL_QUEUE, Need, count
 from taskfleet.core.pool import PoolPolicy, QueueObserved, Seen, StopPolicy
 
 _MOST_ENDPOINTS_TOLD = 3
+_NO_ENDPOINTS = "no endpoint is listed and no Service can be used as one; the condition ServicesFound says why"
 # What describes a pool best when its endpoints differ: limits, then work, then waiting.
 _HEADLINES = (
     "PoolMaxWorkers",
@@ -51,6 +52,8 @@ def _ready(queue: QueueObserved, seen: Seen, needs: Mapping[str, Need], decided:
         return Condition("Ready", Status.FALSE, "QueueIsExternal", EXTERNAL_QUEUE)
     if queue.backlog is None:
         return Condition("Ready", Status.FALSE, queue.unseen_reason, f"cannot see the queue: {queue.unseen}")
+    if not seen:
+        return Condition("Ready", Status.FALSE, "NoEndpoints", _NO_ENDPOINTS)
     sick = {name: endpoint.trouble for name, endpoint in seen.items() if endpoint.healthy is False}
     waiting_for_sick = [name for name, need in decided.items() if need.reason == "EndpointUnhealthy"]
     if waiting_for_sick:
@@ -115,6 +118,8 @@ def _scaling_limited(pool: PoolPolicy, needs: Mapping[str, Need], decided: Mappi
 
 def _endpoints_healthy(seen: Seen) -> Condition:
     kind = "EndpointsHealthy"
+    if not seen:
+        return Condition(kind, Status.FALSE, "NoEndpoints", _NO_ENDPOINTS)
     sick = [(name, endpoint.trouble) for name, endpoint in seen.items() if endpoint.healthy is False]
     if sick:
         return Condition(kind, Status.FALSE, "EndpointUnhealthy", _tell(sick))

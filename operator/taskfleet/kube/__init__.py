@@ -14,13 +14,23 @@ from taskfleet.kube.errors import (
     KubeUnreachable,
 )
 from taskfleet.kube.login import load_login
-from taskfleet.kube.resources import DEPLOYMENTS, EVENTS, PODS, SECRETS, TASK_QUEUES, WORKER_POOLS, Resource
+from taskfleet.kube.resources import (
+    DEPLOYMENTS,
+    EVENTS,
+    PODS,
+    SECRETS,
+    SERVICES,
+    TASK_QUEUES,
+    WORKER_POOLS,
+    Resource,
+)
 
 __all__ = [
     "DEPLOYMENTS",
     "EVENTS",
     "PODS",
     "SECRETS",
+    "SERVICES",
     "TASK_QUEUES",
     "WORKER_POOLS",
     "KubeClient",

@@ -26,6 +26,7 @@ class Resource:
 TASK_QUEUES = Resource(API_VERSION, "TaskQueue", "taskqueues")
 WORKER_POOLS = Resource(API_VERSION, "WorkerPool", "workerpools")
 DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments")
+SERVICES = Resource("v1", "Service", "services")
 PODS = Resource("v1", "Pod", "pods")
 SECRETS = Resource("v1", "Secret", "secrets")
 EVENTS = Resource("events.k8s.io/v1", "Event", "events")

@@ -35,6 +35,7 @@ class ManifestFiles:
         if not manifests.queues:
             raise InvalidManifest(f"there is no TaskQueue in {', '.join(str(path) for path in self._paths)}")
         _refuse_twins(manifests)
+        _refuse_discovery(manifests)
         check_api_keys(manifests.pools, self._environment)
         return manifests
 
@@ -57,6 +58,15 @@ class ManifestFiles:
                     status = file.stat()
                     found.add((str(file), status.st_mtime_ns, status.st_size))
         return frozenset(found)
+
+
+def _refuse_discovery(manifests: Manifests) -> None:
+    for pool in manifests.pools:
+        if pool.spec.discovery is not None:
+            raise InvalidManifest(
+                f'WorkerPool "{pool.metadata.name}": spec.discovery looks for the Services of a cluster, and there are '
+                "none here; remove it and list the model servers in spec.endpoints"
+            )
 
 
 def _refuse_twins(manifests: Manifests) -> None:

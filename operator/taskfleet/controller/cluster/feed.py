@@ -8,8 +8,10 @@ from pydantic import ValidationError
 
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
-from taskfleet.controller.cluster.cache import Object, ObjectCache, name_of, uid_of
+from taskfleet.controller.cluster.cache import Object, ObjectCache, name_of, uid_of, version_of
+from taskfleet.controller.cluster.discovery import Discovery
 from taskfleet.controller.fleet import Kind
+from taskfleet.core.conditions import Condition
 from taskfleet.core.names import GROUP
 from taskfleet.core.task import QueueKey
 
@@ -19,6 +21,7 @@ DELETED = "DELETED"
 """The type of a watch event that says so; every other type brings the newest version."""
 
 DEPLOYMENT = "Deployment"
+SERVICE = "Service"
 
 
 class Sink(Protocol):
@@ -26,7 +29,7 @@ class Sink(Protocol):
 
     def set_queue(self, queue: TaskQueue) -> None: ...
     def forget_queue(self, key: QueueKey) -> None: ...
-    def set_pool(self, pool: WorkerPool) -> None: ...
+    def set_pool(self, pool: WorkerPool, services: Condition | None = None) -> None: ...
     def forget_pool(self, namespace: str, name: str) -> None: ...
     def touch_pool(self, namespace: str, name: str) -> None: ...
 
@@ -44,12 +47,15 @@ class Feed:
         sink: Sink,
         caches: dict[Kind, ObjectCache],
         deployments: ObjectCache,
+        services: ObjectCache,
         invalid: Callable[[Kind, Object, str], None],
         invalid_uids: set[str],
     ) -> None:
         self._sink = sink
         self._invalid_uids = invalid_uids
-        self._caches: dict[str, ObjectCache] = {DEPLOYMENT: deployments, **{str(kind): caches[kind] for kind in caches}}
+        self._discovery = Discovery(services, sink.set_pool)
+        own = {str(kind): cache for kind, cache in caches.items()}
+        self._caches: dict[str, ObjectCache] = {DEPLOYMENT: deployments, SERVICE: services, **own}
         self._invalid = invalid
 
     def event(self, kind: str, event_type: str | None, obj: Object) -> None:
@@ -61,6 +67,8 @@ class Feed:
             if cache.saw_gone(obj):
                 self._gone(kind, obj)
         elif cache.saw(obj):
+            if kind == SERVICE and before is not None and version_of(before) == version_of(obj):
+                return  # a namespace may have thousands, and each would have every pool searched for anew
             self._there(kind, obj)
             if kind == DEPLOYMENT and before is not None:
                 self._touch_owner(before)  # it may just have lost its owner
@@ -76,16 +84,21 @@ class Feed:
         for obj in lost:
             log.info("gone while nobody watched", extra={"kind": kind, "object": "/".join(name_of(obj))})
             self._gone(kind, obj)
+        if kind == SERVICE:
+            self._discovery.look_again()
 
     def _there(self, kind: str, obj: Object) -> None:
         if kind == DEPLOYMENT:
             self._touch_owner(obj)
             return
+        if kind == SERVICE:
+            self._discovery.look_again(obj["metadata"]["namespace"])
+            return
         try:
             if kind == "TaskQueue":
                 self._sink.set_queue(TaskQueue.model_validate(obj))
             else:
-                self._sink.set_pool(WorkerPool.model_validate(obj))
+                self._discovery.set_pool(WorkerPool.model_validate(obj))
             self._invalid_uids.discard(uid_of(obj))
         except ValidationError as error:
             self._invalid_uids.add(uid_of(obj))
@@ -97,7 +110,10 @@ class Feed:
         if kind == "TaskQueue":
             self._sink.forget_queue(QueueKey(namespace, name))
         elif kind == "WorkerPool":
+            self._discovery.forget_pool(namespace, name)
             self._sink.forget_pool(namespace, name)
+        elif kind == SERVICE:
+            self._discovery.look_again(namespace)
         else:
             self._touch_owner(obj)
 

@@ -56,7 +56,7 @@ async def run_controller(options: ControllerOptions, stop: asyncio.Event, servin
 class _Controller:
     def __init__(self, options: ControllerOptions, client: KubeClient, metrics: ControllerMetrics) -> None:
         caches: dict[Kind, ObjectCache] = {"TaskQueue": ObjectCache(), "WorkerPool": ObjectCache()}
-        deployments = ObjectCache()
+        deployments, services = ObjectCache(), ObjectCache()
         invalid_uids: set[str] = set()
         self._surface = KubernetesSurface(client, caches, invalid_uids)
         self._invalid = InvalidObjects(client, caches)
@@ -67,7 +67,7 @@ class _Controller:
             metrics=metrics,
             reach=url_from_elsewhere,
         )
-        self._feed = Feed(self._reconciler, caches, deployments, self._invalid.found, invalid_uids)
+        self._feed = Feed(self._reconciler, caches, deployments, services, self._invalid.found, invalid_uids)
         self._resync = Resync(client, self._feed, options.namespaces)
         self._watch = Watch(options.kubeconfig, options.namespaces, self._on_event)
 

@@ -1,17 +1,18 @@
 """Whole lists beside the watch: at the start, after a watch had to begin anew, and now and then.
 
 A watch that begins anew (the API server has forgotten where it was) shows what is there and not what went meanwhile:
-only a list tells. The list now and then costs three requests and means that no missed event is missed for ever.
+only a list tells. The list now and then costs four requests and means that no missed event is missed for ever.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
 
-from taskfleet.controller.cluster.feed import DEPLOYMENT, Feed
+from taskfleet.controller.cluster.feed import DEPLOYMENT, SERVICE, Feed
 from taskfleet.core.names import LABEL_NAME
 from taskfleet.kube import (
     DEPLOYMENTS,
+    SERVICES,
     TASK_QUEUES,
     WORKER_POOLS,
     KubeClient,
@@ -28,9 +29,10 @@ LAST_RETRY_SECONDS = 10.0
 
 WORKER_SELECTOR = f"{LABEL_NAME}=taskfleet-worker"
 
-# Deployments first: a pool that is seen must find its workers already seen.
+# Pools last: one that is seen must find its workers and its Services already seen.
 _LISTED: tuple[tuple[str, Resource, str], ...] = (
     (DEPLOYMENT, DEPLOYMENTS, WORKER_SELECTOR),
+    (SERVICE, SERVICES, ""),
     ("TaskQueue", TASK_QUEUES, ""),
     ("WorkerPool", WORKER_POOLS, ""),
 )
