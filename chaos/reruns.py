@@ -45,8 +45,14 @@ def reruns(history: History, views: Mapping[str, TaskView | None]) -> Iterator[R
 def _rerun(history: History, task: str, killed: float, following: Call, view: TaskView | None) -> Rerun:
     troubles = history.of(STORE, HARNESS, following.worker)
     blocked = _together(_within(troubles, killed, following.began))
-    good_calls = sum(not call.fault for call in history.calls[task])
-    return Rerun(task, following.began - killed, blocked, claim_lost=view is not None and view.attempts > good_calls)
+    return Rerun(task, following.began - killed, blocked, claim_lost=view is not None and _lost_a_claim(history, view))
+
+
+def _lost_a_claim(history: History, view: TaskView) -> bool:
+    """The store saw a claim whose answer reached nobody; or counted more attempts than there were calls."""
+    good_calls = sum(not call.fault for call in history.calls[view.id])
+    noted = any(attempt.error is not None and attempt.error.code == "claim_lost" for attempt in view.history)
+    return noted or view.attempts > good_calls
 
 
 def _within(troubles: Iterable[Trouble], since: float, until: float) -> list[tuple[float, float]]:
