@@ -35,7 +35,7 @@ class Group:
 
 
 GROUPS = (
-    Group("queue", "queue_engines", 1080, 1800),
+    Group("queue", "queue_engines", 2100, 2700),
     Group("scaling", "scaling", 150, 300),
     Group("growth", "growth", 240, 480),
     Group("worker", "worker_throughput", 60, 150),

@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.goals import Goal, best_peer, goal_of, times_better
 from benchmarks.peers import ENGINES, FLOOR, OURS
 from benchmarks.plot import draw
-from benchmarks.rows import Findings, Row
+from benchmarks.rows import Findings, Row, figure_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "benchmarks.md"
@@ -37,9 +37,9 @@ def render(found: Findings, where: str, rounds: int) -> str:
         _table(_engine_lines(engines)),
         "### Against the goals",
         _table(_goal_lines(engines)),
-        "### The others",
-        _table(_other_lines(others)),
     ]
+    if others:
+        parts += ["### The others", _table(_other_lines(others))]
     if found.notes:
         parts.append("\n".join(["Not measured:", "", *(f"- {note}" for note in found.notes)]))
     return "\n\n".join(parts) + "\n"
@@ -94,9 +94,7 @@ def _table(lines: Iterable[Sequence[str]]) -> str:
 
 
 def _figure(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if value >= 100 else f"{value:,.2f}"
+    return "-" if value is None else figure_text(value)
 
 
 def _reached(goal: Goal | None, row: Row) -> str:

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from benchmarks.peers import FLOOR, OURS
-from benchmarks.rows import Row
+from benchmarks.rows import Row, figure_text
 
 COLUMNS = 4
 COLOURS = {OURS: "#2f6fde", FLOOR: "#c3cad2"}
@@ -35,7 +35,7 @@ def _draw_row(axes: Axes, row: Row) -> None:
     figures = {OURS: row.ours} | {name: value for name, value in row.peers.items() if value is not None}
     ordered = sorted(figures, key=lambda name: figures[name], reverse=row.better == "lower")  # the best is on top
     bars = axes.barh(ordered, [figures[name] for name in ordered], color=[COLOURS.get(name, PEER) for name in ordered])
-    axes.bar_label(bars, [f" {figures[name]:,.4g}" for name in ordered], fontsize=8)
+    axes.bar_label(bars, [f" {figure_text(figures[name])}" for name in ordered], fontsize=8)
     if max(figures.values()) > 20 * min(figures.values()):
         axes.set_xscale("log")
     axes.margins(x=0.25)

@@ -63,6 +63,11 @@ class Findings:
         return cls(**{**stored, "rows": [Row(**row) for row in stored["rows"]]})
 
 
+def figure_text(value: float) -> str:
+    """A figure as people read it, in about as many digits as can be trusted."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.2f}"
+
+
 def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The median of each figure over all rounds."""
     return {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
