@@ -33,7 +33,8 @@ def sample(machine: Laptop, name: str, **labels: str) -> float:
 
 def test_the_metrics_of_a_running_up_move_with_the_tasks(ready: Laptop, stub_model: ModelStub) -> None:
     ready.start()
-    assert f"metrics at {ready.up_file['status_url']}/metrics" in ready.output
+    where = f"metrics at {ready.up_file['status_url']}/metrics"
+    wait_until(lambda: where in ready.output, f"{where!r} in what `up` prints")
     assert get(ready, "/healthz").text == "ok\n"
     assert get(ready, "/readyz").text == "ok\n"
     assert sample(ready, "taskfleet_tasks_enqueued_total", **QUEUE) == 0
