@@ -1,6 +1,5 @@
 """``taskfleet run``: tasks of a queue, claimed and printed for a person or an agent to execute."""
 
-import asyncio
 import shlex
 import socket
 from pathlib import Path
@@ -17,6 +16,7 @@ from taskfleet.cli.runner import AT_ONCE, Runner, models_of
 from taskfleet.cli.running import run_async
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.cli.watch import watch as watch_queue
+from taskfleet.core.cleanup import to_its_end
 from taskfleet.core.errors import InvalidTask
 from taskfleet.core.pool import Execution
 from taskfleet.core.quantities import format_duration
@@ -126,8 +126,7 @@ async def _claim(
             else:
                 paused = await _take_now(runner, once)
         finally:
-            # In a task of its own: no timeout ends well in one that was cancelled before, until Python 3.11.3.
-            await asyncio.shield(asyncio.create_task(runner.leave()))
+            await to_its_end(runner.leave())
             if runner.held:
                 claimed = f"{tasks(runner.held)} claimed by {worker} for {format_duration(lease)}"
                 output.remark(f"{claimed}; end each with\n{how_to_end}")

@@ -1,6 +1,5 @@
 """A runner's hold on tasks: it claims them, hands them out, and keeps its leases as long as it lives."""
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
@@ -8,6 +7,7 @@ from taskfleet.api.taskqueue import published_spec
 from taskfleet.cli.handout import handout
 from taskfleet.cli.output import Output
 from taskfleet.cli.target import Target
+from taskfleet.core.cleanup import to_its_end
 from taskfleet.core.errors import InvalidTask, StoreError
 from taskfleet.core.settlement import Claim, Settlement, Verdict, WorkerReport
 from taskfleet.core.task import LeasedTask, QueueKey, TaskError
@@ -49,8 +49,7 @@ class Runner:
                     await self._hand_out(task)
                 del waiting[task.id]
         except BaseException:
-            # In a task of its own: no timeout ends well in one that was cancelled before, until Python 3.11.3.
-            await asyncio.shield(asyncio.create_task(self._give_back(waiting.values())))
+            await to_its_end(self._give_back(waiting.values()))
             raise
         return claim
 

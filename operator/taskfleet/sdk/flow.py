@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 
+from taskfleet.core.cleanup import to_its_end
 from taskfleet.core.errors import CheckpointError, DuplicateTask, InputError, QueueFull, StoreError, StoreUnreachable
 from taskfleet.core.task import NewTask, Priority, TaskError, TaskState, TaskView
 from taskfleet.sdk.checkpoint import Checkpoint
@@ -81,8 +82,7 @@ class Flow:
             feeding.cancel()
             self._rows.close()
             if not finished:
-                # In a task of its own: it must end although this one may have been cancelled.
-                await asyncio.shield(asyncio.create_task(self._abandon(feeding)))
+                await to_its_end(self._abandon(feeding))
 
     def _feed_ended(self, feeding: "asyncio.Task[None]") -> None:
         if not feeding.cancelled():

@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack, overload
 
+from taskfleet.core.cleanup import to_its_end
 from taskfleet.core.errors import AlreadyRunning, InputError, NotFound, NotRunning, StoreUnreachable, WaitTimeout
 from taskfleet.core.pool import Strategy
 from taskfleet.core.task import NewTask, Priority, TaskState, TaskView
@@ -110,8 +111,7 @@ class ParallelTaskQueue:
         if here is None:
             raise NotRunning("this queue is not started, or was stopped already; there is nothing to stop")
         self._opened = None
-        # In a task of its own: the end must be whole although whoever asked for it may be cancelled.
-        await asyncio.shield(asyncio.create_task(here.close(patience)))
+        await to_its_end(here.close(patience))
 
     async def __aenter__(self) -> "ParallelTaskQueue":
         await self.start()

@@ -1,10 +1,10 @@
 """Tasks on their way in: one script call when they are few, a stage in bounded chunks and one commit when many."""
 
-import asyncio
 import logging
 from collections.abc import Iterable, Sized
 from typing import Any
 
+from taskfleet.core.cleanup import to_its_end
 from taskfleet.core.errors import (
     DuplicateTask,
     InvalidTask,
@@ -44,9 +44,7 @@ async def submit(connection: Connection, queue: QueueKey, tasks: Iterable[NewTas
         count += await stage.add(chunk)
         await stage.commit()
     except BaseException:
-        # In a task of its own: until Python 3.11.3 no timeout ends well in a task that was cancelled before, and the
-        # library sets one for each call. The shield lets it go on when the wait for it is cancelled as well.
-        await asyncio.shield(asyncio.create_task(stage.abandon()))
+        await to_its_end(stage.abandon())
         raise
     return count
 
