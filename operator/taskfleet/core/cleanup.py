@@ -8,7 +8,7 @@ from typing import Any
 async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
     """Wait for ``work``, which goes on when the wait is cancelled.
 
-    It is done in a task of its own: until Python 3.11.3 no timeout ends well in a task that was cancelled before, and the
-    store sets one for each call.
+    It is done in a task of its own: until Python 3.11.3 no timeout ends well in a task that was cancelled before, and
+    the store sets one for each call.
     """
     await asyncio.shield(asyncio.create_task(work))
