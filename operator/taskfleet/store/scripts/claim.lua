@@ -12,11 +12,6 @@ local skips_left, bytes = 1000 + wanted, 0
 local found, new_leases, new_holders = {}, {}, {}
 local served = {}  -- ids: one that was used again stands in its flow twice, maybe in one reading
 
--- Ids stay in a flow when their task is cancelled, and a new task may bear the id of one long gone.
-local function waits_here(t, flow)
-    return t.state == PENDING and t.flow == flow and not is_staged(t)
-end
-
 local function lease(t, id, record)
     t.state, t.fence, t.attempts, t.claimed = RUNNING, t.fence + 1, t.attempts + 1, now
     call('SETRANGE', TASK_ .. id, 0, moving_part(t))
@@ -42,7 +37,7 @@ local function take_of(flow, count)
         local records = call('MGET', unpack(keys))
         for i = 1, #ids do
             local t = records[i] and parse(records[i])
-            if served[ids[i]] or not (t and waits_here(t, flow)) then
+            if served[ids[i]] or not waits_in(t, flow) or is_staged(t) then
                 skips_left = skips_left - 1
             elseif now - t.enqueued > policy.ttl_ms or is_late(t) then
                 skips_left = skips_left - 1

@@ -16,6 +16,11 @@ local function is_earlier(a, b)
     return a.sequence < b.sequence
 end
 
+-- Ids stay in a flow when their task is cancelled, and a new task may bear the id of one long gone.
+local function waits_in(t, flow)
+    return t and t.state == PENDING and t.flow == flow
+end
+
 -- The tenant has tasks in the lane from now on, the oldest of them enqueued at `since` or later.
 local function activate(lane, tenant, since)
     local active = ACTIVE_ .. lane
@@ -101,7 +106,7 @@ local function waiting_at(flow, place)
     local id = call('LINDEX', FLOW_ .. flow, place)
     if not id then return nil end
     local t = load_task(id)
-    return t and t.state == PENDING and t.flow == flow and t or LONG_GONE
+    return waits_in(t, flow) and t or LONG_GONE
 end
 
 local function first_back(flow)
@@ -146,7 +151,7 @@ local function head_of(flow)
             call('LPOP', FLOW_ .. flow)
         else
             local t = load_task(string.sub(member, ORDER_BYTES + 1))
-            if t and t.state == PENDING and t.flow == flow then return t end
+            if waits_in(t, flow) then return t end
             call('ZREM', BACK_ .. flow, member)
         end
     end

@@ -83,7 +83,7 @@ end
 local function read_rest(rest)
     local deadline, _, model_bytes, batch_bytes, tenant_bytes, session_bytes = unpack_('>I6BBBBB', rest)
     if session_bytes == 0 then return '', deadline end
-    local at = HEAD_BYTES - 29 + model_bytes + batch_bytes + tenant_bytes
+    local at = HEAD_BYTES - DEADLINE_AT + model_bytes + batch_bytes + tenant_bytes
     return string.sub(rest, at + 1, at + session_bytes), deadline
 end
 

@@ -47,7 +47,7 @@ end
 -- A task's record; codec.py describes it. The first part moves with the task and is overwritten in place.
 local MOVING = '>c1BBI4I2I6I6'
 local HEAD = '>c1BBI4I2I6I6I4I4I6BBBBBI3'
-local MOVING_BYTES, HEAD_BYTES = 21, 43
+local MOVING_BYTES, DEADLINE_AT, HEAD_BYTES = 21, 29, 43
 local FIRST_READ = 192
 local PENDING, SCHEDULED_STATE, RUNNING, COMPLETED, FAILED_STATE, CANCELLED, EXPIRED = 'p', 's', 'r', 'c', 'f', 'x', 'e'
 local BLOCKED = 'b'  -- pending, behind another task of its session

@@ -22,8 +22,7 @@ if next_place >= back + call('LLEN', FLOW_ .. flow) then next_place = -1 end
 local answer = {1, next_place}
 for i = 1, #ids do
     local t = load_task(ids[i])
-    local waits = t and t.state == PENDING and t.flow == flow
-    if waits and now - t.enqueued <= policy.ttl_ms and not is_late(t) then
+    if waits_in(t, flow) and now - t.enqueued <= policy.ttl_ms and not is_late(t) then
         answer[#answer + 1] = ids[i]
         answer[#answer + 1] = call('GET', TASK_ .. ids[i])
     end

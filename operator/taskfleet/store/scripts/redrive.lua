@@ -26,11 +26,7 @@ for i = 1, #ARGV do
             .. pack('>I6', deadline) .. string.sub(t.fixed, 15) .. body)
         if deadline > 0 then call('ZADD', DEADLINES, deadline, t.id) end
         call('ZREM', FAILED, t.id)
-        if not is_blocked then
-            call('RPUSH', FLOW_ .. t.flow, t.id)
-            activate(t.lane, t.tenant, now)
-        end
-        change_pending(t, 1)
+        if is_blocked then change_pending(t, 1) else arrive(t) end
         change(tenant_changes, t.tenant, 1)
         change(stat_changes, 'redriven', 1)
         if call('EXISTS', BATCH_ .. t.batch) == 1 then change_batch(t.batch, 'failed', -1) end
@@ -40,5 +36,5 @@ for i = 1, #ARGV do
     end
     if bytes > ENOUGH_BYTES then break end
 end
-write_counters(policy)
+write_moves(policy)
 return answers
