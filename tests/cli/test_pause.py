@@ -5,7 +5,7 @@ import time
 import pytest
 
 from taskfleet.controller.policy import queue_policy
-from taskfleet.core.wiretime import seconds_of, wire_time
+from taskfleet.core.wiretime import moment_of, wire_time
 from tests.cli.conftest import SPEC, Remote, Taskfleet
 
 
@@ -31,7 +31,7 @@ def test_a_pause_may_have_an_end(remote: Remote, taskfleet: Taskfleet) -> None:
     end = wire_time(time.time() + 3600)
     done = taskfleet("pause", remote.name, "--until", end, "-o", "json")
     assert done.json == {"queue": remote.name, "paused": True, "until": end}
-    assert paused(remote) == (True, seconds_of(end))
+    assert paused(remote) == (True, moment_of(end))
     done = taskfleet("pause", remote.name, "--for", "2h")
     assert done.out.startswith(f"{remote.name} is paused until 2")
     ends = paused(remote)[1]

@@ -15,7 +15,7 @@ import pytest
 
 from taskfleet.controller.policy import queue_policy
 from taskfleet.core.task import TaskState
-from taskfleet.core.wiretime import seconds_of
+from taskfleet.core.wiretime import moment_of
 from tests.cli.conftest import SPEC, Remote, Taskfleet
 from tests.store import inside
 from tests.support.laptop import PROGRAM
@@ -102,7 +102,7 @@ def test_all_that_wait_are_claimed_and_printed(chores: Remote, taskfleet: Taskfl
         assert state(chores, name) == (TaskState.RUNNING, worker(chores))
     stats = chores.ask(lambda store: store.stats(chores.key))
     assert stats is not None
-    assert 1790 < seconds_of(until) - stats.now <= 1800
+    assert 1790 < moment_of(until) - stats.now <= 1800
     assert stats.next_due_at is not None and 1790 < stats.next_due_at - stats.now <= 1800
     assert f"2 tasks claimed by {worker(chores)} for 30m; end each with\n" in done.err
     assert f'  taskfleet complete ID "SUMMARY" -q {chores.name}\n' in done.err

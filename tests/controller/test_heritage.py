@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from taskfleet.core.task import QueueKey
-from taskfleet.core.wiretime import seconds_of, wire_time
+from taskfleet.core.wiretime import moment_of, wire_time
 from taskfleet.store import Store
 from tests.controller.control import NAMESPACE, RecordingFleet, controlling, submit, task_queue, worker_pool
 from tests.support.waiting import eventually
@@ -23,7 +23,7 @@ async def test_the_status_shows_since_when_an_endpoint_is_idle_and_only_then(
             return dict((control.status("WorkerPool", "pool").get("endpoints") or [{}])[0])
 
         await eventually(lambda: "idleSince" in shown(), "the idle time in the status")
-        assert abs(seconds_of(shown()["idleSince"]) - time.time()) < 10
+        assert abs(moment_of(shown()["idleSince"]) - time.time()) < 10
         await control.at_rest()
         writes = control.surface.writes["WorkerPool"]
         await submit(store, queue, 4)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import click
 
+from taskfleet.cli.outage import Outage
 from taskfleet.cli.output import Output
 from taskfleet.cli.target import Target
 from taskfleet.core.errors import NotFound, StoreUnreachable
@@ -17,7 +18,6 @@ from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
 
 LOOK_EVERY_SECONDS = 0.2
-LOOK_AGAIN_SECONDS = 1.0
 PLAIN_LINE_EVERY_SECONDS = 5.0
 LISTEN_EVERY_SECONDS = 3.0
 RATE_SPEED = 30.0  # seconds over which rich averages the rate
@@ -31,7 +31,7 @@ async def wait_for_batch(store: Store, target: Target, queue: QueueKey, batch: s
     A store that is away for a while is waited for, as long as its `up` runs: NotRunning when that has ended. What the
     workers complain of meanwhile is told, each complaint once.
     """
-    away = False
+    outage = Outage(target, output)
     told: set[str] = set()
     listen_at = time.monotonic() + LISTEN_EVERY_SECONDS
     with _progress(output) as show:
@@ -45,13 +45,9 @@ async def wait_for_batch(store: Store, target: Target, queue: QueueKey, batch: s
                             output.remark(f"trouble: {complaint}")
                             told.add(complaint)
             except StoreUnreachable as error:
-                target.check()
-                if not away:
-                    output.remark(f"taskfleet: {error}; waiting for it")
-                away = True
-                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+                await outage.wait(error)
                 continue
-            away = False
+            outage.over()
             if counts is None:
                 raise NotFound(f"there is no batch {batch!r} in {queue} any more")
             show(counts)

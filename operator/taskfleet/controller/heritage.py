@@ -11,7 +11,7 @@ from typing import Any
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.world import PoolState
 from taskfleet.core.scaling import ScaleMemory
-from taskfleet.core.wiretime import seconds_of, wire_time
+from taskfleet.core.wiretime import moment_of, wire_time
 
 
 def heir(clock: Callable[[], float]) -> Callable[[WorkerPool], PoolState]:
@@ -36,10 +36,10 @@ def idle_since(memory: ScaleMemory | None, shown: str | None, now: float) -> str
     if memory is None or memory.idle_since is None:
         return None
     since = time.time() - (now - memory.idle_since)
-    if shown is not None and abs(seconds_of(shown) - since) < 2:
+    if shown is not None and abs(moment_of(shown) - since) < 2:
         return shown
     return wire_time(since)
 
 
 def _idle(endpoint: dict[str, Any], now: float) -> ScaleMemory:
-    return ScaleMemory(idle_since=now - max(0.0, time.time() - seconds_of(endpoint["idleSince"])))
+    return ScaleMemory(idle_since=now - max(0.0, time.time() - moment_of(endpoint["idleSince"])))

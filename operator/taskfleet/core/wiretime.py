@@ -19,8 +19,3 @@ def moment_of(text: object) -> float:
     except ValueError:
         pass  # the 30th of February
     raise ValueError(f"{text!r} is not a time in RFC 3339 with its zone; write a string such as 2030-01-31T18:00:00Z")
-
-
-def seconds_of(text: str) -> float:
-    """And back again. ValueError when it is no such time."""
-    return datetime.fromisoformat(text).timestamp()
