@@ -5,14 +5,13 @@ A task line is ``{"id"? | "idempotency_key"?, "model"?, "prompt" | "messages", "
 A result line is what ``result_line`` returns.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from taskfleet.api.messages import check_messages
+from taskfleet.api import taskfields
 from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.api.tasktimes import task_times
 from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask, UnknownModel
@@ -26,7 +25,6 @@ from taskfleet.core.task import (
     id_of_key,
     is_task_id,
     is_tenant,
-    new_task_id,
 )
 
 FIELDS = (
@@ -34,11 +32,6 @@ FIELDS = (
     *("parameters", "metadata", "delay", "not_before", "deadline"),
 )
 _FIELD_SET = frozenset(FIELDS)
-_PRIORITIES = {priority.label: priority for priority in Priority}
-# These belong to the call itself: the queue chooses the model, the worker waits for the whole answer.
-_NOT_PARAMETERS = {"model": "give it as the field model", "messages": "give them as the field messages"}
-MAX_KEY = 255
-_TOOL = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,254}[^\s\x00-\x1f\x7f-\x9f])?")
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -188,11 +181,11 @@ class TaskReader:
         if None in fields.values():  # null means not given: tables exported as JSON are full of it
             fields = {name: value for name, value in fields.items() if value is not None}
         body = orjson.dumps(
-            _tool(fields)
+            taskfields.tool(fields)
             | {
-                "messages": _messages(fields),
-                "parameters": _parameters(fields),
-                "metadata": _object(fields, "metadata"),
+                "messages": taskfields.messages(fields),
+                "parameters": taskfields.parameters(fields),
+                "metadata": taskfields.json_object(fields, "metadata"),
             }
         )
         if len(body) > self._max_bytes:
@@ -200,14 +193,19 @@ class TaskReader:
                 f"the task is {len(body)} bytes as JSON and the queue takes at most {self._max_bytes} "
                 f"(limits.maxTaskBytes: {self._max_text}); shorten it or raise that limit"
             )
-        times, session = task_times(fields), _name(fields, "session", is_task_id, 128)
+        times, session = task_times(fields), taskfields.name(fields, "session", is_task_id, 128)
         if session is not None and (times.delay or times.not_before):
             raise InvalidTask(NO_TIMES_IN_A_SESSION)
-        key = _key(fields)
+        key = taskfields.idempotency_key(fields)
         return NewTask(
-            *(_id(fields) if key is None else id_of_key(key), self._model(fields), body, _priority(fields)),
+            *(
+                taskfields.identity(fields) if key is None else id_of_key(key),
+                self._model(fields),
+                body,
+                taskfields.priority(fields),
+            ),
             *(times.delay, times.not_before, times.deadline),
-            tenant=_name(fields, "tenant", is_tenant, 63) or DEFAULT_TENANT,
+            tenant=taskfields.name(fields, "tenant", is_tenant, 63) or DEFAULT_TENANT,
             session=session,
             once=key is not None,
         )
@@ -215,7 +213,7 @@ class TaskReader:
     def _model(self, fields: Mapping[str, Any]) -> str:
         model = fields.get("model")
         if not isinstance(model, str | None):
-            raise InvalidTask(f"model: {_shown(model)} is not a string; leave it out for the queue's default")
+            raise InvalidTask(f"model: {taskfields.shown(model)} is not a string; leave it out for the queue's default")
         if model not in self._lanes:
             self._lanes[model] = resolve_model(model, self._offered, self._default)
         return self._lanes[model]
@@ -249,98 +247,6 @@ def _hint(line: bytes) -> str:
     if stripped in (b"[", b"{") or stripped.endswith(b"},"):
         return "; each task must be on one line of its own, without commas between (JSONL)"
     return ""
-
-
-def _messages(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
-    if ("prompt" in fields) == ("messages" in fields):
-        both = "prompt" in fields
-        trouble = "both prompt and messages are given" if both else "neither prompt nor messages is given"
-        raise InvalidTask(f"prompt: {trouble}; give one of the two")
-    if "messages" in fields:
-        return check_messages(fields["messages"])
-    prompt = fields["prompt"]
-    if not isinstance(prompt, str):
-        raise InvalidTask(f"prompt: {_shown(prompt)} is not a string")
-    if not prompt or prompt.isspace():
-        raise InvalidTask("prompt: it is empty; write what the model shall answer")
-    return [{"role": "user", "content": prompt}]
-
-
-def _parameters(fields: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = _object(fields, "parameters")
-    for name, advice in _NOT_PARAMETERS.items():
-        if name in parameters:
-            raise InvalidTask(f"parameters.{name}: not a parameter; {advice}")
-    if parameters.get("stream"):
-        raise InvalidTask("parameters.stream: results are stored whole; remove it")
-    return parameters
-
-
-def _tool(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The hint as a part of the body; most tasks have none, and their bodies stay short."""
-    if "tool" not in fields:
-        return {}
-    tool = fields["tool"]
-    if not isinstance(tool, str) or not _TOOL.fullmatch(tool):
-        raise InvalidTask(f"tool: {_shown(tool)} is not a hint: one line of 1 to 256 characters, such as editor")
-    return {"tool": tool}
-
-
-def _object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = fields.get(name, {})
-    if not isinstance(value, dict):
-        raise InvalidTask(f"{name}: {_shown(value)} is not an object")
-    return value
-
-
-def _priority(fields: Mapping[str, Any]) -> Priority:
-    word = fields.get("priority", Priority.NORMAL.label)
-    if not isinstance(word, str) or word not in _PRIORITIES:
-        raise InvalidTask(f"priority: {_shown(word)} is none of {', '.join(_PRIORITIES)}")
-    return _PRIORITIES[word]
-
-
-def _id(fields: Mapping[str, Any]) -> str:
-    if "id" not in fields:
-        return new_task_id()
-    task_id = fields["id"]
-    if not isinstance(task_id, str) or not is_task_id(task_id):
-        raise InvalidTask(
-            f"id: {_shown(task_id)} is not an id: a string of 1 to 128 letters, digits and . _ : - that begins with a "
-            "letter or digit"
-        )
-    return task_id
-
-
-def _key(fields: Mapping[str, Any]) -> str | None:
-    key = fields.get("idempotency_key")
-    if key is None:
-        return None
-    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY:
-        raise InvalidTask(f"idempotency_key: {_shown(key)} is not a key: a string of 1 to {MAX_KEY} characters")
-    if "id" in fields:
-        raise InvalidTask(
-            "idempotency_key: both id and idempotency_key are given; the key makes the id, give one of them"
-        )
-    return key
-
-
-def _name(fields: Mapping[str, Any], field: str, is_name: Callable[[str], bool], most: int) -> str | None:
-    name = fields.get(field)
-    if name is None:
-        return None
-    if not isinstance(name, str) or not is_name(name):
-        raise InvalidTask(
-            f"{field}: {_shown(name)} is not a name: 1 to {most} letters, digits and . _ -, beginning "
-            "with a letter or digit"
-        )
-    return name
-
-
-def _shown(value: Any) -> str:
-    """A value as its writer knows it, cut where it is long."""
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _without_bom(line: bytes) -> bytes:
