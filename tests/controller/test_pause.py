@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from taskfleet.core.task import QueueKey
-from taskfleet.core.wiretime import seconds_of
+from taskfleet.core.wiretime import moment_of
 from taskfleet.store import Store
 from tests.controller.control import controlling, submit, task_queue, worker_pool
 from tests.support.waiting import eventually
@@ -17,7 +17,7 @@ async def test_a_pause_is_shown_with_its_end_and_starts_no_worker(
         control.reconciler.set_queue(task_queue(queue.name))
         control.reconciler.set_pool(worker_pool(queue.name, stub_model.url))
         await eventually(lambda: store.policy(queue), "the queue")
-        await store.pause(queue, until=seconds_of("2040-01-31T18:00:00Z"))
+        await store.pause(queue, until=moment_of("2040-01-31T18:00:00Z"))
         await submit(store, queue, 8)
         await eventually(lambda: control.reason("TaskQueue", queue.name, "Paused") == "Paused", "the pause")
         assert control.condition("TaskQueue", queue.name, "Paused") == (
