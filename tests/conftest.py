@@ -50,7 +50,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         async with asyncio.timeout(ASYNC_TEST_SECONDS):
             await pyfuncitem.obj(**arguments)
 
-    pyfuncitem.funcargs["runner"].run(bounded())
+    runner: asyncio.Runner = pyfuncitem.funcargs["runner"]  # type: ignore[assignment]  # pytest calls it an object
+    runner.run(bounded())
     return True
 
 

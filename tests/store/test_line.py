@@ -39,7 +39,7 @@ async def test_the_first_callers_wait_for_one_connection_to_be_made(valkey_serve
     async with Wire(valkey_server.port) as wire:
         store = await Store.connect(f"valkey://127.0.0.1:{wire.port}")
         known = wire.connections
-        await store._connection.servers._line.close()  # type: ignore[union-attr]
+        await store._connection.servers._line.close()  # type: ignore[attr-defined]
         await asyncio.gather(*(store.ping() for _ in range(20)))
         assert wire.connections == known + 1
         await store.close()
@@ -89,7 +89,7 @@ async def test_a_lost_connection_costs_those_who_wait_and_no_later_call(tmp_path
 
 
 async def test_a_connection_that_ended_while_nobody_called_costs_no_call(store: Store) -> None:
-    line = store._connection.servers._line  # type: ignore[union-attr]
+    line = store._connection.servers._line  # type: ignore[attr-defined]
     await inside.call(
         store, "CLIENT KILL", "TYPE", "normal", "SKIPME", "no", "ID", await inside.call(store, "CLIENT ID")
     )
@@ -112,7 +112,7 @@ async def test_a_late_reply_takes_those_behind_it_and_the_next_call_gets_through
 async def test_a_caller_is_late_by_its_own_clock_and_not_by_that_of_one_before_it(valkey_server: ValkeyServer) -> None:
     async with Wire(valkey_server.port) as wire:
         store = await Store.connect(f"valkey://127.0.0.1:{wire.port}", timeout=1.0)
-        line = store._connection.servers._line  # type: ignore[union-attr]
+        line = store._connection.servers._line  # type: ignore[attr-defined]
         alarm, loop = line._alarm, asyncio.get_running_loop()
         assert alarm is not None
         while loop.time() < alarm.when() - 0.5:
