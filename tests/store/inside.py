@@ -9,10 +9,12 @@ from taskfleet.store import Store, keys
 from tests.support.waiting import eventually
 
 ENQUEUED_AT_BYTE = 9
-DEADLINE_BYTE = 29
-HEAD_BYTES = 43
+DEADLINE_BYTE = 27
+HEAD_BYTES = 27
+EXTRAS_BYTES = 12
 ORDER_BYTES = 10
-_HEAD = struct.Struct(">cBx4x2x6x6x4xI6xBBBBB")
+_HEAD = struct.Struct(">cBxI2x6x2xI4xBB")
+_EXTRAS = struct.Struct(">6xBBB3x")
 
 
 async def call(store: Store, *command: Any) -> Any:
@@ -124,15 +126,19 @@ async def take_census(store: Store, queue: QueueKey) -> Census:
 async def _count_key(census: Census, store: Store, start: str, name: str, open_stages: set[int]) -> None:
     if name.startswith("t:"):
         record = await call(store, "GET", start + name)
-        state, *_, stage, priority, model, batch, tenant, session = _HEAD.unpack_from(record)
-        task_id, words, at = name[2:], [], HEAD_BYTES
-        for length in (model, batch, tenant, session):
+        state, _, fence, stage, priority, model = _HEAD.unpack_from(record)
+        lengths, at = (model, 0, 0, 0), HEAD_BYTES
+        if priority >= 4:
+            lengths = (model, *_EXTRAS.unpack_from(record, HEAD_BYTES))
+            priority, at = priority - 4, HEAD_BYTES + EXTRAS_BYTES
+        task_id, words = name[2:], []
+        for length in lengths:
             words.append(record[at : at + length].decode())
             at += length
         census.state[task_id] = state.decode()
         census.lane[task_id] = f"{words[0]}:{priority}"
         census.batch[task_id], census.tenant[task_id], census.session[task_id] = words[1:]
-        if stage in open_stages:
+        if not fence and stage in open_stages:
             census.staged.add(task_id)
     elif name.startswith("flow:"):
         waiting = await call(store, "LRANGE", start + name, 0, -1)

@@ -40,7 +40,7 @@ touch them all. One-letter names where there is one key per task: they are paid 
 from taskfleet.core.task import QueueKey
 
 SCHEMA = "tf:schema"
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 _NAMES = (
     "policy",

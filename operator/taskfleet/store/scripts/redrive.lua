@@ -21,9 +21,9 @@ for i = 1, #ARGV do
         local is_blocked = t.session ~= '' and call('RPUSH', SESSION_ .. t.session, t.id) > 1
         t.state = is_blocked and BLOCKED or PENDING
         local sequence = call('HINCRBY', STATS, 'sequence', 1) % 4294967296
-        local deadline = t.deadline > now and t.deadline or 0
-        call('SET', TASK_ .. t.id, moving_part(t) .. pack('>I4', sequence) .. string.sub(t.fixed, 5, 8)
-            .. pack('>I6', deadline) .. string.sub(t.fixed, 15) .. body)
+        local deadline, fixed = t.deadline > now and t.deadline or 0, string.sub(t.fixed, 5)
+        if deadline ~= t.deadline then fixed = string.sub(fixed, 1, 2) .. pack('>I6', 0) .. string.sub(fixed, 9) end
+        call('SET', TASK_ .. t.id, moving_part(t) .. pack('>I4', sequence) .. fixed .. body)
         if deadline > 0 then call('ZADD', DEADLINES, deadline, t.id) end
         call('ZREM', FAILED, t.id)
         if is_blocked then change_pending(t, 1) else arrive(t) end
