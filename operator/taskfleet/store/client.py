@@ -27,6 +27,7 @@ from taskfleet.store.wake import WakeListener
 _AT_ONCE = 500
 _TICK_STEPS = 10
 _NO_END = -1
+_DUE_FIRST, _DUE_OR_NOT = 0, 1
 
 
 class Store:
@@ -200,9 +201,16 @@ class Store:
         Of a queue that does not exist, or that is stopped, it brings nothing and says ``stopped``. Errors: InputError
         (a worker's name that is empty or longer than 255 bytes).
         """
+        name = incoming.check_name("worker", worker)
         version, stopped, now, wait, *found = await self._connection.run(
-            lua.CLAIM, queue, incoming.check_name("worker", worker), count, *models
+            lua.CLAIM, queue, name, count, _DUE_FIRST, *models
         )
+        if wait == 0:
+            await self._connection.run(lua.TICK, queue)
+        if wait == 0 and not found:
+            version, stopped, now, wait, *found = await self._connection.run(
+                lua.CLAIM, queue, name, count, _DUE_OR_NOT, *models
+            )
         claimed_at = now / 1000
         return Claim(
             tasks=tuple(
