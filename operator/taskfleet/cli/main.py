@@ -117,6 +117,11 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Whatever goes wrong is printed as one sentence."""
+    for argument in arguments:
+        if not _is_text(argument) and not os.path.lexists(argument):
+            told = os.fsencode(argument).decode(errors="replace")
+            message = f"argument {told!r} is not UTF-8; write names and texts in UTF-8"
+            return _complain((), InputError.code, message, exits.BAD_INPUT)
     try:
         # Not click's own main(): it would end the process when the reader of the output has gone.
         with taskfleet.make_context("taskfleet", list(arguments)) as context:
@@ -145,6 +150,14 @@ def run(arguments: Sequence[str]) -> int:
         traceback.print_exc()
         return exits.BUG
     return code if isinstance(code, int) else exits.OK
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _with_hint(error: click.UsageError) -> str:

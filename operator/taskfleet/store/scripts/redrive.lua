@@ -5,12 +5,23 @@
 
 local ENOUGH_BYTES = 8 * 1024 * 1024
 local policy = read_policy()
-local no = refusal(policy, '', 0) or full(policy, #ARGV)
+local no = refusal(policy, '', 0)
+if no then return no end
+
+local tasks, count, wanted = {}, 0, {}
+for i = 1, #ARGV do
+    tasks[i] = load_task(ARGV[i]) or false
+    if tasks[i] and tasks[i].state == FAILED_STATE then
+        count = count + 1
+        change(wanted, tasks[i].tenant, 1)
+    end
+end
+no = full(policy, count) or tenant_full(policy, wanted)
 if no then return no end
 
 local answers, bytes = {'ok'}, 0
 for i = 1, #ARGV do
-    local t = load_task(ARGV[i])
+    local t = tasks[i]
     if not t then
         answers[i + 1] = 'not_found'
     elseif t.state ~= FAILED_STATE then
