@@ -1,9 +1,9 @@
 """``process_dataset`` against a bare aiohttp loop, and what it holds in memory.
 
-``python -m benchmarks.dataset [--rounds 5]``; rows ``dataset.*``. The calls take 20 ms, 100 in flight, the queue and its
-store run in the calling process and beside it, as without a URL. Memory is the growth of the calling process at its
-peak, from the moment before the run; rows are made as they are read and results are written to a file, so that none of
-it is the dataset. A million rows go through a handler in place of the model server: what holds memory is the same.
+``python -m benchmarks.dataset [--rounds 5]``; rows ``dataset.*``. The calls take 20 ms, 100 in flight, the queue runs in
+the calling process and its store beside it, as without a URL. Memory is the growth of the calling process at its peak,
+from the moment before the run; rows are made as they are read and results are written to a file, so that none of it is
+the dataset. A million rows go through a handler in place of the model server: what holds memory is the same.
 """
 
 import argparse
@@ -63,7 +63,7 @@ async def through_handler(count: int, output: Path) -> float:
 
 
 def one_run(kind: str, url: str, count: int) -> dict[str, float]:
-    """In this process: seconds and MiB. What it had loaded before is not counted, so each run is a process of its own."""
+    """Seconds and MiB of a run in this process: a peak is that of its whole life, so each has a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         output, before = Path(folder, "results.jsonl"), peak_memory()
         if kind == "bare":

@@ -117,12 +117,8 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Whatever goes wrong is printed as one sentence."""
-    for argument in arguments:
-        if not _is_text(argument) and not os.path.lexists(argument):
-            told = os.fsencode(argument).decode(errors="replace")
-            message = f"argument {told!r} is not UTF-8; write names and texts in UTF-8"
-            return _complain((), InputError.code, message, exits.BAD_INPUT)
     try:
+        _check_text(arguments)
         # Not click's own main(): it would end the process when the reader of the output has gone.
         with taskfleet.make_context("taskfleet", list(arguments)) as context:
             code = taskfleet.invoke(context)
@@ -152,12 +148,12 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else exits.OK
 
 
-def _is_text(argument: str) -> bool:
-    try:
-        argument.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _check_text(arguments: Sequence[str]) -> None:
+    """Names and texts are UTF-8; only files may be called otherwise."""
+    for argument in arguments:
+        told = os.fsencode(argument).decode(errors="replace")
+        if os.fsdecode(told) != argument and not os.path.lexists(argument):
+            raise InputError(f"argument {told!r} is not UTF-8; write names and texts in UTF-8")
 
 
 def _with_hint(error: click.UsageError) -> str:
