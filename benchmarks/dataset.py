@@ -1,9 +1,9 @@
 """``process_dataset`` against a bare aiohttp loop, and what it holds in memory.
 
-``python -m benchmarks.dataset [--rounds 5]``; rows ``dataset.*``. The calls take 20 ms, 100 in flight, the queue is
-in the calling process and its store beside it, as without a URL. Memory is the growth of the calling process at its peak,
-from the moment before the run; rows are made as they are read and results are written to a file, so that none of it is
-the dataset. A million rows go through a handler in place of the model server: what holds memory is the same.
+``python -m benchmarks.dataset [--rounds 5]``; rows ``dataset.*``. The calls take 20 ms, 100 in flight; the queue is in
+the calling process and its store beside it, as without a URL. Memory is the growth of that process at its peak, from
+the moment before the run; rows are made as they are read and results are written to a file, so that none of it is the
+dataset. A million rows go through a handler in place of the model server: what holds memory is the same.
 """
 
 import argparse

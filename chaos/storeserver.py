@@ -38,11 +38,6 @@ class StoreServer:
     def url(self) -> str:
         return f"valkey://127.0.0.1:{self.port}"
 
-    @property
-    def watched_seconds(self) -> float:
-        """How far back the sizes go."""
-        return self._sizes[-1][0] - self._sizes[0][0] if self._sizes else 0.0
-
     async def watch(self) -> None:
         """Note the size of its file for ever, for a power loss to come."""
         while self._loses_power:
@@ -57,7 +52,10 @@ class StoreServer:
         await asyncio.to_thread(self._server.terminate)
         if not self._loses_power:
             return killed
-        since, file, size = next(look for look in reversed(self._sizes) if look[0] <= killed - LOST_SECONDS)
+        # After a start it may be too early for a look that old: then it loses what it has been told since.
+        old = (look for look in reversed(self._sizes) if look[0] <= killed - LOST_SECONDS)
+        since, file, size = next(old, self._sizes[0])
+        self._sizes.clear()  # of a longer file
         with file.open("rb+") as opened:
             opened.truncate(size)
         return since
