@@ -1,4 +1,4 @@
--- needs: lib, flows
+-- needs: lib, flows, events
 -- How tasks leave `running` and `pending`: to a final state, or back to their lane. What they changed is collected, and
 -- written at the end of the script (writing.lua).
 
@@ -67,6 +67,7 @@ local function finish(t, state, policy, worker, result)
     end
     if t.deadline > 0 then call('ZREM', DEADLINES, t.id) end
     change_batch(t.batch, STATE_WORDS[state], 1)
+    if t.events then tell_end(t, state, keep) end
 end
 
 local function wait_in(flows, t)
