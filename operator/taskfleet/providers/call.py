@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from taskfleet.core.outcome import Outcome
 from taskfleet.core.task import Priority
+from taskfleet.providers.deltas import Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,7 @@ class Call:
     """One model call. ``model`` is the server's own name for it, ``timeout`` is in seconds for the whole call.
 
     ``parameters`` (temperature, max_tokens, ...) go to the server as they are. The rest says which task it is: model
-    servers are not told, code in their place is.
+    servers are not told, code in their place is. ``said``: hears of the answer piece by piece; None: nobody listens.
     """
 
     model: str
@@ -24,6 +25,7 @@ class Call:
     attempt: int = 1
     priority: Priority = Priority.NORMAL
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    said: Said | None = None
 
 
 class Provider(Protocol):
