@@ -385,3 +385,25 @@ async def test_a_store_that_is_away_at_the_beginning_is_told(tmp_path: Path, que
     with pytest.raises(StoreUnreachable):
         await all_events(gone, queue)
     await gone.close()
+
+
+async def test_who_looks_at_a_queue_sees_the_progress_of_all_that_runs(store: Store, opened: QueueKey) -> None:
+    seen: list[Any] = []
+
+    async def look() -> None:
+        async for progress in store.all_progress(opened):
+            seen[:] = [progress]
+
+    looking = asyncio.create_task(look())
+    await store.submit(opened, [task("a"), task("b")])
+    a, b = (await store.claim(opened, "w1", (MODEL,), 2)).tasks
+    await store.progress(opened, "a", a.fence, Progress(0.25))
+    await store.progress(opened, "b", b.fence, Progress(None, "reading"))
+    both = {"a": Progress(0.25), "b": Progress(None, "reading")}
+    await eventually(lambda: seen == [both], "both to be seen")
+    await store.settle(opened, [settle(a), settle(b, Verdict.RETRY)])
+    (again,) = (await store.claim(opened, "w1", (MODEL,), 2)).tasks
+    await store.progress(opened, "b", again.fence, Progress(0.5))
+    await eventually(lambda: seen == [{"b": Progress(0.5)}], "what has ended to be gone")
+    looking.cancel()
+    await asyncio.wait([looking])

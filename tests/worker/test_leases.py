@@ -25,6 +25,7 @@ from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import read_policy
 from taskfleet.worker.ratelimiter import RateLimiter
+from taskfleet.worker.reports import Reports
 from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.storehealth import StoreHealth
 from taskfleet.worker.streams import Streams
@@ -63,6 +64,7 @@ async def parts(work: Work, url: str, store: Any = None, provider: Provider | No
         outbox=outbox,
         conversations=Conversations(store, work.queue),
         streams=streams,
+        reports=Reports(store, work.queue, health),
         breaker=breaker,
         limiter=limiter,
         pace=pace,

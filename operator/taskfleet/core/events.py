@@ -53,6 +53,10 @@ class Progress:
             raise InputError(f"progress: {self.fraction} is not a fraction; give a number from 0 to 1")
         if len(self.message) > MOST_MESSAGE:
             raise InputError(f"progress: the message has {len(self.message)} characters; keep it within {MOST_MESSAGE}")
+        try:
+            self.message.encode()
+        except UnicodeEncodeError:
+            raise InputError("progress: the message is not Unicode text; leave out what cannot be encoded") from None
         if self.fraction is None and not self.message:
             raise InputError("progress: it says nothing; give a fraction from 0 to 1, a message, or both")
 

@@ -69,13 +69,13 @@ class TaskResult(Readable):
 
     ``status`` is ``pending``, ``running``, ``completed``, ``failed``, ``cancelled`` or ``expired``. ``result`` is set
     when it completed, ``error`` when it failed or expired, or is to be tried again. ``duration`` is the time of the
-    last attempt.
+    last attempt. ``progress``: what a running one last reported, ``{"fraction", "message"}``, None when nothing.
     """
 
     __slots__ = ("_view",)
     FIELDS = (
         "id", "status", "result", "error", "duration", "queue_seconds", "attempts", "model", "priority", "worker",
-        "batch", "metadata",
+        "batch", "metadata", "progress",
     )  # fmt: skip
 
     def __init__(self, view: TaskView) -> None:
@@ -136,6 +136,11 @@ class TaskResult(Readable):
     @property
     def batch(self) -> str | None:
         return self._view.batch
+
+    @property
+    def progress(self) -> Mapping[str, Any] | None:
+        told = self._view.progress
+        return {"fraction": told.fraction, "message": told.message} if told else None
 
     @property
     def metadata(self) -> Mapping[str, Any]:

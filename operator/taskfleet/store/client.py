@@ -284,6 +284,11 @@ class Store:
         """Tell how far a running task is; False when it is no longer the caller's."""
         return await events.progress(self._connection, queue, task_id, fence, progress)
 
+    def all_progress(self, queue: QueueKey) -> AsyncIterator[Mapping[str, Progress]]:
+        """How far each running task is that says so, by id: now, and whenever one says more. Waits without asking, for
+        ever, also for a store that is away."""
+        return events.all_progress(self._connection, queue)
+
     # Rate limits
 
     async def reserve(

@@ -10,6 +10,7 @@ from taskfleet.core.errors import InputError, NotFound, StoreUnreachable
 from taskfleet.core.events import EventKind, Progress, Publication, TaskEvent
 from taskfleet.core.task import QueueKey
 from taskfleet.store import keys, lua
+from taskfleet.store.channels import ChannelListener
 from taskfleet.store.connection import Connection
 from taskfleet.store.followers import Followers
 
@@ -33,6 +34,24 @@ async def publish(connection: Connection, queue: QueueKey, publications: Sequenc
 async def progress(connection: Connection, queue: QueueKey, task_id: str, fence: int, told: Progress) -> bool:
     data = orjson.dumps({"fraction": told.fraction, "message": told.message})
     return bool(await connection.run(lua.PROGRESS, queue, task_id, fence, data))
+
+
+async def all_progress(connection: Connection, queue: QueueKey) -> AsyncIterator[dict[str, Progress]]:
+    """See ``Store.all_progress``."""
+    async with ChannelListener(connection, [queue], lambda queue: keys.key(queue, "progress")) as listener:
+        while True:
+            try:
+                stored = await connection.call("HGETALL", keys.key(queue, "progress"))
+            except StoreUnreachable:
+                await asyncio.sleep(_PAUSE)
+                continue
+            yield {task_id.decode(): _progress(told) for task_id, told in stored.items()}
+            await listener.wait(None)
+
+
+def _progress(stored: bytes) -> Progress:
+    _fence, _, told = stored.partition(b":")
+    return Progress(**orjson.loads(told))
 
 
 async def events(

@@ -25,6 +25,7 @@ from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import WorkPolicy
 from taskfleet.worker.ratelimiter import RateLimiter
+from taskfleet.worker.reports import Reports
 from taskfleet.worker.streams import Streams, TaskStream
 from taskfleet.worker.suspects import Suspects
 
@@ -64,6 +65,7 @@ class Calls:
         outbox: Outbox,
         conversations: Conversations,
         streams: Streams,
+        reports: Reports,
         breaker: Breaker,
         limiter: RateLimiter,
         pace: Pace,
@@ -78,6 +80,7 @@ class Calls:
         self._outbox = outbox
         self._conversations = conversations
         self._streams = streams
+        self._reports = reports
         self._breaker = breaker
         self._limiter = limiter
         self._pace = pace
@@ -176,6 +179,7 @@ class Calls:
             priority=task.priority,
             metadata=body.metadata,
             said=call.stream.said if call.stream else None,
+            progress=self._reports.of(task),
         )
         try:
             return await self._provider.complete(request)

@@ -33,6 +33,7 @@ local function note_attempt(t, worker, details)
     all[#all + 1] = entry
     if #all > KEPT_ATTEMPTS then table.remove(all, 1) end
     call('HSET', ATTEMPTS, t.id, cjson.encode(all))
+    if t.events then call('HDEL', PROGRESS, t.id) end
 end
 
 -- The result of a task with what was noted of its earlier attempts.
