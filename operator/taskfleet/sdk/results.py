@@ -171,7 +171,8 @@ class Failure(Readable):
 class Progress(Readable):
     """News of one task, with the counts of all that this queue object has submitted.
 
-    ``fraction`` (0 to 1) and ``message`` are what a handler reported; 1 for a task that ended.
+    ``fraction`` (0 to 1) and ``message`` are what was reported of it, 0 where only a message was; 1 for a task that
+    ended.
     """
 
     task: str
