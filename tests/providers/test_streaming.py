@@ -5,7 +5,10 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from taskfleet.core.outcome import EndpointDown, Ok, Outcome, RateLimited, Retry
 from taskfleet.core.task import Usage
@@ -23,6 +26,7 @@ from tests.support.waiting import eventually
 
 TEXT = 'Grüße, "Welt" \\ 🌍\nand a second line'
 ARGUMENTS = '{"city":"Rome","days":[1,2]}'
+NAMES = st.sampled_from(["content", "tool_calls", "function", "arguments", "index", "id", "role", "audio", "data"])
 KINDS = ("openai", "ollama", "anthropic")
 
 
@@ -135,6 +139,39 @@ def test_an_error_in_a_stream_has_the_status_that_its_server_means() -> None:
         with pytest.raises(ErrorInStream) as raised:
             read(OPENAI, b'data: {"error": {"message": "no", "code": %s}}\n\n' % json.dumps(code).encode())
         assert raised.value.answer.status == status
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 3) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.text(max_size=2), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.dictionaries(NAMES, JSON, max_size=4), max_size=6))
+def test_a_server_that_streams_nonsense_breaks_nothing(deltas: list[dict[str, Any]]) -> None:
+    told = Deltas()
+    for delta in deltas:
+        told.add(0, delta)
+    orjson.dumps(told.as_deltas())
+    orjson.dumps(told.as_choices())
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.text(max_size=5)), min_size=1, max_size=12), st.integers(0, 12))
+def test_pieces_told_in_two_batches_say_the_same_as_in_one(parts: list[tuple[int, str]], cut: int) -> None:
+    def call(index: int, text: str) -> dict[str, Any]:
+        return {"content": text, "tool_calls": [{"index": index, "id": f"c{index}", "function": {"arguments": text}}]}
+
+    whole, joined = Deltas(), Deltas()
+    for index, text in parts:
+        whole.add(0, call(index, text))
+    for batch in (parts[:cut], parts[cut:]):
+        part = Deltas()
+        for index, text in batch:
+            part.add(0, call(index, text))
+        for choice in part.copy().as_deltas():
+            joined.add(choice["index"], choice["delta"], choice["finish_reason"])
+    assert joined.as_choices() == whole.as_choices()
 
 
 # Over real sockets

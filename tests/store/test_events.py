@@ -15,7 +15,7 @@ from taskfleet.core.events import EventKind, Progress, Publication, TaskEvent
 from taskfleet.core.settlement import Verdict
 from taskfleet.core.task import LeasedTask, NewTask, QueueKey
 from taskfleet.store import Store, keys
-from tests.store.given import BODY, MODEL, claim_one, settle, task
+from tests.store.given import BODY, MODEL, claim_one, policy, settle, task
 from tests.store.wire import Wire
 from tests.support.valkeyserver import running_valkey
 from tests.support.waiting import eventually
@@ -256,6 +256,19 @@ async def test_events_go_some_time_after_the_end(store: Store, opened: QueueKey)
     assert await store._connection.call("PTTL", keys.events(opened, "t")) == -1
     await end(store, opened, leased)
     assert 0 < await store._connection.call("PTTL", keys.events(opened, "t")) <= 600_000
+
+
+async def test_who_reads_at_that_moment_hears_of_an_end_that_is_kept_for_no_time(
+    store: Store, opened: QueueKey
+) -> None:
+    await store.put_policy(opened, policy(keep_results_seconds=0.0))
+    await store.submit(opened, [streamed("t")])
+    leased = await claim_one(store, opened)
+    reading = Reading(store.events(opened, "t"))
+    await publish(store, opened, leased, "a")
+    await reading.has(EventKind.CHUNK)
+    await end(store, opened, leased)
+    assert kinds(await reading.to_its_end()) == ["started", "chunk", "finished"]
 
 
 async def test_a_redriven_task_is_told_anew(store: Store, opened: QueueKey) -> None:

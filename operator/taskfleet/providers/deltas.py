@@ -1,7 +1,9 @@
 """Completions that come in pieces, in the form in which OpenAI streams them: choices that grow by deltas. Pure."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 Delta = Mapping[str, Any]
 Said = Callable[[int, Delta, str | None], None]
@@ -18,7 +20,7 @@ def say_all(said: Said, output: Any) -> None:
 
 
 # Texts of which each delta has the next part; of everything else it has the whole.
-_PARTS = frozenset({"content", "reasoning_content", "reasoning", "refusal", "arguments"})
+_PARTS = frozenset({"content", "reasoning_content", "reasoning", "refusal", "arguments", "data", "transcript"})
 _SAYS_SOMETHING = ("content", "tool_calls", "reasoning_content", "refusal")
 
 
@@ -26,17 +28,25 @@ class _Text(list[str]):
     """Parts of a text, joined once."""
 
 
+class _Object(dict[str, Any]):
+    """A JSON object."""
+
+
+class _Calls(dict[int, _Object]):
+    """Tool calls by their index."""
+
+
 class Deltas:
     """What was said since it began to listen; ``size`` is about how many characters that is."""
 
     def __init__(self) -> None:
         self.size = 0
-        self._grown: dict[int, dict[str, Any]] = {}
+        self._grown: dict[int, _Object] = {}
         self._reasons: dict[int, str | None] = {}
 
     def add(self, index: int, delta: Delta, finish_reason: str | None = None) -> None:
         self._reasons[index] = finish_reason or self._reasons.get(index)
-        self.size += _grow(self._grown.setdefault(index, {}), delta)
+        self.size += _grow(self._grown.setdefault(index, _Object()), delta)
 
     def __bool__(self) -> bool:
         return bool(self._reasons)
@@ -67,42 +77,47 @@ def _grow(into: dict[str, Any], delta: Delta) -> int:
     """Adds a delta; the characters that are new."""
     size = 0
     for name, value in delta.items():
-        before = into.get(name)
         if name in _PARTS and isinstance(value, str):
-            if not isinstance(before, _Text):
-                into[name] = before = _Text()
-            before.append(value)
+            _inside(into, name, _Text).append(value)
             size += len(value)
         elif name == "tool_calls" and isinstance(value, list):
-            calls = into.setdefault(name, {}) if before is None else before
-            for number, call in enumerate(value):
-                if isinstance(call, Mapping):
-                    place = call.get("index", number)
-                    size += _grow(calls.setdefault(place, {}), {k: v for k, v in call.items() if k != "index"})
+            size += _grow_calls(_inside(into, name, _Calls), value)
         elif isinstance(value, Mapping):
-            if not isinstance(before, dict):
-                into[name] = before = {}
-            size += _grow(before, value)
+            size += _grow(_inside(into, name, _Object), value)
         elif value is not None or name not in into:
             into[name] = value
     return size
 
 
+def _grow_calls(calls: _Calls, deltas: list[Any]) -> int:
+    size = 0
+    for number, delta in enumerate(deltas):
+        if isinstance(delta, Mapping):
+            place = delta.get("index")
+            size += _grow(calls.setdefault(place if isinstance(place, int) else number, _Object()), delta)
+    return size
+
+
+def _inside(into: dict[str, Any], name: str, kind: type[T]) -> T:
+    """What grows under this name; what is there already of another kind is overwritten."""
+    found = into.get(name)
+    if not isinstance(found, kind):
+        found = into[name] = kind()
+    return found
+
+
 def _plain(grown: Any, *, numbered: bool) -> Any:
     if isinstance(grown, _Text):
         return "".join(grown)
-    if not isinstance(grown, dict):
-        return grown
-    plain = {name: _plain(value, numbered=numbered) for name, value in grown.items() if name != "tool_calls"}
-    if "tool_calls" in grown:
-        calls = grown["tool_calls"] or {}
-        plain["tool_calls"] = [
-            ({"index": place} if numbered else {}) | _plain(calls[place], numbered=numbered) for place in sorted(calls)
-        ]
-    return plain
+    if isinstance(grown, _Calls):
+        calls = ({**_plain(grown[place], numbered=numbered), "index": place} for place in sorted(grown))
+        return [call if numbered else {k: v for k, v in call.items() if k != "index"} for call in calls]
+    if isinstance(grown, _Object):
+        return {name: _plain(value, numbered=numbered) for name, value in grown.items()}
+    return grown
 
 
-def _message(grown: dict[str, Any]) -> dict[str, Any]:
+def _message(grown: _Object) -> dict[str, Any]:
     message: dict[str, Any] = _plain(grown, numbered=False)
     if not any(name in message for name in _SAYS_SOMETHING):
         message["content"] = ""  # it ended before it said anything, which an answer in one piece says so

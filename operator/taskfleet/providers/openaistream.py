@@ -41,7 +41,8 @@ class OpenAIStream:
         for choice in chunk.get("choices") or ():
             if not isinstance(choice, Mapping) or not isinstance(choice.get("delta"), Mapping):
                 raise NotACompletion("whose stream holds a choice without a delta")
-            piece = (choice.get("index") or 0, choice["delta"], choice.get("finish_reason"))
+            index = choice.get("index")
+            piece = (index if isinstance(index, int) else 0, choice["delta"], choice.get("finish_reason"))
             self._whole.add(*piece)
             self._said(*piece)
 

@@ -5,7 +5,8 @@
 
 local MOST_EVENTS = 4096
 local MOST_BYTES = 1024 * 1024
-local KEPT_MS = 10 * 60 * 1000  -- after the end; later the result tells all that is worth telling
+-- After the end; later the result tells all that is worth telling. Who reads at that moment hears of the end in any case.
+local KEPT_MS, LEAST_KEPT_MS = 10 * 60 * 1000, 5000
 
 local function last_event(key)
     local found = call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
@@ -61,7 +62,7 @@ local function tell_end(t, state, keep_ms)
     local key = EVENTS_ .. t.id
     append_event(key, last_event(key), t.fence, 'finished',
         string.format('{"state":"%s","attempts":%.0f}', STATE_WORDS[state], t.attempts))
-    call('PEXPIRE', key, math.max(1, math.min(keep_ms, KEPT_MS)))
+    call('PEXPIRE', key, math.max(LEAST_KEPT_MS, math.min(keep_ms, KEPT_MS)))
     call('HDEL', PROGRESS, t.id)
     call('PUBLISH', key, '')
 end
