@@ -128,6 +128,7 @@ async def _count_key(census: Census, store: Store, start: str, name: str, open_s
         record = await call(store, "GET", start + name)
         state, _, fence, stage, priority, model = _HEAD.unpack_from(record)
         lengths, at = (model, 0, 0, 0), HEAD_BYTES
+        priority %= 128
         if priority >= 4:
             lengths = (model, *_EXTRAS.unpack_from(record, HEAD_BYTES))
             priority, at = priority - 4, HEAD_BYTES + EXTRAS_BYTES

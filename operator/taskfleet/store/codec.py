@@ -3,7 +3,7 @@
 A record is, big-endian and without gaps:
 
     state 1, cancel flag 1, lost leases 1, fence 4, attempts 2, enqueued ms 6, claimed ms 6    overwritten in place
-    sequence 4, priority 1 (and 4 more if it has any of the next line), length of model 1      set when it comes in
+    sequence 4, priority 1 (with HAS_EXTRAS if it has the next line, HAS_EVENTS), length of model 1    set as it comes in
     [deadline ms 6 (0: none), lengths of batch 1, tenant 1, session 1 and metadata 3]
     the names of model, batch, tenant and session, the metadata as JSON
     the body; once final, before it: length of the worker's name 1, the name, length 4 of the result, the result as
@@ -22,6 +22,7 @@ from typing import Any
 
 import orjson
 
+from taskfleet.core.events import Progress
 from taskfleet.core.settlement import QueuePolicy, TenantShare, WorkerReport
 from taskfleet.core.task import (
     DEFAULT_TENANT,
@@ -38,8 +39,8 @@ from taskfleet.core.task import (
 # struct has no integers of 6 and 3 bytes: they are read as a high and a low part.
 _HEAD = struct.Struct(">cBBIHHIHIIBB")
 _EXTRAS = struct.Struct(">HIBBBBH")
-HAS_EXTRAS = 4
 _LENGTH = struct.Struct(">I")
+HAS_EXTRAS, HAS_EVENTS = 4, 128
 
 _STATES = {
     b"p": TaskState.PENDING,
@@ -82,15 +83,14 @@ class _Head:
         ) = _HEAD.unpack_from(record)  # fmt: skip
         late_high = late_low = batch = tenant = session = meta_high = meta_low = 0
         at = _HEAD.size
-        if priority >= HAS_EXTRAS:
-            priority -= HAS_EXTRAS
+        if priority & HAS_EXTRAS:
             late_high, late_low, batch, tenant, session, meta_high, meta_low = _EXTRAS.unpack_from(record, at)
             at += _EXTRAS.size
         self.state = _STATES[state]
         self.enqueued_at = ((high << 32) | low) / 1000
         self.claimed_at = ((claimed_high << 32) | claimed_low) / 1000 if self.fence else 0.0
         self.deadline = ((late_high << 32) | late_low) / 1000 or None
-        self.priority = Priority(priority)
+        self.priority = Priority(priority & ~(HAS_EXTRAS | HAS_EVENTS))
         names = []
         for length in (model, batch, tenant, session):
             names.append(record[at : at + length].decode())
@@ -127,9 +127,9 @@ def fence(record: bytes) -> int:
     return int(_Head(record).fence)
 
 
-def view(task_id: str, record: bytes, holder: bytes, attempts: bytes, due: bytes) -> TaskView:
+def view(task_id: str, record: bytes, holder: bytes, attempts: bytes, due: bytes, progress: bytes) -> TaskView:
     """What the store shows of a task; ``attempts`` is the JSON of the earlier ones of a task that is not final, ``due``
-    the ms that it waits for."""
+    the ms that it waits for, ``progress`` the JSON of the last one of a task that runs."""
     head = _Head(record)
     worker, result = holder.decode() or None, {}
     if head.state.is_final:
@@ -162,6 +162,7 @@ def view(task_id: str, record: bytes, holder: bytes, attempts: bytes, due: bytes
         not_before=int(due) / 1000 if due else None,
         deadline=head.deadline,
         metadata=orjson.loads(head.metadata) if head.metadata else {},
+        progress=Progress(**orjson.loads(progress)) if progress else None,
     )
 
 

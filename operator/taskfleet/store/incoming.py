@@ -7,7 +7,7 @@ import orjson
 
 from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask
 from taskfleet.core.task import DEFAULT_TENANT, NO_TIMES_IN_A_SESSION, NewTask
-from taskfleet.store.codec import HAS_EXTRAS
+from taskfleet.store.codec import HAS_EVENTS, HAS_EXTRAS
 
 _FIRST = struct.Struct(">BB")
 _EXTRAS = struct.Struct(">BBHIBBBBH")
@@ -78,13 +78,14 @@ class NewTasks:
         identity = task.id.encode()
         deadline, delay, start = (round((time or 0.0) * 1000) for time in (task.deadline, task.delay, task.not_before))
         names = (model, self._batch, tenant_bytes, session, metadata)
+        priority = task.priority + (HAS_EVENTS if task.events else 0)
         if deadline or any(names[1:]):
             head = _EXTRAS.pack(
-                *(task.priority + HAS_EXTRAS, len(model), deadline >> 32, deadline & _MAX_32),
+                *(priority + HAS_EXTRAS, len(model), deadline >> 32, deadline & _MAX_32),
                 *(len(self._batch), len(tenant_bytes), len(session), len(metadata) >> 16, len(metadata) & 0xFFFF),
             )
         else:
-            head = _FIRST.pack(task.priority, len(model))
+            head = _FIRST.pack(priority, len(model))
         length = len(head) + sum(map(len, names)) + len(body)
         self._parts += (
             _TASK.pack(number, task.once, delay, start, len(identity)),
