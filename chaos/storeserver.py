@@ -38,6 +38,11 @@ class StoreServer:
     def url(self) -> str:
         return f"valkey://127.0.0.1:{self.port}"
 
+    @property
+    def watched_seconds(self) -> float:
+        """How far back the sizes go."""
+        return self._sizes[-1][0] - self._sizes[0][0] if self._sizes else 0.0
+
     async def watch(self) -> None:
         """Note the size of its file for ever, for a power loss to come."""
         while self._loses_power:

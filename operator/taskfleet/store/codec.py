@@ -3,7 +3,7 @@
 A record is, big-endian and without gaps:
 
     state 1, cancel flag 1, lost leases 1, fence 4, attempts 2, enqueued ms 6, claimed ms 6    overwritten in place
-    sequence 4, priority 1 (with HAS_EXTRAS if it has the next line, HAS_EVENTS), length of model 1    set as it comes in
+    sequence 4, priority 1 (and HAS_EXTRAS if it has the next line, HAS_EVENTS), length of model 1    set as it comes in
     [deadline ms 6 (0: none), lengths of batch 1, tenant 1, session 1 and metadata 3]
     the names of model, batch, tenant and session, the metadata as JSON
     the body; once final, before it: length of the worker's name 1, the name, length 4 of the result, the result as
