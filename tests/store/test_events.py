@@ -143,6 +143,19 @@ async def test_a_chunk_that_never_came_shows_as_a_gap(store: Store, opened: Queu
     assert kinds(await all_events(store, opened)) == ["started", "chunk", "trimmed", "chunk", "finished"]
 
 
+async def test_who_has_read_what_the_store_lost_reads_on_behind_it(store: Store, opened: QueueKey) -> None:
+    """As after a crash of a store that writes to its disk once a second."""
+    await store.submit(opened, [streamed("t")])
+    leased = await claim_one(store, opened)
+    await publish(store, opened, leased, "a", "b", "c")
+    await store._connection.call("XDEL", keys.events(opened, "t"), "1-3", "1-4")
+    await publish(store, opened, leased, "d", first=4)
+    await end(store, opened, leased)
+    assert text(await all_events(store, opened, after="1-4")) == "d"
+    assert kinds(await all_events(store, opened)) == ["started", "chunk", "trimmed", "chunk", "finished"]
+    assert kinds(await all_events(store, opened, after="1-9")) == ["trimmed", "finished"]
+
+
 async def test_a_new_attempt_makes_void_what_was_told(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, [streamed("t")])
     first = await claim_one(store, opened)

@@ -32,6 +32,7 @@ from taskfleet.store import (
     ratelimits,
     reading,
     submission,
+    telling,
     waiting,
 )
 from taskfleet.store.connection import Connection
@@ -286,16 +287,16 @@ class Store:
 
     async def publish(self, queue: QueueKey, publications: Sequence[Publication]) -> list[bool]:
         """Tell chunks of running tasks; for each whether it was accepted. A refused one was no longer the caller's."""
-        return await events.publish(self._connection, queue, publications) if publications else []
+        return await telling.publish(self._connection, queue, publications) if publications else []
 
     async def progress(self, queue: QueueKey, task_id: str, fence: int, progress: Progress) -> bool:
         """Tell how far a running task is; False when it is no longer the caller's."""
-        return await events.progress(self._connection, queue, task_id, fence, progress)
+        return await telling.progress(self._connection, queue, task_id, fence, progress)
 
     def all_progress(self, queue: QueueKey) -> AsyncIterator[Mapping[str, Progress]]:
         """How far each running task is that says so, by id: now, and whenever one says more. Waits without asking, for
         ever, also for a store that is away."""
-        return events.all_progress(self._connection, queue)
+        return telling.all_progress(self._connection, queue)
 
     # Rate limits
 
