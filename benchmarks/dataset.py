@@ -25,6 +25,7 @@ from taskfleet import HandlerTask, ParallelTaskQueue
 RATED_ROWS = 10_000
 MANY, MOST = 100_000, 1_000_000
 QUICK_ROWS = 200
+MODEL = "stub"
 MEBIBYTE = 1024  # of the kibibytes that Linux counts in
 
 
@@ -37,29 +38,26 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEBIBYTE
 
 
-async def through_model_server(url: str, count: int, output: Path) -> float:
-    """Seconds of a run, the queue started before."""
-    queue = ParallelTaskQueue([{"url": url, "models": ["stub"], "concurrency": IN_FLIGHT}], max_workers=IN_FLIGHT)
+async def seconds_of(queue: ParallelTaskQueue, count: int, output: Path) -> float:
+    """How long a run takes on a queue that is started before."""
     async with queue:
         began = time.perf_counter()
-        done = await queue.process_dataset(texts(count), "stub", output=output, progress=False)
+        done = await queue.process_dataset(texts(count), MODEL, output=output, progress=False)
         seconds = time.perf_counter() - began
     if done.completed != count:
         raise RuntimeError(f"{done.completed} of {count} rows were completed")
     return seconds
 
 
-async def through_handler(count: int, output: Path) -> float:
+def calling(url: str) -> ParallelTaskQueue:
+    return ParallelTaskQueue([{"url": url, "models": [MODEL], "concurrency": IN_FLIGHT}], max_workers=IN_FLIGHT)
+
+
+def handling() -> ParallelTaskQueue:
     async def echo(task: HandlerTask) -> str:
         return task.prompt
 
-    async with ParallelTaskQueue(handler=echo, max_workers=IN_FLIGHT) as queue:
-        began = time.perf_counter()
-        done = await queue.process_dataset(texts(count), "any", output=output, progress=False)
-        seconds = time.perf_counter() - began
-    if done.completed != count:
-        raise RuntimeError(f"{done.completed} of {count} rows were completed")
-    return seconds
+    return ParallelTaskQueue(handler=echo, max_workers=IN_FLIGHT)
 
 
 def one_run(kind: str, url: str, count: int) -> dict[str, float]:
@@ -69,9 +67,9 @@ def one_run(kind: str, url: str, count: int) -> dict[str, float]:
         if kind == "bare":
             seconds, _ = uvloop.run(bare_loop(f"{url}/chat/completions", count))
         elif kind == "handler":
-            seconds = uvloop.run(through_handler(count, output))
+            seconds = uvloop.run(seconds_of(handling(), count, output))
         else:
-            seconds = uvloop.run(through_model_server(url, count, output))
+            seconds = uvloop.run(seconds_of(calling(url), count, output))
         return {"seconds": seconds, "memory": peak_memory() - before}
 
 
