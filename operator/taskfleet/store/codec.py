@@ -81,23 +81,30 @@ class _Head:
         (
             state, _, _, self.fence, self.attempts, high, low, claimed_high, claimed_low, _, priority, model
         ) = _HEAD.unpack_from(record)  # fmt: skip
-        late_high = late_low = batch = tenant = session = meta_high = meta_low = 0
-        at = _HEAD.size
-        if priority & HAS_EXTRAS:
-            late_high, late_low, batch, tenant, session, meta_high, meta_low = _EXTRAS.unpack_from(record, at)
-            at += _EXTRAS.size
         self.state = _STATES[state]
         self.enqueued_at = ((high << 32) | low) / 1000
         self.claimed_at = ((claimed_high << 32) | claimed_low) / 1000 if self.fence else 0.0
-        self.deadline = ((late_high << 32) | late_low) / 1000 or None
         self.priority = Priority(priority & ~(HAS_EXTRAS | HAS_EVENTS))
-        names = []
+        self.deadline: float | None = None
+        self.batch = self.tenant = self.session = ""
+        self.metadata = b""
+        if priority & HAS_EXTRAS:
+            self.rest = self._read_extras(record, model)
+        else:
+            self.rest = _HEAD.size + model
+            self.model = record[_HEAD.size : self.rest].decode()
+
+    def _read_extras(self, record: bytes, model: int) -> int:
+        """Where they end."""
+        high, low, batch, tenant, session, meta_high, meta_low = _EXTRAS.unpack_from(record, _HEAD.size)
+        self.deadline = ((high << 32) | low) / 1000 or None
+        at, names = _HEAD.size + _EXTRAS.size, []
         for length in (model, batch, tenant, session):
             names.append(record[at : at + length].decode())
             at += length
         self.model, self.batch, self.tenant, self.session = names
         self.metadata = record[at : at + ((meta_high << 16) | meta_low)]
-        self.rest = at + len(self.metadata)
+        return at + len(self.metadata)
 
 
 def leased(task_id: bytes, record: bytes, claimed_at: float) -> LeasedTask:
