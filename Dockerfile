@@ -14,8 +14,10 @@ RUN python -m venv --without-pip /opt/taskfleet
 WORKDIR /source
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY operator operator
+# Compiled anew and never compared with the sources: copying these gives them other times, and a process that may write
+# nothing would compile them at every start.
 RUN pip --python /opt/taskfleet/bin/python install --constraint constraints.txt '.[controller,worker]' \
- && /opt/taskfleet/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/taskfleet/lib
+ && /opt/taskfleet/bin/python -m compileall -q -f --invalidation-mode unchecked-hash /opt/taskfleet/lib
 
 FROM build AS inventory
 RUN pip install --quiet --constraint constraints.txt cyclonedx-bom \
@@ -32,8 +34,8 @@ LABEL org.opencontainers.image.title="taskfleet" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# The base comes without compiled modules, and a process that may write nothing would compile them at every start.
-RUN python -m compileall -q --invalidation-mode unchecked-hash \
+# The base comes without compiled modules.
+RUN python -m compileall -q -f --invalidation-mode unchecked-hash \
       -x "/(site-packages|test|tests|idlelib|lib2to3|ensurepip|tkinter|turtledemo)/" \
       "$(python -c "import sysconfig; print(sysconfig.get_path('stdlib'))")"
 # Nothing is written at run time: the root file system may be read-only.
