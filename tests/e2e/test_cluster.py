@@ -100,7 +100,7 @@ def test_an_enqueue_has_workers_within_a_second(installed: Cluster, namespace: s
     installed.kubectl("wait", "--for=condition=EndpointsHealthy", "wp/demo", "-n", namespace, "--timeout=60s")
     with installed.port_forward("service/taskfleet-valkey", 6379) as port:
         try:
-            asyncio.run(submit_when_idle(f"valkey://127.0.0.1:{port}"))
+            asyncio.run(submit_when_idle(f"valkey://:{installed.password()}@127.0.0.1:{port}"))
         except AssertionError as error:
             shown = installed.kubectl("get", "tq,wp,deployments,pods", "-n", namespace, "-o", "wide")
             raise AssertionError(f"try {len(took) + 1}: {error}\n{shown}") from None
