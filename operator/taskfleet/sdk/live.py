@@ -1,10 +1,12 @@
 """What a started queue object has: its backend, its watch, and the count of what it did."""
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
+from taskfleet.core.events import TaskEvent
 from taskfleet.core.task import TaskState, TaskView
 from taskfleet.sdk.backend import Backend
 from taskfleet.sdk.results import Progress, TaskResult
@@ -55,6 +57,12 @@ class Live:
     watch: Watch
     news: News
     takes_any_model: bool
+
+    async def events(self, task_id: str, after: str) -> AsyncIterator[TaskEvent]:
+        """What is told of a task. Raises what broke the queue meanwhile."""
+        found = self.backend.events(task_id, after)
+        while (event := await self.watch.unless_broken(asyncio.ensure_future(anext(found, None)))) is not None:
+            yield event
 
     def took(self, ids: Sequence[str]) -> None:
         """These are ours from now on."""
