@@ -219,6 +219,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"watchNamespaces": ["a", "a"]}, "/watchNamespaces"),
     ({"watchNamespaces": ["a,b"]}, "/watchNamespaces/0"),
     ({"nameOverride": "Bad Name"}, "/nameOverride"),
+    ({"nameOverride": "taskfleet-worker"}, "/nameOverride"),  # by which the controller knows its workers
     ({"fullnameOverride": "x\ny"}, "/fullnameOverride"),
     ({"crds": {"enabled": "yes"}}, "/crds/enabled"),
     ({"valkey": {"appendfsync": "no"}}, "/valkey/appendfsync"),
