@@ -1,10 +1,11 @@
-"""The Store: everything that Taskfleet keeps about queues, tasks and workers, behind one class.
+"""The engine: everything that Taskfleet keeps about queues, tasks and workers, where a queue is in one place.
 
-Each method is one atomic script, or a few. A Store may be shared by many coroutines of one event loop.
+Each method is one atomic script, or a few. What a queue in several partitions needs is in ``partitions``, whose Store
+is the one that other packages use. It may be shared by many coroutines of one event loop.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any, Self
 
 from taskfleet.core.errors import NotFound
 from taskfleet.core.ratelimit import RateLimits, Reservation, Returned
@@ -22,14 +23,13 @@ from taskfleet.core.settlement import (
 from taskfleet.core.task import NewTask, QueueKey, TaskView, WaitingTask
 from taskfleet.store import codec, deadletters, endings, incoming, keys, lua, ratelimits, reading, submission, waiting
 from taskfleet.store.connection import Connection
-from taskfleet.store.wake import WakeListener
 
 _AT_ONCE = 500
 _TICK_STEPS = 10
 _NO_END = -1
 
 
-class Store:
+class Engine:
     """A connected store. Any call may raise StoreUnreachable (and a later one works again once the server is back),
     and any that adds data StoreOutOfMemory."""
 
@@ -37,7 +37,7 @@ class Store:
         self._connection = connection
 
     @classmethod
-    async def connect(cls, url: str, *, timeout: float = 5.0) -> "Store":  # noqa: ASYNC109 - for every later call too
+    async def connect(cls, url: str, *, timeout: float = 5.0) -> Self:  # noqa: ASYNC109 - for every later call too
         """A store at ``valkey://[user:password@]host:port`` (also redis, rediss, valkeys, unix), checked to be usable.
 
         ``timeout`` in seconds bounds each call to the server. Errors: InputError (the URL), StoreUnreachable,
@@ -278,12 +278,6 @@ class Store:
         for _ in range(_TICK_STEPS):
             if not await self._connection.run(lua.TICK, queue):
                 return
-
-    # Wake-ups
-
-    def listen(self, queues: Collection[QueueKey]) -> WakeListener:
-        """Hear of changes in these queues without polling: ``async with store.listen(queues) as listener``."""
-        return WakeListener(self._connection, queues)
 
 
 def _names(found: Sequence[Any]) -> frozenset[str]:

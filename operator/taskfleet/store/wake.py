@@ -5,7 +5,7 @@ meanwhile is unknown, so every followed queue then counts as woken.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from types import TracebackType
 
@@ -24,11 +24,15 @@ _IDLE_CHANNEL = b"tf:idle"
 class WakeListener:
     """What ``Store.listen`` gives. Woken queues are kept until ``wait`` hands them out; many wakes of one are one.
 
-    ``lost`` is set while the connection is: who makes no calls learns from it that the store may be gone.
+    ``lost`` is set while the connection is: who makes no calls learns from it that the store may be gone. ``tell`` is
+    called with the queue and the number of its partition for each wake that came from one.
     """
 
-    def __init__(self, connection: Connection, queues: Collection[QueueKey]) -> None:
+    def __init__(
+        self, connection: Connection, queues: Collection[QueueKey], tell: Callable[[QueueKey, int], None]
+    ) -> None:
         self._connection = connection
+        self._tell = tell
         self._queues = {keys.key(queue, "wake").encode(): queue for queue in queues}
         self._woken: set[QueueKey] = set()
         self._something = asyncio.Event()
@@ -131,7 +135,7 @@ class WakeListener:
                 continue
             asked = False
             if message["type"] == "message":
-                self._wake(message["channel"])
+                self._wake(message["channel"], message["data"])
             elif message["type"] == "subscribe":
                 self._on_subscribed(message["channel"])
 
@@ -145,8 +149,10 @@ class WakeListener:
                     self._wake(followed)
             self._ready.set()
 
-    def _wake(self, channel: bytes) -> None:
+    def _wake(self, channel: bytes, partition: bytes = b"") -> None:
         queue = self._queues.get(channel)
         if queue is not None:
+            if partition:
+                self._tell(queue, int(partition))
             self._woken.add(queue)
             self._something.set()
