@@ -22,9 +22,8 @@ _log = logging.getLogger(__name__)
 
 # A stage that nobody touches for 10 minutes is swept; that of the first partition may be without a task of its own.
 _TOUCH_SECONDS = 60.0
-# The submitter commits at once; whoever comes later than this does it in its place.
-_FINISH_AFTER_MS = 1000
-_ABANDONED_MS = 10 * 60 * 1000
+# The submitter commits at once, and takes back at once; whoever comes later than this does it in its place.
+_LATER_MS = 1000
 
 
 class Joint:
@@ -88,17 +87,17 @@ async def _commit(connection: Connection, part: QueueKey, number: bytes) -> None
 async def finish_decided(connection: Connection, parts: Parts) -> float | None:
     """Commit what submitters that are gone had decided; when to look again (seconds of the store's clock), if any of
     them is young enough to be alive."""
-    now, open_, *found = await connection.run(lua.UNFINISHED, parts[0], _FINISH_AFTER_MS)
+    now, open_, *found = await connection.run(lua.UNFINISHED, parts[0], _LATER_MS)
     for stage, _, others in _stages(found):
         await _finish(connection, parts, stage, others.decode())
         open_ -= 1
-    return (now + _FINISH_AFTER_MS) / 1000 if open_ else None
+    return (now + _LATER_MS) / 1000 if open_ else None
 
 
 async def sweep(connection: Connection, parts: Parts) -> None:
-    """Take back the stages of submitters that are gone and had decided nothing: their first one was swept."""
+    """Take back the stages whose first one is gone, taken back or swept: nobody can decide over them any more."""
     for part in parts[1:]:
-        _, _, *found = await connection.run(lua.UNFINISHED, part, _ABANDONED_MS)
+        _, _, *found = await connection.run(lua.UNFINISHED, part, _LATER_MS)
         for stage, first, _ in _stages(found):
             if not any(await connection.call("HMGET", keys.stage(parts[0], first), "open", "decided")):
                 await unstage(connection, part, stage)
