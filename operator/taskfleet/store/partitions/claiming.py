@@ -1,5 +1,6 @@
 """Which partitions a claim asks, in which order, and for how many tasks."""
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,7 +9,6 @@ from dataclasses import replace
 from taskfleet.core.errors import StoreError
 from taskfleet.core.settlement import Claim
 from taskfleet.core.task import LeasedTask, QueueKey
-from taskfleet.store.partitions.asking import together
 from taskfleet.store.partitions.home import Parts
 
 _AT_ONCE = 8  # partitions that are asked together: each may bring some megabytes
@@ -109,7 +109,7 @@ class _Round:
         share, rest = divmod(self.lacking, len(places))
         shares = [share + (turn < rest) for turn in range(len(places))]
         asked = (self._one(place, wanted) for place, wanted in zip(places, shares, strict=True))
-        for place, wanted, answer in zip(places, shares, await together(asked), strict=True):
+        for place, wanted, answer in zip(places, shares, await asyncio.gather(*asked), strict=True):
             if isinstance(answer, StoreError):
                 self.errors.append(answer)
                 continue

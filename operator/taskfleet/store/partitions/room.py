@@ -1,8 +1,9 @@
 """maxPending, of the queue and of its tenants, over all partitions.
 
-The partitions are looked at before a submission; the sum of what they hold and what comes must not exceed the limit.
-Far below it (half of it was free a second ago) a look is spared. So submitters that come at the same moment may exceed
-it together, by no more than each of them brings; each is taken whole or refused whole.
+The partitions are looked at before a submission: what they hold together and what comes must not exceed the limit. So
+submissions that come at the same moment may exceed it together, by no more than they bring; each is taken whole or
+refused whole. A look is spared while half of the limit was free a second ago and the submitter has brought no more than
+a hundredth since: even 50 of them cannot fill the other half unseen.
 """
 
 import time
@@ -59,4 +60,6 @@ class Room:
             has = sum(answer[4 + 2 * number] for answer in answers)
             if 0 <= most < has + count:
                 accept(queue, [b"tenant_full", tenant.encode(), has, most])
-        self._seen[queue] = _Seen(time.monotonic(), limit // 2 - holds, tenant_limits=bool(answers[0][2]))
+        self._seen[queue] = _Seen(
+            time.monotonic(), min(limit // 2 - holds, limit // 100), tenant_limits=bool(answers[0][2])
+        )
