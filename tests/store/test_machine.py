@@ -96,7 +96,7 @@ class Model:
     def order(self, name: str) -> int:
         return self.tasks[name].order
 
-    def add(self, new: list[NewTask], batch: str) -> None:
+    def add(self, new: list[NewTask], batch: str, *, staged: bool = False) -> None:
         for task in new:
             order = int(task.id[1:]) + (DELAYED_LATER if task.delay else 0)
             place = place_of_task(task, self.partitions)
@@ -107,10 +107,11 @@ class Model:
             if task.delay:
                 known.state = "s"
             else:
-                self.join(task.id)
+                self.join(task.id, staged=staged)
 
-    def join(self, name: str) -> None:
-        """A task begins to wait behind all others, or behind its session."""
+    def join(self, name: str, *, staged: bool = False) -> None:
+        """A task begins to wait behind all others, or behind its session. The first of a session that was staged waits
+        where it was submitted, as one does whose session lets it go."""
         known = self.tasks[name]
         if known.session is not None:
             self.sessions[known.session].append(name)
@@ -118,7 +119,8 @@ class Model:
             known.state = "b"
         else:
             known.state = "p"
-            self.flows[known.flow].new.append(name)
+            flow = self.flows[known.flow]
+            (flow.back if staged and known.session is not None else flow.new).append(name)
 
     def leave(self, name: str, state: str) -> None:
         """A task stops waiting (or running) and takes another state; a final one lets the next of its session wait."""
@@ -288,7 +290,7 @@ class StoreMachine(RuleBasedStateMachine):
         stage, staged = self.stages.pop()
         if commit:
             self._commit(stage)
-            self.model.add(staged, "b1")
+            self.model.add(staged, "b1", staged=True)
         else:
             self._abandon(stage)
 
