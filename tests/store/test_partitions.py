@@ -183,6 +183,32 @@ async def test_a_task_of_a_session_is_found_by_its_id_alone(store: Store, spread
     assert await store.get(spread, names) == [None] * 6
 
 
+async def test_who_claimed_tasks_of_sessions_knows_where_they_are(
+    store: Store, spread: QueueKey, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [each.id for each in at_home_in(0, 6, "x")]
+    other = await Store.connect(store_url)
+    for each, session in zip(names, range(6), strict=True):
+        await store.submit(spread, of_session(f"{session_at(2)}{session}", each))
+    claim = await store.claim(spread, "w1", [MODEL], 6)
+    ran: list[Script] = []
+    run = store._connection.run
+
+    async def noted(script: Script, queue: QueueKey, *arguments: object) -> object:
+        ran.append(script)
+        return await run(script, queue, *arguments)
+
+    monkeypatch.setattr(store._connection, "run", noted)
+    assert (await store.heartbeat(spread, report(), {each.id: each.fence for each in claim.tasks})).lost == frozenset()
+    assert await store.settle(spread, [settle(each) for each in claim.tasks[:3]]) == [True] * 3
+    places = {place_of(str(each.session), PARTITIONS) for each in claim.tasks[:3]}
+    assert ran == [lua.HEARTBEAT] * PARTITIONS + [lua.SETTLE] * len(places), "nobody was asked in vain"
+    assert await other.settle(spread, [settle(each) for each in claim.tasks[3:]]) == [True] * 3, (
+        "who does not know asks"
+    )
+    await other.close()
+
+
 async def test_an_id_is_taken_once_whatever_its_session(store: Store, spread: QueueKey) -> None:
     here, there = session_at(0), session_at(1)
     await store.submit(spread, of_session(here, "a", "b"))

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -100,13 +100,13 @@ class cut_after:  # noqa: N801 - reads as a sentence
 
     def __init__(self, store: Store, last: Script) -> None:
         self._connection, self._last = store._connection, last
-        self._run: Callable[..., Awaitable[Any]] = store._connection.run
+        self._run: Any = store._connection.run
         self._is_cut = False
 
-    async def _run_until(self, script: Script, *arguments: Any) -> Any:
+    async def _run_until(self, script: Script, queue: QueueKey, *arguments: Any) -> Any:
         if self._is_cut:
             raise StoreUnreachable("the line is cut")
-        reply = await self._run(script, *arguments)
+        reply = await self._run(script, queue, *arguments)
         if script is self._last:
             self._is_cut = True
             raise StoreUnreachable("the line is cut")

@@ -11,20 +11,21 @@ from typing import Any
 
 from taskfleet.core.task import NewTask, QueueKey
 from taskfleet.store import Store
+from taskfleet.store.lua import Script
 
 # What changes nothing is no step.
 _LOOKS = ("room", "get")
 
 
-async def submit(url: str, queue: QueueKey, batch: str | None, step: int, ids: list[str]) -> None:
+async def submit(url: str, hot: QueueKey, batch: str | None, step: int, ids: list[str]) -> None:
     store = await Store.connect(url)
     run, done = store._connection.run, 0
 
-    async def run_and_die(script: Any, *arguments: Any) -> Any:
+    async def run_and_die(script: Script, queue: QueueKey, *arguments: Any) -> Any:
         nonlocal done
         if done == step:
             os.kill(os.getpid(), signal.SIGKILL)
-        reply = await run(script, *arguments)
+        reply = await run(script, queue, *arguments)
         if script.name not in _LOOKS:
             done += 1
             print(script.name, flush=True)
@@ -33,7 +34,7 @@ async def submit(url: str, queue: QueueKey, batch: str | None, step: int, ids: l
         return reply
 
     store._connection.run = run_and_die  # type: ignore[method-assign]
-    await store.submit(queue, [NewTask(name, "small", b"{}") for name in ids], batch=batch)
+    await store.submit(hot, [NewTask(name, "small", b"{}") for name in ids], batch=batch)
     print("accepted", flush=True)
 
 

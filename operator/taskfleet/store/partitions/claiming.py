@@ -9,12 +9,11 @@ from dataclasses import replace
 from taskfleet.core.errors import StoreError
 from taskfleet.core.settlement import Claim
 from taskfleet.core.task import LeasedTask, QueueKey
-from taskfleet.store.partitions.home import Parts
 
 _AT_ONCE = 8  # partitions that are asked together: each may bring some megabytes
 _ENOUGH_BYTES = 8 * 1024 * 1024  # no partition is asked for more than these
 
-Ask = Callable[[QueueKey, int], Awaitable[Claim]]  # a partition for so many tasks
+Ask = Callable[[int, int], Awaitable[Claim]]  # the partition of that number, for so many tasks
 
 
 class _Turn:
@@ -56,14 +55,14 @@ class Claims:
         for turn in self._turns[queue].values():
             turn.woken(place)
 
-    async def claim(self, queue: QueueKey, parts: Parts, models: Sequence[str], count: int, ask: Ask) -> Claim:
-        """Up to ``count`` tasks: as many as the first has, then what is lacking from the others.
+    async def claim(self, queue: QueueKey, number: int, models: Sequence[str], count: int, ask: Ask) -> Claim:
+        """Up to ``count`` tasks of a queue with so many partitions: what the first has, and what lacks from the others.
 
         What a partition has that woke us is brought without asking the others, of which the answer says that they are.
         """
         turn = self._turns[queue][tuple(models)]
-        places, was_woken = turn.take(len(parts))
-        round_ = _Round(parts, count, ask)
+        places, was_woken = turn.take(number)
+        round_ = _Round(count, ask)
         await round_.ask(places[:1])
         round_.unasked = places[1:]
         if not (was_woken and round_.tasks):
@@ -82,8 +81,7 @@ class Claims:
 class _Round:
     """``more``: places that gave all that they were asked for, and may have more."""
 
-    def __init__(self, parts: Parts, count: int, ask: Ask) -> None:
-        self._parts = parts
+    def __init__(self, count: int, ask: Ask) -> None:
         self._count = count
         self._claim = ask
         self.unasked: list[int] = []
@@ -121,7 +119,7 @@ class _Round:
 
     async def _one(self, place: int, wanted: int) -> Claim | StoreError:
         try:
-            return await self._claim(self._parts[place], wanted)
+            return await self._claim(place, wanted)
         except StoreError as error:
             return error
 

@@ -26,7 +26,7 @@ from taskfleet.store.partitions.claiming import Claims
 from taskfleet.store.partitions.home import Parts, place_of
 from taskfleet.store.partitions.joint import finish_decided, sweep
 from taskfleet.store.partitions.known import Spreads
-from taskfleet.store.partitions.leases import renew, settle
+from taskfleet.store.partitions.leases import Leases
 from taskfleet.store.partitions.merging import added, merged_batch, merged_stats
 from taskfleet.store.partitions.position import ahead_of
 from taskfleet.store.partitions.room import Room
@@ -40,6 +40,7 @@ class Store(Engine):
         self._spreads = Spreads(connection)
         self._claims = Claims()
         self._room = Room(connection)
+        self._leases = Leases()
 
     async def _parts(self, queue: QueueKey) -> Parts:
         return (await self._spreads.of(queue)).parts
@@ -184,18 +185,24 @@ class Store(Engine):
         parts, claim = await self._parts(queue), super().claim
         if len(parts) == 1:
             return await claim(queue, worker, models, count)
-        return await self._claims.claim(
-            queue, parts, models, count, lambda part, wanted: claim(part, worker, models, wanted)
-        )
+
+        async def ask(place: int, wanted: int) -> Claim:
+            found = await claim(parts[place], worker, models, wanted)
+            self._leases.note(queue, place, found.tasks)
+            return found
+
+        return await self._claims.claim(queue, len(parts), models, count, ask)
 
     async def heartbeat(
         self, queue: QueueKey, report: WorkerReport, leases: Mapping[str, int], *, lease_seconds: float | None = None
     ) -> Heartbeat:
         parts, heartbeat = await self._parts(queue), super().heartbeat
-        return await renew(parts, leases, lambda part, own: heartbeat(part, report, own, lease_seconds=lease_seconds))
+        return await self._leases.renew(
+            queue, parts, leases, lambda part, own: heartbeat(part, report, own, lease_seconds=lease_seconds)
+        )
 
     async def settle(self, queue: QueueKey, settlements: Sequence[Settlement]) -> list[bool]:
-        return await settle(await self._parts(queue), settlements, super().settle)
+        return await self._leases.settle(queue, await self._parts(queue), settlements, super().settle)
 
     async def turns(self, queue: QueueKey, session: str) -> list[bytes]:
         parts = await self._parts(queue)
