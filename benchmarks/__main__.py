@@ -38,6 +38,7 @@ GROUPS = (
     Group("queue", "queue_engines", 2100, 2700),
     Group("scaling", "scaling", 150, 300),
     Group("growth", "growth", 240, 480),
+    Group("partitions", "partitions", 60, 150),
     Group("worker", "worker_throughput", 60, 150),
     Group("dataset", "dataset", 90, 900),
     Group("http", "http_clients", 40, 120),

@@ -60,6 +60,7 @@ def test_a_new_object_has_every_default_in_its_spec(crds: ApiServer, namespace: 
         "stopPolicy": "None",
         "execution": "Workers",
         "sessions": {"context": "None", "maxContextTokens": 4000},
+        "partitions": 1,
     }
 
 
@@ -77,6 +78,18 @@ def test_kubectl_explain_reads_like_documentation(crds: ApiServer, field: str, s
     text = " ".join(crds.kubectl("explain", field, check=True).stdout.split())
     for words in said:
         assert re.search(words, text), text
+
+
+def test_the_partitions_of_a_queue_cannot_change(crds: ApiServer, namespace: str) -> None:
+    crds.kubectl("apply", "-n", namespace, "-f", str(MANIFESTS / "good" / "queue-full.yaml"), check=True)
+
+    def patched(partitions: str) -> str:
+        patch = f'{{"spec": {{"partitions": {partitions}}}}}'
+        return crds.kubectl("patch", "tq", "full", "-n", namespace, "--type=merge", "-p", patch).stderr
+
+    assert patched("4") == ""
+    for other in ("5", "null"):
+        assert "partitions cannot change, since tasks are found where their number of partitions puts" in patched(other)
 
 
 def test_kubectl_get_shows_a_queue_in_numbers(crds: ApiServer, namespace: str) -> None:

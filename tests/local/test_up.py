@@ -10,6 +10,8 @@ import stat
 import subprocess
 import time
 
+import pytest
+
 from taskfleet.core.task import NewTask, TaskView
 from taskfleet.store import Store
 from tests.support import waiting
@@ -81,6 +83,27 @@ def test_workers_come_with_the_tasks_and_go_after_them(ready: Laptop, stub_model
     assert "Traceback" not in ready.output
 
 
+def test_a_queue_over_partitions_is_served_as_any_other(ready: Laptop, stub_model: ModelStub) -> None:
+    stub_model.latency = 0.05
+    ready.write(stub_model.url, partitions=4)
+    ready.start()
+    submit(ready, 20)
+    ready.wait_for_workers(2)
+    wait_until_done(ready)
+    assert_completed_exactly_once(ready, 20)
+    assert sum(stub_model.calls.values()) == 20
+    ready.wait_for_workers(0)
+    shown = json.loads(ready.run("stats", "demo", "-o", "json").stdout)
+    assert shown["completed"] == 20
+    assert ready.stop() == 130
+    assert "demo: 0 pending, 0 running, 20 done, 0 failed" in ready.output
+    ready.write(stub_model.url, partitions=2)
+    ready.launch()
+    assert ready.wait() == 10
+    assert "spec.partitions: queue default/demo has 4 in this store, and was given 2; it cannot change" in ready.output
+    assert "Traceback" not in ready.output
+
+
 def test_until_empty_tells_of_failed_tasks_by_its_exit_code(ready: Laptop, stub_model: ModelStub) -> None:
     stub_model.set_fault("400-openai")
     ready.start("--until-empty")
@@ -88,8 +111,12 @@ def test_until_empty_tells_of_failed_tasks_by_its_exit_code(ready: Laptop, stub_
     assert ready.wait() == 1
 
 
-def test_a_killed_worker_is_replaced_and_its_tasks_run_again(ready: Laptop, stub_model: ModelStub) -> None:
-    ready.write(stub_model.url, minimum=2, concurrency=4)  # either worker could hold all four tasks
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_a_killed_worker_is_replaced_and_its_tasks_run_again(
+    ready: Laptop, stub_model: ModelStub, partitions: int
+) -> None:
+    # Either worker could hold all four tasks.
+    ready.write(stub_model.url, minimum=2, concurrency=4, partitions=partitions)
     ready.start()
     wait_for_two_workers(ready)
     stub_model.hold()

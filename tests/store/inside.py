@@ -2,6 +2,7 @@
 
 import struct
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from taskfleet.core.task import DEFAULT_TENANT, QueueKey
@@ -17,17 +18,29 @@ HAS_EXTRAS = 4
 ORDER_BYTES = 10
 _HEAD = struct.Struct(">cBxI2x6x2xI4xBB")
 _EXTRAS = struct.Struct(">6xBBB3x")
+DECIDED_LATER = 2**52  # of a stage that ends by a decision, among those that time sweeps
 
 
 async def call(store: Store, *command: Any) -> Any:
     return await store._connection.call(*command)
 
 
+async def places(store: Store, queue: QueueKey) -> Sequence[QueueKey]:
+    """Where the queue's tasks are: its partitions, or itself."""
+    return await store._parts(queue)
+
+
+async def place_of(store: Store, queue: QueueKey, task_id: str) -> QueueKey:
+    """Where this task is."""
+    for place in await places(store, queue):
+        if await call(store, "EXISTS", keys.task(place, task_id)):
+            return place
+    raise AssertionError(f"there is no task {task_id} in {queue}")
+
+
 async def end_leases(store: Store, queue: QueueKey, *ids: str) -> None:
     """As if the workers of these tasks (of all running ones) had been silent for longer than a lease."""
-    leases = keys.key(queue, "leases")
-    for member in ids or [name.decode() for name in await call(store, "ZRANGE", leases, 0, -1)]:
-        await call(store, "ZADD", leases, "XX", 1, member)
+    await _bring_forward(store, queue, "leases", ids)
 
 
 async def a_moment(store: Store) -> None:
@@ -46,20 +59,27 @@ async def a_moment(store: Store) -> None:
 
 
 async def make_retries_due(store: Store, queue: QueueKey, *ids: str) -> None:
-    scheduled = keys.key(queue, "scheduled")
-    for member in ids or [name.decode() for name in await call(store, "ZRANGE", scheduled, 0, -1)]:
-        await call(store, "ZADD", scheduled, "XX", 1, member)
+    await _bring_forward(store, queue, "scheduled", ids)
+
+
+async def _bring_forward(store: Store, queue: QueueKey, name: str, ids: Sequence[str]) -> None:
+    for place in await places(store, queue):
+        times = keys.key(place, name)
+        for member in ids or [found.decode() for found in await call(store, "ZRANGE", times, 0, -1)]:
+            await call(store, "ZADD", times, "XX", 1, member)
 
 
 async def let_deadline_pass(store: Store, queue: QueueKey, task_id: str) -> None:
     """As if the deadline of a task that has one were long ago."""
-    await call(store, "SETRANGE", keys.task(queue, task_id), DEADLINE_BYTE, (1).to_bytes(6, "big"))
-    await call(store, "ZADD", keys.key(queue, "deadlines"), "XX", 1, task_id)
+    place = await place_of(store, queue, task_id)
+    await call(store, "SETRANGE", keys.task(place, task_id), DEADLINE_BYTE, (1).to_bytes(6, "big"))
+    await call(store, "ZADD", keys.key(place, "deadlines"), "XX", 1, task_id)
 
 
 async def make_older(store: Store, queue: QueueKey, task_id: str, seconds: float) -> None:
     """As if the task had been submitted that much earlier."""
-    start, name = keys.prefix(queue), keys.task(queue, task_id)
+    place = await place_of(store, queue, task_id)
+    start, name = keys.prefix(place), keys.task(place, task_id)
     stored = await call(store, "GETRANGE", name, ENQUEUED_AT_BYTE, ENQUEUED_AT_BYTE + 5)
     moved = int.from_bytes(stored, "big") - round(seconds * 1000)
     await call(store, "SETRANGE", name, ENQUEUED_AT_BYTE, moved.to_bytes(6, "big"))
@@ -70,18 +90,27 @@ async def make_older(store: Store, queue: QueueKey, task_id: str, seconds: float
 
 
 async def make_stages_old(store: Store, queue: QueueKey) -> None:
-    stages = keys.key(queue, "stages")
-    for member in await call(store, "ZRANGE", stages, 0, -1):
-        await call(store, "ZADD", stages, "XX", 1, member)
+    for place in await places(store, queue):
+        stages = keys.key(place, "stages")
+        found = await call(store, "ZRANGE", stages, 0, -1, "WITHSCORES")
+        for member, score in zip(found[::2], found[1::2], strict=True):
+            await call(store, "ZADD", stages, "XX", 1 + (DECIDED_LATER if int(score) > DECIDED_LATER else 0), member)
 
 
 async def key_names(store: Store, queue: QueueKey) -> set[str]:
     """Keys of the queue without their common beginning."""
     names: set[str] = set()
+    for place in {queue, *await places(store, queue)}:
+        names |= await _keys_in(store, place)
+    return names
+
+
+async def _keys_in(store: Store, place: QueueKey) -> set[str]:
+    names: set[str] = set()
     cursor, more = 0, True
     while more:
-        cursor, found = await store._connection.scan(queue, cursor, 1000)
-        names |= {name.decode().removeprefix(keys.prefix(queue)) for name in found}
+        cursor, found = await store._connection.scan(place, cursor, 1000)
+        names |= {name.decode().removeprefix(keys.prefix(place)) for name in found}
         more = cursor != 0
     return names
 
@@ -106,14 +135,41 @@ class Census:
         self.tenant_counts: dict[str, int] = {}
         self.stats: dict[str, int] = {}
 
+    def join(self, other: "Census") -> None:
+        """Add what another place has, whose ids are others."""
+        assert not self.state.keys() & other.state.keys(), "an id is in one place"
+        for mine, theirs in (
+            *((self.state, other.state), (self.lane, other.lane), (self.batch, other.batch)),
+            *((self.tenant, other.tenant), (self.session, other.session), (self.sessions, other.sessions)),
+        ):
+            mine.update(theirs)
+        self.staged |= other.staged
+        self.active |= other.active
+        for flow, ids in other.flows.items():
+            self.flows[flow] += ids
+        for name, members in other.sets.items():
+            self.sets.setdefault(name, set()).update(members)
+        for counts, more in (
+            *((self.lane_counts, other.lane_counts), (self.tenant_counts, other.tenant_counts)),
+            (self.stats, other.stats),
+        ):
+            counts.update({name: counts.get(name, 0) + number for name, number in more.items()})
+
     def in_state(self, letter: str) -> set[str]:
         return {name for name, state in self.state.items() if state == letter and name not in self.staged}
 
 
 async def take_census(store: Store, queue: QueueKey) -> Census:
     census = Census()
-    start = keys.prefix(queue)
-    names = await key_names(store, queue)
+    for place in await places(store, queue):
+        census.join(await _census_of(store, place))
+    return census
+
+
+async def _census_of(store: Store, place: QueueKey) -> Census:
+    census = Census()
+    start = keys.prefix(place)
+    names = await _keys_in(store, place)
     open_stages = {int(stage) for stage in await call(store, "ZRANGE", start + "stages", 0, -1)}
     for name in names:
         await _count_key(census, store, start, name, open_stages)
@@ -177,7 +233,22 @@ async def assert_consistent(store: Store, queue: QueueKey, *, purged: Counter[st
     ``purged``: how many of each batch.
     """
     purged = purged or Counter()
-    census = await take_census(store, queue)
+    whole = Census()
+    for place in await places(store, queue):
+        census = await _census_of(store, place)
+        _assert_place(census)
+        whole.join(census)
+    for letter, counter in {"c": "completed", "f": "failed_total", "x": "cancelled", "e": "expired"}.items():
+        again = whole.stats.get("redriven", 0) + purged.total() if letter == "f" else 0
+        assert whole.stats.get(counter, 0) == len(whole.in_state(letter)) + again, counter
+    assert whole.stats.get("purged", 0) == purged.total()
+    assert whole.stats.get("enqueued", 0) == len(whole.state) - len(whole.staged) + purged.total()
+    for name in set(whole.batch.values()) - {""}:
+        await _assert_batch_counts(store, queue, whole, name, purged[name])
+    return whole
+
+
+def _assert_place(census: Census) -> None:
     pending = census.in_state("p")
     blocked = census.in_state("b")
     flow_of = {task_id: f"{census.tenant[task_id]}:{census.lane[task_id]}" for task_id in census.state}
@@ -210,14 +281,6 @@ async def assert_consistent(store: Store, queue: QueueKey, *, purged: Counter[st
     assert census.lane_counts.get("*", 0) == len(pending | blocked), "count of all that wait"
     held = Counter(census.tenant[task_id] for task_id in waiting | census.staged)
     assert census.tenant_counts == dict(held), "counts of tenants"
-    for letter, counter in {"c": "completed", "f": "failed_total", "x": "cancelled", "e": "expired"}.items():
-        again = census.stats.get("redriven", 0) + purged.total() if letter == "f" else 0
-        assert census.stats.get(counter, 0) == len(census.in_state(letter)) + again, counter
-    assert census.stats.get("purged", 0) == purged.total()
-    assert census.stats.get("enqueued", 0) == len(census.state) - len(census.staged) + purged.total()
-    for name in set(census.batch.values()) - {""}:
-        await _assert_batch_counts(store, queue, census, name, purged[name])
-    return census
 
 
 def _assert_sessions(census: Census) -> None:
@@ -243,4 +306,4 @@ async def _assert_batch_counts(store: Store, queue: QueueKey, census: Census, na
 
 async def forget(store: Store, queue: QueueKey, task_id: str) -> None:
     """As if the retention of a final task had ended."""
-    await call(store, "DEL", keys.task(queue, task_id))
+    await call(store, "DEL", keys.task(await place_of(store, queue, task_id), task_id))

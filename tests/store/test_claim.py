@@ -11,7 +11,10 @@ from taskfleet.store import Store
 from tests.store import inside
 from tests.store.given import MODEL, claim_ids, claim_one, policy, settle, task, tasks
 
+pytestmark = pytest.mark.spread
 
+
+@pytest.mark.one_place("what one place knows of what is due next")
 async def test_a_leased_task_is_what_was_submitted(store: Store, opened: QueueKey) -> None:
     new = task("t1", priority=Priority.HIGH)
     await store.submit(opened, [new])
@@ -25,6 +28,7 @@ async def test_a_leased_task_is_what_was_submitted(store: Store, opened: QueueKe
     assert view is not None and (view.state, view.worker, view.attempts) == (TaskState.RUNNING, "w1", 1)
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_priorities_are_strict_and_order_inside_one_is_that_of_submission(store: Store, opened: QueueKey) -> None:
     for priority in (Priority.LOW, Priority.NORMAL, Priority.CRITICAL, Priority.HIGH, Priority.NORMAL):
         count = len(await inside.key_names(store, opened))
@@ -33,6 +37,7 @@ async def test_priorities_are_strict_and_order_inside_one_is_that_of_submission(
     assert served == ["critical"] * 2 + ["high"] * 2 + ["normal"] * 4 + ["low"] * 2
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_first_in_first_out_over_many_claims(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(50))
     served = [(await claim_one(store, opened)).id for _ in range(10)]
@@ -48,6 +53,7 @@ async def test_only_requested_models_are_given(store: Store, opened: QueueKey) -
     assert await claim_ids(store, opened, 9, ()) == []
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_no_lane_of_a_priority_waits_behind_another(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, [*tasks(300, "a", model="a"), *tasks(300, "b", model="b"), *tasks(300, "c", model="c")])
     shared = Counter(name[0] for name in await claim_ids(store, opened, 30, ("a", "b", "c")))
@@ -71,6 +77,7 @@ async def test_two_workers_never_get_the_same_task(store: Store, opened: QueueKe
     assert (len(first.tasks), len(second.tasks)) == (25, 15)
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_cancelled_tasks_are_skipped_and_the_counts_know_at_once(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(10))
     await store.cancel(opened, [f"t0000{n}" for n in (0, 1, 5)])
@@ -80,6 +87,7 @@ async def test_cancelled_tasks_are_skipped_and_the_counts_know_at_once(store: St
     await inside.assert_consistent(store, opened)
 
 
+@pytest.mark.one_place("the size of one step")
 async def test_a_thousand_cancelled_tasks_in_front_hold_a_claim_up_in_bounded_steps(
     store: Store, opened: QueueKey
 ) -> None:
@@ -132,6 +140,7 @@ async def test_an_id_used_again_in_its_own_lane_is_served_or_expires_once(
     assert census.lane_counts == {"*": 0, f"{MODEL}:2": 0}
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_what_waited_longer_than_the_ttl_expires_in_place_of_running(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(3), batch="b")
     await inside.make_older(store, opened, "t00000", 3601)

@@ -9,6 +9,8 @@ from taskfleet.store import Store, keys
 from tests.store import inside
 from tests.store.given import BODY, MODEL, claim_ids, claim_one, error, policy, settle, task, tasks
 
+pytestmark = pytest.mark.spread
+
 
 async def fail(store: Store, queue: QueueKey, new: list[NewTask], *, batch: str | None = None) -> list[str]:
     """Submit them and let them fail, in order."""
@@ -41,10 +43,11 @@ async def test_a_redriven_task_runs_again_with_its_body_and_all_its_attempts(sto
     leased = await claim_one(store, opened)
     assert (leased.body, leased.attempt, leased.fence) == (body, 1, 2), "a fence never comes twice"
     assert await listed(store, opened) == []
-    assert await inside.call(store, "PTTL", keys.task(opened, "t")) == -1
+    assert await inside.call(store, "PTTL", keys.task(await inside.place_of(store, opened, "t"), "t")) == -1
     await inside.assert_consistent(store, opened)
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_a_redriven_task_stands_behind_what_waits_and_lives_as_long_as_a_new_one(
     store: Store, opened: QueueKey
 ) -> None:
@@ -55,6 +58,7 @@ async def test_a_redriven_task_stands_behind_what_waits_and_lives_as_long_as_a_n
     assert await claim_ids(store, opened, 5) == ["waiting", "old"]
 
 
+@pytest.mark.one_place("the record of a batch")
 async def test_a_batch_is_open_again_until_its_redriven_task_ends(store: Store, opened: QueueKey) -> None:
     await fail(store, opened, tasks(2), batch="b")
     await store.redrive(opened, ["t00001"])
@@ -68,6 +72,7 @@ async def test_a_batch_is_open_again_until_its_redriven_task_ends(store: Store, 
     await inside.assert_consistent(store, opened)
 
 
+@pytest.mark.one_place("the record of a batch")
 async def test_a_task_whose_batch_is_forgotten_is_redriven_alone(store: Store, opened: QueueKey) -> None:
     await fail(store, opened, tasks(1), batch="b")
     await inside.call(store, "DEL", keys.batch(opened, "b"))
@@ -106,6 +111,7 @@ async def test_redriving_while_looking_through_meets_each_once_though_it_fails_a
     assert sorted(met) == [each.id for each in tasks(450)]
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_big_ones_come_back_in_bounded_steps(store: Store, opened: QueueKey) -> None:
     await store.put_policy(opened, policy(max_task_bytes=8_000_000))
     ids = await fail(store, opened, tasks(3, body=BODY + b" " * 6_000_000))

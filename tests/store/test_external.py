@@ -1,13 +1,20 @@
 """What running tasks by hand needs: leases of their own length, a look without a claim, and the fence."""
 
+import pytest
+
 from taskfleet.core.task import Priority, QueueKey, TaskState
 from taskfleet.store import Store, keys
 from tests.store import inside
 from tests.store.given import BODY, MODEL, claim_one, policy, report, settle, task, tasks
 
+pytestmark = pytest.mark.spread
+
 
 async def lease_seconds(store: Store, queue: QueueKey, name: str) -> float:
-    ends = float(await inside.call(store, "ZSCORE", keys.key(queue, "leases"), name)) / 1000
+    ends = (
+        float(await inside.call(store, "ZSCORE", keys.key(await inside.place_of(store, queue, name), "leases"), name))
+        / 1000
+    )
     stats = await store.stats(queue)
     assert stats is not None
     return ends - stats.now
@@ -38,6 +45,7 @@ async def test_a_task_whose_lease_ended_twice_is_poison_but_not_where_no_worker_
     assert (view.state, view.error.code) == (TaskState.FAILED, "worker_lost")
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_waiting_tasks_are_seen_by_priority_and_stay_as_they_are(store: Store, opened: QueueKey) -> None:
     body = BODY.replace(b"hello", b"look at me")
     await store.submit(opened, [*tasks(45), task("other", model="large", body=body)])
@@ -57,6 +65,7 @@ async def test_waiting_tasks_are_seen_by_priority_and_stay_as_they_are(store: St
     await inside.assert_consistent(store, opened)
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_what_is_too_old_or_claimed_is_not_seen_as_waiting(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, [*tasks(3), task("late", deadline=9e9)])
     await claim_one(store, opened)

@@ -9,6 +9,8 @@ from tests.store import inside
 from tests.store.given import MODEL, claim_ids, claim_one, error, policy, report, settle, tasks
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.spread
+
 
 async def test_a_heartbeat_renews_every_lease_it_names(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(3))
@@ -17,22 +19,23 @@ async def test_a_heartbeat_renews_every_lease_it_names(store: Store, opened: Que
     leases = {leased.id: leased.fence for leased in claim.tasks[:2]}
     beat = await store.heartbeat(opened, report(), leases)
     assert (beat.lost, beat.cancelled) == (frozenset(), frozenset())
-    assert await claim_ids(store, opened, 3) == ["t00002"], "only the lease that was not named has ended"
+    assert await claim_ids(store, opened, 3) == [claim.tasks[2].id], "only the lease that was not named has ended"
 
 
 async def test_a_heartbeat_says_which_leases_are_lost(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(3))
     first = (await store.claim(opened, "w1", [MODEL], 3)).tasks
-    await inside.end_leases(store, opened, "t00000")
+    await inside.end_leases(store, opened, first[0].id)
     again = await claim_one(store, opened, "w2")
     await store.settle(opened, [settle(first[1])])
     leases = {leased.id: leased.fence for leased in first} | {"nobody": 1}
     beat = await store.heartbeat(opened, report(), leases)
-    assert beat.lost == {"t00000", "t00001", "nobody"}
+    assert beat.lost == {first[0].id, first[1].id, "nobody"}
     assert (await store.heartbeat(opened, report("w2"), {again.id: again.fence})).lost == frozenset()
     await inside.assert_consistent(store, opened)
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_a_silent_workers_task_comes_back_in_front_with_its_attempt_burnt(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(5))
     await store.claim(opened, "dead", [MODEL], 3)
@@ -175,6 +178,7 @@ async def test_handing_back_never_uses_the_attempts_up(store: Store, opened: Que
         await store.settle(opened, [settle(leased, Verdict.RELEASE)])
 
 
+@pytest.mark.one_place("the size of one step")
 async def test_reaping_is_bounded_and_goes_on(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(250))
     assert len(await claim_ids(store, opened, 250)) == 250
@@ -256,7 +260,8 @@ async def test_workers_are_known_while_they_are_heard(store: Store, opened: Queu
         report("w1", draining=True),
         report("w2", inflight=3, seconds_per_task=0.5, trouble="slow"),
     ]
-    await inside.call(store, "ZADD", keys.key(opened, "seen"), 1, "w2")
+    first = (await inside.places(store, opened))[0]
+    await inside.call(store, "ZADD", keys.key(first, "seen"), 1, "w2")
     assert [worker.worker for worker in await store.workers(opened)] == ["w1"]
     await store.tick(opened)
-    assert await inside.call(store, "HKEYS", keys.key(opened, "workers")) == [b"w1"]
+    assert await inside.call(store, "HKEYS", keys.key(first, "workers")) == [b"w1"]

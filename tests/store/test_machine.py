@@ -1,4 +1,5 @@
-"""Any sequence of operations, on the real store, beside a model of a few dozen lines.
+"""Any sequence of operations, on the real store, beside a model of a few dozen lines: for a queue in one place, and for
+one over several partitions, each of which the model knows apart.
 
 The model knows which task is where, in which order a tenant's tasks are served, who is next in a session, and which
 fence is the newest. After each step the store's sets and counters must tell the same story.
@@ -6,9 +7,9 @@ fence is the newest. After each step the store's sets and counters must tell the
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,12 +29,16 @@ from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import NewTask, Priority, QueueKey, WaitingTask
 from taskfleet.store import Store, lua
 from taskfleet.store.incoming import NewTasks
+from taskfleet.store.keys import Partition
+from taskfleet.store.partitions.home import place_of_task
+from taskfleet.store.partitions.joint import Joint
 from tests.store import inside
 from tests.store.given import error, policy, report
 
 MAX_ATTEMPTS = 3
 DELAYED_LATER = 1_000_000  # a delayed task counts as enqueued when its delay ends, behind all that are not delayed
-FlowKey = tuple[int, str, str]
+PARTITIONS = 3
+FlowKey = tuple[int, int, str, str]  # place, priority, model, tenant
 NewLane = tuple[Priority, str, str, float, str | None, float | None]
 MODELS = ("one", "two")
 TENANTS = ("default", "gold")
@@ -83,30 +88,33 @@ class Flow:
 
 
 class Model:
-    def __init__(self) -> None:
+    def __init__(self, partitions: int) -> None:
+        self.partitions = partitions
         self.tasks: dict[str, Known] = {}
         self.flows: defaultdict[FlowKey, Flow] = defaultdict(Flow)
         self.sessions: defaultdict[str, list[str]] = defaultdict(list)
-        self.passed: Counter[frozenset[str]] = Counter()
+        self.passed: Counter[tuple[int, frozenset[str]]] = Counter()
 
     def order(self, name: str) -> int:
         return self.tasks[name].order
 
-    def add(self, new: list[NewTask], batch: str) -> None:
+    def add(self, new: list[NewTask], batch: str, *, staged: bool = False) -> None:
         for task in new:
             order = int(task.id[1:]) + (DELAYED_LATER if task.delay else 0)
+            place = place_of_task(task, self.partitions)
             known = self.tasks[task.id] = Known(
-                order, (int(task.priority), task.model, task.tenant), batch, task.session
+                order, (place, int(task.priority), task.model, task.tenant), batch, task.session
             )
             known.deadline = task.deadline is not None
             known.told = task.events
             if task.delay:
                 known.state = "s"
             else:
-                self.join(task.id)
+                self.join(task.id, staged=staged)
 
-    def join(self, name: str) -> None:
-        """A task begins to wait behind all others, or behind its session."""
+    def join(self, name: str, *, staged: bool = False) -> None:
+        """A task begins to wait behind all others, or behind its session. The first of a session that was staged waits
+        where it was submitted, as one does whose session lets it go."""
         known = self.tasks[name]
         if known.session is not None:
             self.sessions[known.session].append(name)
@@ -114,7 +122,8 @@ class Model:
             known.state = "b"
         else:
             known.state = "p"
-            self.flows[known.flow].new.append(name)
+            flow = self.flows[known.flow]
+            (flow.back if staged and known.session is not None else flow.new).append(name)
 
     def leave(self, name: str, state: str) -> None:
         """A task stops waiting (or running) and takes another state; a final one lets the next of its session wait."""
@@ -134,11 +143,13 @@ class Model:
             self.tasks[name].state = "p"
             self.flows[self.tasks[name].flow].back.append(name)
 
-    def bring_due(self) -> None:
+    def bring_due(self, places: Collection[int] | None = None) -> None:
+        """In these places; in all when none are given."""
         back, arriving = [], []
-        for name in sorted(name for name, task in self.tasks.items() if task.late and task.state in "psb"):
+        here = {name: task for name, task in self.tasks.items() if places is None or task.flow[0] in places}
+        for name in sorted(name for name, task in here.items() if task.late and task.state in "psb"):
             self.leave(name, "e")
-        for name, task in self.tasks.items():
+        for name, task in here.items():
             if task.overdue and task.state == "s" and not task.fence:
                 arriving.append(name)
             elif task.overdue and task.state == "r" and task.cancelling:
@@ -159,20 +170,25 @@ class Model:
             self.tasks[name].state = "p"
             self.flows[self.tasks[name].flow].new.append(name)
 
-    def priorities(self, models: frozenset[str], count: int) -> list[int]:
-        """The priorities of the next tasks: the highest that waits, but every 20th of a lower one, in turn."""
-        left = [
-            sum(len(self.flows[priority, model, tenant]) for model in models for tenant in TENANTS)
+    def waiting(self, place: int, models: frozenset[str]) -> list[int]:
+        """How many wait there, by priority."""
+        return [
+            sum(len(self.flows[place, priority, model, tenant]) for model in models for tenant in TENANTS)
             for priority in range(4)
         ]
+
+    def priorities(self, place: int, models: frozenset[str], count: int) -> list[int]:
+        """The priorities of the next tasks: the highest that waits, but every 20th of a lower one, in turn."""
+        left = self.waiting(place, models)
         served = []
         while len(served) < count and any(left):
             waiting = [priority for priority in range(4) if left[priority]]
             chosen = waiting[0]
             if len(waiting) > 1:
-                self.passed[models] += 1
-                if self.passed[models] % 20 == 0:
-                    chosen = waiting[1:][(self.passed[models] // 20 - 1) % (len(waiting) - 1)]
+                self.passed[place, models] += 1
+                passed = self.passed[place, models]
+                if passed % 20 == 0:
+                    chosen = waiting[1:][(passed // 20 - 1) % (len(waiting) - 1)]
             left[chosen] -= 1
             served.append(chosen)
         return served
@@ -184,23 +200,38 @@ class Model:
 class StoreMachine(RuleBasedStateMachine):
     url: ClassVar[str]
     number: ClassVar[int] = 0
+    partitions: ClassVar[int] = 1
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         StoreMachine.number += 1
         self.queue = QueueKey("machine", f"q{StoreMachine.number}")
-        self.model = Model()
+        self.model = Model(self.partitions)
         self.submitted = 0
-        self.stages: dict[bytes, list[NewTask]] = {}
+        self.stages: list[tuple[Any, list[NewTask]]] = []
+        self.asked: set[int] = set()
         self.purged: Counter[str] = Counter()
 
     @initialize()
     def open(self) -> None:
         self.store = self.runner.run(Store.connect(self.url))
-        self.runner.run(self.store.put_policy(self.queue, policy(max_attempts=MAX_ATTEMPTS)))
+        settings = policy(max_attempts=MAX_ATTEMPTS, partitions=self.partitions)
+        self.runner.run(self.store.put_policy(self.queue, settings))
+        self._note_claims()
         self.runner.run(self.store.heartbeat(self.queue, report("heard"), {}))
         self.runner.run(inside.a_moment(self.store))
+
+    def _note_claims(self) -> None:
+        """Which places a claim asks: what is due is brought in these."""
+        run = self.store._connection.run
+
+        async def noted(script: lua.Script, queue: QueueKey, *arguments: Any) -> Any:
+            if script is lua.CLAIM:
+                self.asked.add(queue.number if isinstance(queue, Partition) else 0)
+            return await run(script, queue, *arguments)
+
+        self.store._connection.run = noted  # type: ignore[method-assign]
 
     def teardown(self) -> None:
         self.runner.run(self.store.drop_queue(self.queue))
@@ -241,34 +272,48 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(lanes=lanes, also=st.booleans())
     def begin_a_stage(self, lanes: list[NewLane], also: bool) -> None:
-        number, staged = b"", []
-        for _ in range(2 if also else 1):
+        chunks = [self._new(lanes) for _ in range(2 if also else 1)]
+        self.stages.append((self._stage(chunks), [task for chunk in chunks for task in chunk]))
+
+    def _stage(self, chunks: list[list[NewTask]]) -> Any:
+        number = b""
+        for tasks in chunks:
             chunk = NewTasks(b"b1")
-            for task in self._new(lanes):
+            for task in tasks:
                 chunk.add(task)
-                staged.append(task)
             arguments = chunk.arguments()
             number = self.runner.run(self.store._connection.run(lua.STAGE, self.queue, number, 0, *arguments))[1]
-        self.stages[number] = staged
+        return number
+
+    def _commit(self, number: Any) -> None:
+        assert self.runner.run(self.store._connection.run(lua.COMMIT, self.queue, number)) == [b"ok"]
+
+    def _abandon(self, number: Any) -> None:
+        while not self.runner.run(self.store._connection.run(lua.UNSTAGE, self.queue, number)):
+            pass
 
     @precondition(lambda self: self.stages)
     @rule(commit=st.booleans())
     def end_a_stage(self, commit: bool) -> None:
-        number, staged = self.stages.popitem()
+        stage, staged = self.stages.pop()
         if commit:
-            assert self.runner.run(self.store._connection.run(lua.COMMIT, self.queue, number)) == [b"ok"]
-            self.model.add(staged, "b1")
+            self._commit(stage)
+            self.model.add(staged, "b1", staged=True)
         else:
-            while not self.runner.run(self.store._connection.run(lua.UNSTAGE, self.queue, number)):
-                pass
+            self._abandon(stage)
 
     @rule(models=st.sets(st.sampled_from(MODELS), min_size=1), count=st.integers(1, 8), heard=st.booleans())
     def claim(self, models: set[str], count: int, heard: bool) -> None:
         worker = "heard" if heard else "silent"
+        self.asked.clear()
         claim = self.runner.run(self.store.claim(self.queue, worker, sorted(models), count))
-        self.model.bring_due()
-        served_priorities = [int(leased.priority) for leased in claim.tasks]
-        assert served_priorities == self.model.priorities(frozenset(models), count)
+        self.model.bring_due(self.asked)
+        wanted, places = frozenset(models), range(self.partitions)
+        waiting = sum(sum(self.model.waiting(place, wanted)) for place in places)
+        assert len(claim.tasks) == min(count, waiting)
+        for place in places:
+            found = [int(task.priority) for task in claim.tasks if self.model.tasks[task.id].flow[0] == place]
+            assert found == self.model.priorities(place, wanted, len(found))
         served: defaultdict[FlowKey, list[str]] = defaultdict(list)
         for leased in claim.tasks:
             served[self.model.tasks[leased.id].flow].append(leased.id)
@@ -283,8 +328,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(end=st.sampled_from([None, 9e9]))
     def claim_while_paused(self, end: float | None) -> None:
         self.runner.run(self.store.pause(self.queue, until=end))
+        self.asked.clear()
         claim = self.runner.run(self.store.claim(self.queue, "w1", MODELS, 8))
-        self.model.bring_due()
+        self.model.bring_due(self.asked)
         assert (claim.tasks, claim.stopped) == ((), True)
         assert self.runner.run(self.store.resume(self.queue))
 
@@ -454,7 +500,7 @@ class StoreMachine(RuleBasedStateMachine):
         if not hasattr(self, "store"):
             return
         census = self.runner.run(inside.assert_consistent(self.store, self.queue, purged=self.purged))
-        assert census.staged == {task.id for staged in self.stages.values() for task in staged}
+        assert census.staged == {task.id for _, staged in self.stages for task in staged}
         for name, known in self.model.tasks.items():
             assert (name, census.state[name]) == (name, known.state)
             assert (name in census.told) == known.told
@@ -463,16 +509,39 @@ class StoreMachine(RuleBasedStateMachine):
             assert view is not None and view.output == self.model.tasks[name].output, "exactly one result"
 
 
-@pytest.fixture
-def machine(store_url: str) -> Iterator[type[StoreMachine]]:
+class SpreadMachine(StoreMachine):
+    partitions = PARTITIONS
+
+    def _stage(self, chunks: list[list[NewTask]]) -> Any:
+        parts = self.runner.run(inside.places(self.store, self.queue))
+        joint = Joint(self.store._connection, tuple(parts), b"b1")
+        for tasks in chunks:
+            by_place: dict[int, NewTasks] = {}
+            for task in tasks:
+                by_place.setdefault(place_of_task(task, PARTITIONS), NewTasks(b"b1")).add(task)
+            self.runner.run(joint.add(by_place, [task.id for task in tasks]))
+        return joint
+
+    def _commit(self, joint: Any) -> None:
+        self.runner.run(joint.commit())
+
+    def _abandon(self, joint: Any) -> None:
+        self.runner.run(joint.abandon())
+
+
+@pytest.fixture(params=[StoreMachine, SpreadMachine])
+def machine(request: pytest.FixtureRequest, store_url: str) -> Iterator[type[StoreMachine]]:
     StoreMachine.url = store_url
-    yield StoreMachine
+    yield request.param
 
 
 def test_any_sequence_of_operations_keeps_the_rules(machine: type[StoreMachine], valkey_server: ValkeyServer) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=25 if machine.partitions == 1 else 12,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )

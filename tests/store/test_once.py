@@ -11,6 +11,8 @@ from tests.store import inside
 from tests.store.given import claim_ids, claim_one, policy, settle, task, tasks
 from tests.store.test_submit import stage
 
+pytestmark = pytest.mark.spread
+
 
 def once(*new: NewTask) -> list[NewTask]:
     return [replace(each, once=True) for each in new]
@@ -25,6 +27,7 @@ async def test_the_same_tasks_again_are_taken_once(store: Store, opened: QueueKe
     assert stats is not None and stats.pending == count
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_those_that_are_new_are_taken_in_their_order(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, once(task("a"), task("c")))
     assert await store.submit(opened, once(*(task(name) for name in "abcdb"))) == 2
@@ -51,6 +54,7 @@ async def test_a_task_that_must_be_new_is_still_refused(store: Store, opened: Qu
     await inside.assert_consistent(store, opened)
 
 
+@pytest.mark.one_place("it stages by hand")
 async def test_one_of_a_submission_that_has_not_ended_is_not_taken_for_there(store: Store, opened: QueueKey) -> None:
     await stage(store, opened, task("a"))
     with pytest.raises(StoreError, match="has begun and not ended"):

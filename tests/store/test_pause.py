@@ -10,6 +10,8 @@ from taskfleet.store import Store
 from tests.store.given import MODEL, claim_ids, claim_one, policy, report, settle, tasks
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.spread
+
 
 async def test_nothing_is_claimed_and_what_runs_goes_on(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(2))

@@ -1,11 +1,16 @@
 """A queue exists while its policy does."""
 
+import pytest
+
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
 from tests.store import inside
 from tests.store.given import MODEL, POLICY, claim_one, policy, report, settle, tasks
 
+pytestmark = pytest.mark.spread
 
+
+@pytest.mark.one_place("it compares the policy")
 async def test_a_policy_comes_back_as_it_was_put(store: Store, queue: QueueKey) -> None:
     assert await store.policy(queue) is None
     assert await store.put_policy(queue, POLICY) is True
@@ -32,6 +37,7 @@ async def test_each_change_gives_the_policy_a_new_version_even_for_a_queue_made_
     assert len(set(versions)) == 4
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_a_stopped_queue_gives_nothing_out_and_still_takes_results(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(2))
     leased = await claim_one(store, opened)

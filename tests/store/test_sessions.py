@@ -11,6 +11,8 @@ from taskfleet.store import Store
 from tests.store import inside
 from tests.store.given import BODY, MODEL, claim_ids, claim_one, error, settle, task, tasks
 
+pytestmark = pytest.mark.spread
+
 numbers = itertools.count(1)
 
 
@@ -29,6 +31,7 @@ async def test_one_task_of_a_session_runs_at_a_time_and_the_next_follows(store: 
     assert not any(name.startswith("session") for name in await inside.key_names(store, opened))
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_sessions_run_beside_each_other_and_beside_other_tasks(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, [*turns("a", 2), *turns("b", 2), *tasks(2)])
     assert await claim_ids(store, opened, 10) == ["a.1", "b.1", "t00000", "t00001"]
@@ -41,6 +44,7 @@ async def test_what_waits_behind_its_session_is_pending_and_no_backlog(store: St
     assert (stats.pending, stats.blocked, stats.backlog, stats.depth["high"]) == (5, 4, {MODEL: 1}, 5)
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_the_next_turn_stands_where_it_was_submitted(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, [*turns("a", 2)[:1], task("x"), *turns("a", 2)[1:], task("y")])
     first = await claim_one(store, opened)

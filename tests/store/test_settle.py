@@ -8,6 +8,8 @@ from taskfleet.store import Store, keys
 from tests.store import inside
 from tests.store.given import claim_one, error, policy, settle, task, tasks
 
+pytestmark = pytest.mark.spread
+
 
 async def only(store: Store, queue: QueueKey, name: str = "t00000") -> TaskView:
     (view,) = await store.get(queue, [name])
@@ -38,7 +40,8 @@ async def test_a_completed_task_shows_its_result_and_its_body_is_gone(store: Sto
         metadata={"row": 7, "tags": ["a"]},
         requested_model="small",
     )
-    assert b'"messages"' not in await inside.call(store, "GET", keys.task(opened, "t1"))
+    record = keys.task(await inside.place_of(store, opened, "t1"), "t1")
+    assert b'"messages"' not in await inside.call(store, "GET", record)
 
 
 async def test_an_output_may_be_a_whole_message(store: Store, opened: QueueKey) -> None:
@@ -100,6 +103,7 @@ async def test_a_retry_burns_the_attempt_and_a_release_gives_it_back(store: Stor
     assert [*attempts, (last.attempt, last.fence)] == [(1, 1), (2, 2), (2, 3), (2, 4), (3, 5)]
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_a_task_handed_back_goes_to_the_front_of_its_lane(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(6))
     claim = await store.claim(opened, "w1", ["small"], 4)
@@ -112,6 +116,7 @@ async def test_a_task_handed_back_goes_to_the_front_of_its_lane(store: Store, op
     assert [leased.id for leased in claim.tasks] == ["t00000", "t00002", "t00003", "t00004", "t00005"]
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_a_delayed_task_waits_for_its_time_and_then_is_first(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(2))
     await store.settle(opened, [settle(await claim_one(store, opened), Verdict.RETRY, delay=30, error=error())])
@@ -203,6 +208,7 @@ async def test_many_leases_end_in_one_call_in_order(store: Store, opened: QueueK
     assert batch is not None and (batch.completed, batch.open) == (1200, 0)
 
 
+@pytest.mark.one_place("the record of a batch")
 async def test_results_stay_as_long_as_retention_says(store: Store, opened: QueueKey) -> None:
     await store.put_policy(opened, policy(keep_results_seconds=50, keep_failed_seconds=5000))
     await store.submit(opened, tasks(2), batch="b")

@@ -11,6 +11,8 @@ from taskfleet.core.task import Priority, QueueKey
 from taskfleet.store import Store
 from tests.store.given import MODEL, POLICY, tasks
 
+pytestmark = pytest.mark.spread
+
 SHARE = 20
 LOWER = [Priority.HIGH, Priority.NORMAL, Priority.LOW]
 
@@ -25,6 +27,7 @@ async def submit(store: Store, queue: QueueKey, priority: Priority, count: int, 
 
 
 @pytest.mark.parametrize("claims", [[1] * 120, [7] * 20, [120], [19, 1, 20, 21, 59]])
+@pytest.mark.one_place("the order over a whole queue")
 async def test_behind_work_that_never_ends_every_twentieth_task_is_of_the_lowest(
     store: Store, opened: QueueKey, claims: list[int]
 ) -> None:
@@ -35,6 +38,7 @@ async def test_behind_work_that_never_ends_every_twentieth_task_is_of_the_lowest
     assert low == list(range(SHARE, len(served) + 1, SHARE))
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_the_lower_priorities_that_wait_take_turns(store: Store, opened: QueueKey) -> None:
     for priority in Priority:
         await submit(store, opened, priority, 200)
@@ -52,6 +56,7 @@ async def test_an_order_in_which_no_lower_one_waits_is_strict_and_counts_for_not
     assert await priorities(store, opened, 20) == [Priority.CRITICAL] * 19 + [Priority.LOW]
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_a_lane_of_another_model_cannot_take_the_share_away(store: Store, opened: QueueKey) -> None:
     """Two pools that take turns: with one count for both, the second would always meet the twentieth."""
     for model in ("a", "b"):

@@ -21,6 +21,8 @@ from taskfleet.store.incoming import NewTasks
 from tests.store import inside
 from tests.store.given import BODY, MODEL, POLICY, claim_ids, claim_one, policy, settle, task, tasks
 
+pytestmark = pytest.mark.spread
+
 BIG = 2500  # three chunks
 
 
@@ -34,6 +36,7 @@ async def assert_nothing_came_in(store: Store, queue: QueueKey, *, already: int 
 
 
 @pytest.mark.parametrize("count", [1, 3, 1000, 1001, BIG])
+@pytest.mark.one_place("the order over a whole queue")
 async def test_all_tasks_are_there_in_order(store: Store, opened: QueueKey, count: int) -> None:
     assert await store.submit(opened, tasks(count), batch="b") == count
     stats = await store.stats(opened)
@@ -55,6 +58,7 @@ async def test_submitting_nothing_is_no_error(store: Store, opened: QueueKey) ->
     await assert_nothing_came_in(store, opened)
 
 
+@pytest.mark.one_place("the size of one step")
 async def test_a_generator_is_taken_in_chunks_and_never_whole(store: Store, opened: QueueKey) -> None:
     given = 0
 
@@ -74,6 +78,7 @@ async def test_a_generator_is_taken_in_chunks_and_never_whole(store: Store, open
     assert {1001, 2001} <= set(seen), "the event loop ran between the chunks"
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_tasks_of_many_lanes_each_go_to_their_own_in_order(store: Store, opened: QueueKey) -> None:
     mixed = [task(f"t{n:04d}", model=f"m{n % 3}", priority=Priority(n % 4)) for n in range(1200)]
     await store.submit(opened, mixed, batch="b")
@@ -188,6 +193,7 @@ async def test_a_cancelled_submission_leaves_nothing_behind(store: Store, opened
     await assert_nothing_came_in(store, opened)
 
 
+@pytest.mark.one_place("the size of one step")
 async def test_a_chunk_is_bounded_in_bytes_too(store: Store, opened: QueueKey) -> None:
     body = b'{"messages":"' + b"x" * 900_000 + b'"}'
     assert await store.submit(opened, tasks(30, body=body)) == 30
@@ -213,6 +219,7 @@ async def stage(store: Store, queue: QueueKey, *new: NewTask, number: bytes = b"
     return bytes(reply[1])
 
 
+@pytest.mark.one_place("it stages by hand")
 async def test_staged_tasks_are_nowhere_to_be_seen_before_the_commit(store: Store, opened: QueueKey) -> None:
     number = await stage(store, opened, *tasks(3))
     assert await store.get(opened, ["t00000"]) == [None]
@@ -230,12 +237,14 @@ async def test_staged_tasks_are_nowhere_to_be_seen_before_the_commit(store: Stor
     assert await claim_ids(store, opened, 5) == ["t00000", "t00001", "t00002"]
 
 
+@pytest.mark.one_place("it stages by hand")
 async def test_an_id_of_a_submission_under_way_cannot_be_taken_by_another(store: Store, opened: QueueKey) -> None:
     await stage(store, opened, *tasks(3))
     with pytest.raises(StoreError, match=r"'t00001' belongs to a submission .* that has begun"):
         await store.submit(opened, [task("t00001")])
 
 
+@pytest.mark.one_place("it stages by hand")
 async def test_a_submission_under_way_has_its_room_reserved(store: Store, opened: QueueKey) -> None:
     await store.put_policy(opened, policy(max_pending=10))
     await stage(store, opened, *tasks(3), expected=9)
@@ -253,6 +262,7 @@ async def test_two_big_submissions_at_once_keep_apart(store: Store, opened: Queu
         assert [view.id async for view in store.batch_tasks(opened, name)] == [each.id for each in tasks(BIG, name)]
 
 
+@pytest.mark.one_place("it stages by hand")
 async def test_an_abandoned_submission_is_swept_and_its_ids_and_room_are_free_again(
     store: Store, opened: QueueKey
 ) -> None:
@@ -266,6 +276,7 @@ async def test_an_abandoned_submission_is_swept_and_its_ids_and_room_are_free_ag
     assert await store.submit(opened, tasks(5)) == 5
 
 
+@pytest.mark.one_place("it stages by hand")
 async def test_a_submission_that_was_swept_cannot_be_committed(store: Store, opened: QueueKey) -> None:
     chunk = await stage(store, opened, *tasks(2))
     await inside.make_stages_old(store, opened)

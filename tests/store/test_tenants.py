@@ -17,6 +17,8 @@ from taskfleet.store import Store
 from tests.store import inside
 from tests.store.given import BODY, MODEL, claim_ids, claim_one, policy, settle
 
+pytestmark = pytest.mark.spread
+
 numbers = itertools.count(1)
 
 
@@ -34,6 +36,7 @@ async def served(store: Store, queue: QueueKey, count: int, at_once: int = 1) ->
     return found
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_a_tenant_with_little_does_not_wait_behind_one_with_much(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, of("much", 1000))
     await store.submit(opened, of("little", 3))
@@ -41,6 +44,7 @@ async def test_a_tenant_with_little_does_not_wait_behind_one_with_much(store: St
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 100])
+@pytest.mark.one_place("the order over a whole queue")
 async def test_tenants_are_served_in_proportion_to_their_weights(store: Store, queue: QueueKey, at_once: int) -> None:
     shares = {"gold": TenantShare(4), "silver": TenantShare(2), "default": TenantShare(1)}
     await store.put_policy(queue, policy(tenants=shares))
@@ -50,6 +54,7 @@ async def test_tenants_are_served_in_proportion_to_their_weights(store: Store, q
     await inside.assert_consistent(store, queue)
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_inside_a_tenant_it_is_first_come_first_served(store: Store, opened: QueueKey) -> None:
     first, second = of("a", 20), of("b", 20)
     for one, other in zip(first, second, strict=True):
@@ -68,6 +73,7 @@ async def test_who_rested_gains_no_credit(store: Store, opened: QueueKey) -> Non
     assert await served(store, opened, 40) == {"busy": 20, "guest": 20}
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_who_comes_again_and_again_with_one_task_gets_no_more_than_its_share(
     store: Store, opened: QueueKey
 ) -> None:
@@ -83,6 +89,7 @@ async def test_who_comes_again_and_again_with_one_task_gets_no_more_than_its_sha
     assert found["sly"] == 20
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_a_change_of_weights_holds_from_the_next_claim(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, of("a", 200))
     await store.submit(opened, of("b", 200))
@@ -93,6 +100,7 @@ async def test_a_change_of_weights_holds_from_the_next_claim(store: Store, opene
     assert await served(store, opened, 80) == {"a": 40, "b": 40}
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_what_comes_back_keeps_its_place_in_its_flow(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, of("a", 2) + of("b", 2))
     first = await claim_one(store, opened)
@@ -133,6 +141,7 @@ async def test_a_stage_given_up_gives_the_tenant_its_room_back(store: Store, que
     await inside.assert_consistent(store, queue)
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_ten_thousand_tenants_are_each_served_once_before_any_is_served_twice(
     store: Store, opened: QueueKey
 ) -> None:
@@ -143,6 +152,7 @@ async def test_ten_thousand_tenants_are_each_served_once_before_any_is_served_tw
     assert stats is not None and stats.pending == 2000
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_the_oldest_task_is_found_among_all_tenants(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, of("a", 3))
     old = of("b", 1)

@@ -1,10 +1,14 @@
 """What time brings even when nobody works: expiry, retention, and what is due."""
 
+import pytest
+
 from taskfleet.core.settlement import Verdict
 from taskfleet.core.task import QueueKey, TaskState
 from taskfleet.store import Store
 from tests.store import inside
 from tests.store.given import MODEL, claim_ids, claim_one, error, policy, settle, task, tasks
+
+pytestmark = pytest.mark.spread
 
 
 async def test_old_tasks_expire_without_any_worker(store: Store, opened: QueueKey) -> None:
@@ -48,13 +52,17 @@ async def test_dead_letters_leave_with_their_retention(store: Store, opened: Que
     await store.submit(opened, tasks(2))
     for leased in (await store.claim(opened, "w1", [MODEL], 2)).tasks:
         await store.settle(opened, [settle(leased, Verdict.FAIL, error=error())])
-    await inside.call(store, "ZADD", inside.keys.key(opened, "failed"), "XX", 1, "t00000")
+    oldest = await inside.place_of(store, opened, "t00000")
+    await inside.call(store, "ZADD", inside.keys.key(oldest, "failed"), "XX", 1, "t00000")
     stats = await store.stats(opened)
     assert stats is not None and (stats.failed, stats.counters["failed_total"]) == (1, 2)
     await store.tick(opened)
-    assert await inside.call(store, "ZRANGE", inside.keys.key(opened, "failed"), 0, -1) == [b"t00001"]
+    places = await inside.places(store, opened)
+    left = [await inside.call(store, "ZRANGE", inside.keys.key(place, "failed"), 0, -1) for place in places]
+    assert [task_id for ids in left for task_id in ids] == [b"t00001"]
 
 
+@pytest.mark.one_place("the size of one step")
 async def test_due_retries_come_back_in_bounded_steps(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(250))
     leased = (await store.claim(opened, "w1", [MODEL], 250)).tasks

@@ -11,6 +11,8 @@ from tests.store import inside
 from tests.store.given import MODEL, claim_ids, claim_one, error, settle, task, tasks
 from tests.store.test_submit import stage
 
+pytestmark = pytest.mark.spread
+
 FAR = 9e9
 
 
@@ -21,6 +23,7 @@ async def assert_missed(store: Store, queue: QueueKey, name: str) -> None:
     await inside.assert_consistent(store, queue)
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_a_delayed_task_waits_for_its_time_behind_what_came_meanwhile(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, [task("later", delay=30), task("moment", not_before=time.time() + 40), task("now")])
     stats, (view, *_) = await store.stats(opened), await store.get(opened, ["later"])
@@ -46,6 +49,7 @@ async def test_a_moment_that_has_passed_is_no_delay(store: Store, opened: QueueK
     assert await claim_ids(store, opened) == ["t"]
 
 
+@pytest.mark.one_place("it stages by hand")
 async def test_delayed_tasks_of_a_stage_are_seen_by_nobody_before_its_commit(store: Store, opened: QueueKey) -> None:
     number = await stage(store, opened, task("later", delay=30, deadline=FAR), *tasks(2))
     stats = await store.stats(opened)
@@ -58,6 +62,7 @@ async def test_delayed_tasks_of_a_stage_are_seen_by_nobody_before_its_commit(sto
     assert not [name for name in await inside.key_names(store, opened) if name.startswith("stage")]
 
 
+@pytest.mark.one_place("it stages by hand")
 async def test_a_stage_that_is_given_up_leaves_no_time_behind(store: Store, opened: QueueKey) -> None:
     number = await stage(store, opened, task("later", delay=30, deadline=FAR))
     while not await store._connection.run(lua.UNSTAGE, opened, number):
@@ -72,6 +77,7 @@ async def test_many_delayed_tasks_come_in_through_a_stage(store: Store, opened: 
     await inside.assert_consistent(store, opened)
 
 
+@pytest.mark.one_place("the order over a whole queue")
 async def test_a_task_past_its_deadline_expires_wherever_it_stands_and_never_runs(
     store: Store, opened: QueueKey
 ) -> None:

@@ -16,10 +16,13 @@ from tests.store.wire import Wire
 from tests.support.valkeyserver import running_valkey
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.spread
+
 SOON = 10.0  # a wake-up that has not come after this long will not come
 QUIET = 0.1  # long enough for a wake-up that should not come
 
 
+@pytest.mark.one_place("which wake-up is whose")
 async def test_a_submission_wakes_once(store: Store, opened: QueueKey) -> None:
     async with store.listen([opened]) as listener:
         await store.submit(opened, tasks(50))
@@ -101,6 +104,7 @@ async def test_an_entry_that_is_cancelled_leaves_no_task_behind(
     await eventually(lambda: len(asyncio.all_tasks()) == before, "the listener's task to end")
 
 
+@pytest.mark.one_place("which wake-up is whose")
 async def test_what_makes_work_claimable_or_changes_it_wakes(store: Store, opened: QueueKey) -> None:
     async def woken_by(what: str) -> None:
         assert await listener.wait(SOON) == {opened}, what
@@ -135,6 +139,7 @@ async def test_what_makes_work_claimable_or_changes_it_wakes(store: Store, opene
         await woken_by("the end of the queue")
 
 
+@pytest.mark.one_place("which wake-up is whose")
 async def test_the_end_of_a_batch_wakes(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, tasks(2), batch="b")
     claim = await store.claim(opened, "w1", [MODEL], 2)

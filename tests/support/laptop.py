@@ -32,6 +32,7 @@ spec:
   models: [{{name: small, aliases: [fast]}}]
   leaseDuration: {lease}
   retry: {{initialDelay: 50ms}}
+  partitions: {partitions}
 """
 POOL_MANIFEST = """\
 apiVersion: taskfleet.dev/v1alpha1
@@ -86,10 +87,11 @@ class Laptop:
         minimum: int = 0,
         lease: str = "2s",
         down: str = "500ms",
+        partitions: int = 1,
     ) -> None:
         """One queue `demo` and one pool for it."""
         self.manifests.mkdir(exist_ok=True)
-        (self.manifests / "queue.yaml").write_text(QUEUE_MANIFEST.format(lease=lease))
+        (self.manifests / "queue.yaml").write_text(QUEUE_MANIFEST.format(lease=lease, partitions=partitions))
         pool = POOL_MANIFEST.format(url=url, concurrency=concurrency, workers=workers, minimum=minimum, down=down)
         (self.manifests / "pool.yaml").write_text(pool)
 

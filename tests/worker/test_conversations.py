@@ -4,6 +4,7 @@ import signal
 from typing import Any
 
 import orjson
+import pytest
 
 from taskfleet.core.task import NewTask
 from tests.support.modelstub import ModelStub
@@ -55,10 +56,11 @@ async def test_what_no_longer_fits_is_forgotten_and_not_kept(work: Work, model: 
     assert len(await work.store.turns(work.queue, "chat")) == 2
 
 
+@pytest.mark.parametrize("partitions", [1, 4])
 async def test_a_new_worker_takes_over_the_conversation_of_a_killed_one(
-    work: Work, model: ModelStub, store_url: str
+    work: Work, model: ModelStub, store_url: str, partitions: int
 ) -> None:
-    await work.open(sessions=CONVERSATION, leaseDuration="1s")
+    await work.open(sessions=CONVERSATION, leaseDuration="1s", partitions=partitions)
     await work.store.submit(work.queue, [turn("a"), turn("b"), turn("c")])
     with worker_process(store_url, work.queue, model.url) as first:
         (a,) = await work.finished(["a"])

@@ -3,6 +3,8 @@
 import signal
 import time
 
+import pytest
+
 from taskfleet.core.task import TaskState
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
@@ -12,10 +14,11 @@ from tests.support.workerprocess import worker_process
 LEASE = 2.0
 
 
+@pytest.mark.parametrize("partitions", [1, 4])
 async def test_the_tasks_of_a_killed_worker_rerun_within_lease_and_two_seconds(
-    work: Work, model: ModelStub, store_url: str
+    work: Work, model: ModelStub, store_url: str, partitions: int
 ) -> None:
-    await work.open(leaseDuration=f"{LEASE:g}s")
+    await work.open(leaseDuration=f"{LEASE:g}s", partitions=partitions)
     ids = await work.submit(*(f"task-{number}" for number in range(6)))
     model.hold()
     with worker_process(store_url, work.queue, model.url, concurrency=4) as first:

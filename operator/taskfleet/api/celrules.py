@@ -11,6 +11,7 @@ from taskfleet.api.rules import KEYWORD
 
 Schema = Mapping[str, Any]
 
+_OLD = "oldSelf"
 _UNITS = {
     "": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
     "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40,
@@ -24,6 +25,8 @@ def rule_errors(value: Any, schema: Schema) -> Iterator[FieldError]:
 
 def _walk(value: Any, schema: Schema, path: Path, field: str) -> Iterator[FieldError]:
     for rule in schema.get(KEYWORD, ()):
+        if _OLD in rule["rule"]:
+            continue  # about a change of an object that is there: a file alone changes none
         if not _program(rule["rule"]).execute(_context(value)):
             yield _broken(rule, value, path, field)
     if isinstance(value, dict):

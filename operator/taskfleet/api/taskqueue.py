@@ -27,6 +27,7 @@ _NO_CIRCLE = (
     + ".all(left, left.size() == 0)"
 )
 MAX_TENANTS = 256
+MAX_PARTITIONS = 64
 
 
 class Retry(ApiModel):
@@ -214,6 +215,23 @@ class TaskQueueSpec(ApiModel):
         Execution.WORKERS,
         description="Workers: those of WorkerPools run the tasks. External: a person or an agent claims them with "
         "`taskfleet run` and ends them with `taskfleet complete` or `fail`; no pool has workers for this queue.",
+    )
+
+    partitions: Annotated[
+        int,
+        Rule(
+            "self == oldSelf",
+            "partitions cannot change, since tasks are found where their number of partitions puts them; set it back, "
+            "or delete the queue when it is empty and make it anew",
+        ),
+    ] = Field(
+        1,
+        ge=1,
+        le=MAX_PARTITIONS,
+        description="Over how many places of a Valkey Cluster the tasks of this queue are spread, for a queue that is "
+        "more than one of its nodes can serve. The tasks of one session stay together and in order. With more than 1, "
+        "priority, first come first served and the shares of tenants hold inside a partition, and over the whole queue "
+        "about: workers take from one partition after another. Cannot change while the queue exists.",
     )
 
     @property

@@ -24,5 +24,6 @@ def queue_policy(
         stopped=spec.stop_policy is not StopPolicy.NONE,
         closed=closed,
         fallbacks=fallbacks or {},
+        partitions=spec.partitions,
         external=spec.execution is Execution.EXTERNAL,
     )

@@ -191,7 +191,8 @@ class QueuePolicy:
 
     ``fallbacks``: for each model that no healthy endpoint serves now, the model that serves its tasks.
     ``external``: no worker runs the tasks, so one whose lease ends has killed nobody and is never poison.
-    ``tenants`` by name; ``default`` holds for all that are not named.
+    ``tenants`` by name; ``default`` holds for all that are not named. ``partitions``: over how many places of a
+    Valkey Cluster its tasks are spread; it cannot change while the queue exists.
     """
 
     spec: Mapping[str, Any]
@@ -207,3 +208,4 @@ class QueuePolicy:
     fallbacks: Mapping[str, str] = field(default_factory=dict)
     external: bool = False
     tenants: Mapping[str, TenantShare] = field(default_factory=dict)
+    partitions: int = 1

@@ -134,7 +134,7 @@ class ChannelListener(Generic[Topic]):
                 continue
             asked = False
             if message["type"] == "message":
-                self._wake(message["channel"])
+                self._wake(message["channel"], message["data"])
             elif message["type"] == "subscribe":
                 self._on_subscribed(message["channel"])
 
@@ -148,11 +148,15 @@ class ChannelListener(Generic[Topic]):
                     self._wake(followed)
             self._ready.set()
 
-    def _wake(self, channel: bytes) -> None:
+    def _wake(self, channel: bytes, data: bytes = b"") -> None:
         topic = self._topics.get(channel)
         if topic is not None:
+            self._heard(topic, data)
             self._woken.add(topic)
             self._something.set()
+
+    def _heard(self, topic: Topic, data: bytes) -> None:
+        """What was said with a wake; nothing with those for what may have been missed."""
 
     def _by_channel(self, topics: Collection[Topic]) -> dict[bytes, Topic]:
         return {self._channel_of(topic).encode(): topic for topic in topics}

@@ -1,10 +1,11 @@
-"""The Store: everything that Taskfleet keeps about queues, tasks and workers, behind one class.
+"""The engine: everything that Taskfleet keeps about queues, tasks and workers, where a queue is in one place.
 
-Each method is one atomic script, or a few. A Store may be shared by many coroutines of one event loop.
+Each method is one atomic script, or a few. What a queue in several partitions needs is in ``partitions``, whose Store
+is the one that other packages use. It may be shared by many coroutines of one event loop.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any, Self
 
 from taskfleet.core.errors import NotFound
 from taskfleet.core.events import Progress, Publication, TaskEvent
@@ -37,7 +38,6 @@ from taskfleet.store import (
 )
 from taskfleet.store.connection import Connection
 from taskfleet.store.followers import Followers
-from taskfleet.store.wake import WakeListener
 
 _AT_ONCE = 500
 _TICK_STEPS = 10
@@ -45,7 +45,7 @@ _NO_END = -1
 _DUE_FIRST, _DUE_OR_NOT = 0, 1
 
 
-class Store:
+class Engine:
     """A connected store. Any call may raise StoreUnreachable (and a later one works again once the server is back),
     and any that adds data StoreOutOfMemory."""
 
@@ -54,7 +54,7 @@ class Store:
         self._followers = Followers(connection)
 
     @classmethod
-    async def connect(cls, url: str, *, timeout: float = 5.0) -> "Store":  # noqa: ASYNC109 - for every later call too
+    async def connect(cls, url: str, *, timeout: float = 5.0) -> Self:  # noqa: ASYNC109 - for every later call too
         """A store at ``valkey://[user:password@]host:port`` (also redis, rediss, valkeys, unix), checked to be usable.
 
         ``timeout`` in seconds bounds each call to the server. Errors: InputError (the URL), StoreUnreachable,
@@ -296,7 +296,7 @@ class Store:
     def all_progress(self, queue: QueueKey) -> AsyncIterator[Mapping[str, Progress]]:
         """How far each running task is that says so, by id: now, and whenever one says more. Waits without asking, for
         ever, also for a store that is away."""
-        return telling.all_progress(self._connection, queue)
+        return telling.all_progress(self._connection, [queue])
 
     # Rate limits
 
@@ -327,12 +327,6 @@ class Store:
         for _ in range(_TICK_STEPS):
             if not await self._connection.run(lua.TICK, queue):
                 return
-
-    # Wake-ups
-
-    def listen(self, queues: Collection[QueueKey]) -> WakeListener:
-        """Hear of changes in these queues without polling: ``async with store.listen(queues) as listener``."""
-        return WakeListener(self._connection, queues)
 
 
 def _names(found: Sequence[Any]) -> frozenset[str]:

@@ -197,6 +197,7 @@ def pack_policy(policy: QueuePolicy) -> list[bytes | str | int]:
         *("stopped", int(policy.stopped)),
         *("closed", int(policy.closed)),
         *("external", int(policy.external)),
+        *("partitions", policy.partitions),
         *("tenant_limits", int(any(share.max_pending is not None for share in policy.tenants.values()))),
         *_tenants(policy),
     ]

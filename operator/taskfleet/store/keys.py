@@ -1,7 +1,11 @@
 """Every key of the store, named once: Python and the Lua scripts both take them from here.
 
 All keys of a queue share the hash tag ``{namespace/queue}``, so that a cluster keeps them in one slot and a script may
-touch them all. One-letter names where there is one key per task: they are paid for a million times.
+touch them all. A queue that is spread over partitions has them once for each, under ``{namespace/queue/COUNT.NUMBER}``;
+what is the whole queue's is in partition 0. Under the queue's own tag it then has only a ``policy``: its JSON, how many
+partitions there are, and whether there ever were sessions. Scripts that are run there find no queue.
+
+One-letter names where there is one key per task: they are paid for a million times.
 
     policy          hash    the QueuePolicy: whole (JSON) and the numbers that scripts need; exists as the queue does;
                             beside them paused_until, the ms at which a pause ends (-1: when it is resumed)
@@ -27,19 +31,26 @@ touch them all. One-letter names where there is one key per task: they are paid 
     stats           hash    totals that only grow, and the sequences of tasks and stages
     batch:NAME      hash    total and final tasks by state
     batch:NAME:ids  list    ids in input order
+    batch:NAME:order  list  the same of a queue with partitions, of all of them, in partition 0
+    orders          zset    batch with such a list -> ms at which it was last looked at
     shares          hash    models of an endpoint -> tasks claimed for it while lower priorities waited, modulo a round
     limit:POOL/ENDPOINT  hash  what its workers have reserved; expires when nothing of it counts any more
     workers, seen   hash, zset   last report of each worker, and the ms of it
     began           hash    worker -> ms at which its process was first heard, and a word for the process
     stages          zset    open stage -> ms of its last chunk
-    stage:N         hash    reserved and staged tasks, its batch, its counts by flow, by tenant and of blocked ones
+    stage:N         hash    reserved and staged tasks, its batch, its counts by flow, by tenant and of blocked ones, and
+                            what decides over it when other partitions have a part of the submission
     stage:N:ids     list    ids in input order
+    stage:N:order   list    what becomes of batch:NAME:order
     stage:N:flow:FLOW, stage:N:session:NAME   list   what is to be added to these
     stage:N:scheduled, stage:N:deadlines   what becomes of them in these zsets
-    wake            channel something may have become claimable, or changed
     events:ID       channel something was told of the task
     progress        channel id of a task that told how far it is
+    wake            channel something may have become claimable, or changed; that of the queue's own tag for all of its
+                            partitions, which are told by their number
 """
+
+from dataclasses import dataclass
 
 from taskfleet.core.task import QueueKey
 
@@ -63,6 +74,7 @@ _NAMES = (
     "seen",
     "began",
     "stages",
+    "orders",
     "wake",
 )
 _FAMILIES = {
@@ -81,8 +93,18 @@ _FAMILIES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Partition(QueueKey):
+    """One of the ``of`` places over which a queue is spread. In words it is the queue."""
+
+    of: int
+    number: int
+
+
 def prefix(queue: QueueKey) -> str:
-    """What every key of the queue begins with; the scripts' only KEYS argument."""
+    """What every key of the queue, or of the partition, begins with; the scripts' only KEYS argument."""
+    if isinstance(queue, Partition):
+        return f"tf:{{{queue}/{queue.of}.{queue.number}}}:"
     return f"tf:{{{queue}}}:"
 
 
@@ -106,12 +128,20 @@ def batch(queue: QueueKey, name: str) -> str:
     return prefix(queue) + _FAMILIES["batch"] + name
 
 
+def stage(queue: QueueKey, number: bytes) -> str:
+    return prefix(queue) + _FAMILIES["stage"] + number.decode()
+
+
 def turns(queue: QueueKey, session: str) -> str:
     return prefix(queue) + _FAMILIES["turns"] + session
 
 
 def batch_ids(queue: QueueKey, name: str) -> str:
     return batch(queue, name) + ":ids"
+
+
+def batch_order(queue: QueueKey, name: str) -> str:
+    return batch(queue, name) + ":order"
 
 
 def limit(queue: QueueKey, endpoint: str) -> str:

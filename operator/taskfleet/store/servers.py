@@ -118,6 +118,9 @@ class Cluster:
 
     async def close(self) -> None:
         await self._client.aclose()
+        # After a loss, until it has found its nodes anew, the library leaves their connections open.
+        for known in ("nodes_cache", "startup_nodes"):
+            await self._client.nodes_manager.aclose(known)
 
 
 def one_server(address: Address, host: Host | None, timeout: float) -> OneServer:

@@ -29,7 +29,7 @@ async def submit(connection: Connection, queue: QueueKey, tasks: Iterable[NewTas
     """All of the tasks or none; how many were new. See ``Store.submit``."""
     name = b"" if batch is None else check_name("batch", batch)
     expected = len(tasks) if isinstance(tasks, Sized) else 0
-    chunk, stage = NewTasks(name), _Stage(connection, queue, expected)
+    chunk, stage = NewTasks(name), Stage(connection, queue, expected)
     count = 0
     try:
         for task in tasks:
@@ -49,35 +49,45 @@ async def submit(connection: Connection, queue: QueueKey, tasks: Iterable[NewTas
     return count
 
 
-class _Stage:
-    """Tasks that are in the store and that nobody sees yet."""
+class Stage:
+    """Tasks that are in the store and that nobody sees yet. ``first``: the stage of the first partition of the queue
+    that decides over this one; none when it is its own."""
 
-    def __init__(self, connection: Connection, queue: QueueKey, expected: int) -> None:
+    def __init__(self, connection: Connection, queue: QueueKey, expected: int = 0, first: bytes = b"") -> None:
         self._connection = connection
         self._queue = queue
         self._expected = expected
-        self._number = b""
+        self._opening = b"of:" + first if first else b""
+        self.number = b""
 
     @property
     def is_open(self) -> bool:
-        return bool(self._number)
+        return bool(self.number)
 
     async def add(self, chunk: NewTasks) -> int:
         """How many of them were new."""
-        reply = await self._connection.run(lua.STAGE, self._queue, self._number, self._expected, *chunk.arguments())
-        self._number, taken = accept(self._queue, reply)
+        stage = self.number or self._opening
+        reply = await self._connection.run(lua.STAGE, self._queue, stage, self._expected, *chunk.arguments())
+        self.number, taken = accept(self._queue, reply)
         return int(taken)
 
     async def commit(self) -> None:
-        accept(self._queue, await self._connection.run(lua.COMMIT, self._queue, self._number))
+        accept(self._queue, await self._connection.run(lua.COMMIT, self._queue, self.number))
 
-    async def abandon(self) -> None:
-        """Take everything back now; what cannot be reached is swept by ``tick`` later."""
+    async def abandon(self) -> bool:
+        """Take everything back now; what cannot be reached is swept by ``tick`` later. Whether it is gone."""
         try:
-            while self._number and not await self._connection.run(lua.UNSTAGE, self._queue, self._number):
-                pass
+            return not self.is_open or await unstage(self._connection, self._queue, self.number)
         except StoreError as error:
             _log.warning("a submission to %s could not be taken back now, and is swept later: %s", self._queue, error)
+            return False
+
+
+async def unstage(connection: Connection, queue: QueueKey, number: bytes) -> bool:
+    """Take a stage back, in bounded steps; False when it was decided, and stays."""
+    while not (found := await connection.run(lua.UNSTAGE, queue, number)):
+        pass
+    return bool(found > 0)
 
 
 def accept(queue: QueueKey, reply: list[Any]) -> list[Any]:

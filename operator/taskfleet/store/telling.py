@@ -28,16 +28,16 @@ async def progress(connection: Connection, queue: QueueKey, task_id: str, fence:
     return bool(await connection.run(lua.PROGRESS, queue, task_id, fence, data))
 
 
-async def all_progress(connection: Connection, queue: QueueKey) -> AsyncIterator[dict[str, Progress]]:
-    """See ``Store.all_progress``."""
-    async with ChannelListener(connection, [queue], lambda queue: keys.key(queue, "progress")) as listener:
+async def all_progress(connection: Connection, places: Sequence[QueueKey]) -> AsyncIterator[dict[str, Progress]]:
+    """See ``Store.all_progress``; of all places of a queue together."""
+    async with ChannelListener(connection, places, lambda place: keys.key(place, "progress")) as listener:
         while True:
             try:
-                stored = await connection.call("HGETALL", keys.key(queue, "progress"))
+                stored = [await connection.call("HGETALL", keys.key(place, "progress")) for place in places]
             except StoreUnreachable:
                 await asyncio.sleep(AWAY_SECONDS)
                 continue
-            yield {task_id.decode(): _progress(told) for task_id, told in stored.items()}
+            yield {task_id.decode(): _progress(told) for found in stored for task_id, told in found.items()}
             await listener.wait(None)
 
 

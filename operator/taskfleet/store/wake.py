@@ -1,6 +1,6 @@
 """Hearing that a queue has something to claim, or has changed, without asking."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from taskfleet.core.task import QueueKey
 from taskfleet.store import keys
@@ -9,7 +9,15 @@ from taskfleet.store.connection import Connection
 
 
 class WakeListener(ChannelListener[QueueKey]):
-    """What ``Store.listen`` gives: wakes of queues."""
+    """What ``Store.listen`` gives: wakes of queues. ``tell`` is called with the queue and the number of its partition
+    for each wake that came from one."""
 
-    def __init__(self, connection: Connection, queues: Collection[QueueKey]) -> None:
+    def __init__(
+        self, connection: Connection, queues: Collection[QueueKey], tell: Callable[[QueueKey, int], None]
+    ) -> None:
         super().__init__(connection, queues, lambda queue: keys.key(queue, "wake"))
+        self._tell = tell
+
+    def _heard(self, topic: QueueKey, data: bytes) -> None:
+        if data:
+            self._tell(topic, int(data))

@@ -4,10 +4,11 @@
 local stage = ARGV[1]
 local policy = read_policy()
 if not policy then return {'not_found'} end
-if policy.closed then return {'closed'} end
 local key = STAGE_ .. stage
 local s, counts = read_stage(key)
 if not s.open then return {'stage_lost'} end
+local is_decided = s.decided or s.first_stage
+if policy.closed and not is_decided then return {'closed'} end
 go_on_when_full()  -- the memory has been taken already
 
 call('ZREM', STAGES, stage)  -- its tasks are there from now on
@@ -25,7 +26,12 @@ end
 move_zset(key .. ':scheduled', SCHEDULED)
 move_zset(key .. ':deadlines', DEADLINES)
 if s.batch ~= '' then
-    move_list(key .. ':ids', BATCH_ .. s.batch .. ':ids')
+    if s.decided then
+        move_list(key .. ':order', BATCH_ .. s.batch .. ':order')
+        call('ZADD', ORDERS, now, s.batch)
+    elseif not s.first_stage then
+        move_list(key .. ':ids', BATCH_ .. s.batch .. ':ids')
+    end
     change_batch(s.batch, 'total', tonumber(s.staged))
 end
 change(stat_changes, 'enqueued', tonumber(s.staged))

@@ -11,5 +11,5 @@ call('HSET', key, 'paused', string.format('%d', ends))
 if call('PTTL', key) < ends - now then call('PEXPIRE', key, ends - now) end
 if ends < before + NEWS_MS or not call('HGET', POLICY, 'version') then return 0 end
 call('HINCRBY', POLICY, 'version', 1)
-call('PUBLISH', WAKE, '')
+tell_listeners()
 return 1

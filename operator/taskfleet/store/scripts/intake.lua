@@ -44,13 +44,18 @@ local function full(policy, wanted)
     return nil
 end
 
--- What a tenant holds: all that waits, for its time and in stages too.
+-- The most that a tenant may hold (nil: as much as it likes), and what it does: all that waits, for its time and in
+-- stages too.
+local function tenant_room(tenant)
+    local limits = call('HMGET', POLICY, 'max_pending:' .. (tenant == '' and 'default' or tenant),
+        'max_pending:default')
+    return tonumber(limits[1] or limits[2]), tonumber(call('HGET', TENANTS, tenant) or 0)
+end
+
 local function tenant_full(policy, wanted)
     if not policy.tenant_limits then return nil end
     for tenant, count in pairs(wanted) do
-        local limits = call('HMGET', POLICY, 'max_pending:' .. (tenant == '' and 'default' or tenant),
-            'max_pending:default')
-        local limit, holds = tonumber(limits[1] or limits[2]), tonumber(call('HGET', TENANTS, tenant) or 0)
+        local limit, holds = tenant_room(tenant)
         if limit and holds + count > limit then return {'tenant_full', tenant, holds, limit} end
     end
     return nil
@@ -59,7 +64,7 @@ end
 -- Refuses ids that are there, and leaves out tasks for which the one that is there stands. Of the stage itself a double
 -- is a double; one of another stage may yet come to nothing.
 local function doubles(new, stage)
-    if call('EXISTS', unpack(new.keys)) == 0 then return nil end
+    if #new.keys == 0 or call('EXISTS', unpack(new.keys)) == 0 then return nil end
     local kept = {}
     for i = 1, #new.keys do
         local record = call('GETRANGE', new.keys[i], 0, HEAD_BYTES + EXTRAS_BYTES - 1)

@@ -12,6 +12,12 @@ local function go_on_when_full()
     call('HDEL', POLICY, '')
 end
 
+-- Who listens to a queue hears of all its partitions on the queue's own channel, and which of them it was.
+local function tell_listeners()
+    local queue, partition = string.match(P, '^(tf:{[^/]*/[^/]*)/%d+%.(%d+)}:$')
+    call('PUBLISH', queue and queue .. '}:wake' or WAKE, partition or '')
+end
+
 local NO_END = -1
 local function read_policy()
     local p = call('HMGET', POLICY, 'version', 'max_pending', 'max_task_bytes', 'lease_ms', 'ttl_ms', 'max_attempts',
@@ -83,6 +89,9 @@ local function parse(record)
         body_at = session_at + session_bytes + metadata_bytes,
     }
 end
+
+-- Stages that end by a decision stand this much later among those that time sweeps (stages.lua).
+local DECIDED_LATER = 2 ^ 52
 
 -- Whether a task belongs to a submission that has not been committed, and so is not there yet.
 local open_stages = {}
@@ -181,7 +190,7 @@ local function write_counters(policy)
     for name, changes in pairs(batch_changes) do
         write_batch(name, changes, math.max(1, policy.keep_results_ms, policy.keep_failed_ms))
     end
-    if woken then call('PUBLISH', WAKE, '') end
+    if woken then tell_listeners() end
     lane_changes, tenant_changes, stat_changes, batch_changes, woken = {}, {}, {}, {}, false
     return emptied
 end

@@ -9,5 +9,5 @@ go_on_when_full()
 local ends = tonumber(ARGV[1])
 if ARGV[2] then ends = now + ends end
 call('HSET', POLICY, 'paused_until', string.format('%.0f', ends))
-call('PUBLISH', WAKE, '')
+tell_listeners()
 return {ends, policy.paused and 1 or 0}

@@ -9,5 +9,5 @@ local paused_until = call('HGET', POLICY, 'paused_until') or 0  -- a pause is no
 call('UNLINK', POLICY)  -- with the fields of tenants that are no longer named
 call('HSET', POLICY, 'json', ARGV[1], 'version', string.format('%d', version), 'paused_until', paused_until,
     unpack(ARGV, 2))
-call('PUBLISH', WAKE, '')
+tell_listeners()
 return 1

@@ -4,5 +4,5 @@
 call('ZREM', SEEN, ARGV[1])
 call('HDEL', WORKERS, ARGV[1])
 call('HDEL', BEGAN, ARGV[1])
-call('PUBLISH', WAKE, '')
+tell_listeners()
 return 1

@@ -1,7 +1,9 @@
 -- needs: intake
--- ARGV: stage ('' opens one), tasks expected in all, then as submit. Reply: {'ok', stage, tasks taken} or why not.
+-- ARGV: stage ('' opens one, 'of:STAGE' one that ends as that stage of the first partition does), tasks expected in all,
+-- then as submit. Reply: {'ok', stage, tasks taken} or why not.
 
-local stage, expected = ARGV[1], tonumber(ARGV[2])
+local first_stage = string.match(ARGV[1], '^of:(%d+)$')
+local stage, expected = first_stage and '' or ARGV[1], tonumber(ARGV[2])
 local batch, biggest, biggest_bytes, blob = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local policy = read_policy()
 local no = refusal(policy, biggest, biggest_bytes)
@@ -10,9 +12,9 @@ local new = read_new(blob, 7)
 
 local reserved, staged = 0, 0
 if stage ~= '' then
-    local s = call('HMGET', STAGE_ .. stage, 'open', 'reserved', 'staged')
+    local s = call('HMGET', STAGE_ .. stage, 'open', 'reserved', 'staged', 'first_stage')
     if not s[1] then return {'stage_lost'} end
-    reserved, staged = tonumber(s[2]), tonumber(s[3])
+    reserved, staged, first_stage = tonumber(s[2]), tonumber(s[3]), s[4]
 end
 no = doubles(new, tonumber(stage) or 0)
 if no then return no end
@@ -23,9 +25,10 @@ if no then return no end
 if stage == '' then
     stage = string.format('%d', call('HINCRBY', STATS, 'stages', 1) % 4294967295 + 1)
     call('HSET', STAGE_ .. stage, 'open', 1, 'opened', now, 'batch', batch)
+    if first_stage then call('HSET', STAGE_ .. stage, 'first_stage', first_stage) end
 end
 local key = STAGE_ .. stage
-call('ZADD', STAGES, now, stage)
+call('ZADD', STAGES, first_stage and DECIDED_LATER + now or now, stage)
 call('HINCRBY', LANES, '+', wanted - reserved)
 call('HSET', key, 'reserved', wanted, 'staged', staged + #new.ids)
 if #new.ids == 0 then return {'ok', stage, 0} end

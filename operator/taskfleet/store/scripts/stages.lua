@@ -1,5 +1,7 @@
 -- needs: lib
 -- Big submissions: tasks are staged in chunks, then one commit shows them all. A stage that is never committed is swept.
+-- A submission to several partitions has a stage in each of them. That of the first one is decided (decide.lua), after
+-- which all are committed, the first one last; the others know its number (`first_stage`) and outlive it never.
 
 local SWEEP_AT_ONCE = 1000
 local ABANDONED_MS = 10 * 60 * 1000
@@ -51,6 +53,6 @@ local function sweep_stage(stage)
     for name in pairs(counts.session) do call('UNLINK', key .. ':session:' .. name) end
     for tenant, count in pairs(counts.tenant) do change(tenant_changes, tenant, -count) end
     call('ZREM', STAGES, stage)
-    call('UNLINK', key, key .. ':ids', key .. ':scheduled', key .. ':deadlines')
+    call('UNLINK', key, key .. ':ids', key .. ':order', key .. ':scheduled', key .. ':deadlines')
     return true
 end
