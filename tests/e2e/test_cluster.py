@@ -124,7 +124,11 @@ def test_a_killed_worker_loses_no_task_and_does_none_twice(installed: Cluster, n
         ready = [pod for pod in pods["items"] if pod["status"].get("containerStatuses", [{}])[0].get("ready")]
         return [pod["metadata"]["name"] for pod in ready]
 
-    victim = wait_until(running, "a worker that works", timeout=60)[0]
+    try:
+        victim = wait_until(running, "a worker that works", timeout=120)[0]
+    except AssertionError as error:
+        shown = installed.kubectl("get", "tq,wp,deployments,pods", "-n", namespace, "-o", "wide")
+        raise AssertionError(f"{error}\n{shown}") from None
     wait_until(lambda: status(installed, namespace).get("completed", 0) > 5, "the first results", timeout=60)
     installed.kubectl("delete", "pod", victim, "-n", namespace, "--force", "--grace-period=0")
 

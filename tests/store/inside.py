@@ -6,13 +6,17 @@ from typing import Any
 
 from taskfleet.core.task import DEFAULT_TENANT, QueueKey
 from taskfleet.store import Store, keys
+from taskfleet.store.codec import HAS_EVENTS
 from tests.support.waiting import eventually
 
 ENQUEUED_AT_BYTE = 9
-DEADLINE_BYTE = 29
-HEAD_BYTES = 43
+DEADLINE_BYTE = 27
+HEAD_BYTES = 27
+EXTRAS_BYTES = 12
+HAS_EXTRAS = 4
 ORDER_BYTES = 10
-_HEAD = struct.Struct(">cBx4x2x6x6x4xI6xBBBBB")
+_HEAD = struct.Struct(">cBxI2x6x2xI4xBB")
+_EXTRAS = struct.Struct(">6xBBB3x")
 
 
 async def call(store: Store, *command: Any) -> Any:
@@ -96,6 +100,8 @@ class Census:
         self.active: set[str] = set()
         self.sessions: dict[str, list[str]] = {}
         self.sets: dict[str, set[str]] = {}
+        self.told: set[str] = set()
+        self.last_events: dict[str, str] = {}
         self.lane_counts: dict[str, int] = {}
         self.tenant_counts: dict[str, int] = {}
         self.stats: dict[str, int] = {}
@@ -113,7 +119,7 @@ async def take_census(store: Store, queue: QueueKey) -> Census:
         await _count_key(census, store, start, name, open_stages)
     for name in ("leases", "scheduled", "failed", "deadlines"):
         census.sets[name] = {member.decode() for member in await call(store, "ZRANGE", start + name, 0, -1)}
-    for name in ("holders", "attempts"):
+    for name in ("holders", "attempts", "progress"):
         census.sets[name] = {member.decode() for member in await call(store, "HKEYS", start + name)}
     census.lane_counts = await _numbers(store, start + "lanes")
     census.tenant_counts = await _numbers(store, start + "tenants")
@@ -121,19 +127,30 @@ async def take_census(store: Store, queue: QueueKey) -> Census:
     return census
 
 
+def _count_task(census: Census, task_id: str, record: bytes, open_stages: set[int]) -> None:
+    state, _, fence, stage, kind, model = _HEAD.unpack_from(record)
+    lengths, at, words = (model, 0, 0, 0), HEAD_BYTES, list[str]()
+    if kind & HAS_EXTRAS:
+        lengths = (model, *_EXTRAS.unpack_from(record, HEAD_BYTES))
+        at += EXTRAS_BYTES
+    for length in lengths:
+        words.append(record[at : at + length].decode())
+        at += length
+    census.state[task_id] = state.decode()
+    census.lane[task_id] = f"{words[0]}:{kind & 3}"
+    census.batch[task_id], census.tenant[task_id], census.session[task_id] = words[1:]
+    if kind & HAS_EVENTS:
+        census.told.add(task_id)
+    if not fence and stage in open_stages:
+        census.staged.add(task_id)
+
+
 async def _count_key(census: Census, store: Store, start: str, name: str, open_stages: set[int]) -> None:
     if name.startswith("t:"):
-        record = await call(store, "GET", start + name)
-        state, *_, stage, priority, model, batch, tenant, session = _HEAD.unpack_from(record)
-        task_id, words, at = name[2:], [], HEAD_BYTES
-        for length in (model, batch, tenant, session):
-            words.append(record[at : at + length].decode())
-            at += length
-        census.state[task_id] = state.decode()
-        census.lane[task_id] = f"{words[0]}:{priority}"
-        census.batch[task_id], census.tenant[task_id], census.session[task_id] = words[1:]
-        if stage in open_stages:
-            census.staged.add(task_id)
+        _count_task(census, name[2:], await call(store, "GET", start + name), open_stages)
+    elif name.startswith("events:"):
+        ((_, last),) = await call(store, "XREVRANGE", start + name, "+", "-", "COUNT", 1)
+        census.last_events[name[7:]] = last[b"k"].decode()
     elif name.startswith("flow:"):
         waiting = await call(store, "LRANGE", start + name, 0, -1)
         census.flows[name[5:]] += [task_id.decode() for task_id in waiting]
@@ -180,6 +197,11 @@ async def assert_consistent(store: Store, queue: QueueKey, *, purged: Counter[st
     waiting = pending | blocked | census.in_state("s")
     assert census.sets["deadlines"] <= waiting | census.in_state("r")
     assert census.sets["attempts"] <= pending | census.in_state("s") | census.in_state("r")
+    assert census.sets["progress"] <= census.in_state("r")
+    assert census.last_events.keys() <= census.told | (census.last_events.keys() - census.state.keys())
+    for task_id in census.told - census.staged:
+        ended = census.state[task_id] in "cfxe"
+        assert (census.last_events.get(task_id) == "finished") == ended, "readers hear of every end"
 
     counted = Counter(census.lane[task_id] for task_id in pending)
     counted += Counter("=" + census.lane[task_id] for task_id in blocked)

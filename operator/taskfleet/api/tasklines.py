@@ -1,7 +1,7 @@
 """Task lines and result lines: the JSONL that people write and read.
 
 A task line is ``{"id"? | "idempotency_key"?, "model"?, "prompt" | "messages", "priority"?, "tenant"?, "session"?,
-"tool"?, "parameters"?, "metadata"?, "delay"? | "not_before"?, "deadline"?}`` and nothing else.
+"tool"?, "stream"?, "parameters"?, "metadata"?, "delay"? | "not_before"?, "deadline"?}`` and nothing else.
 A result line is what ``result_line`` returns.
 """
 
@@ -28,7 +28,7 @@ from taskfleet.core.task import (
 )
 
 FIELDS = (
-    *("id", "idempotency_key", "model", "prompt", "messages", "priority", "tenant", "session", "tool"),
+    *("id", "idempotency_key", "model", "prompt", "messages", "priority", "tenant", "session", "tool", "stream"),
     *("parameters", "metadata", "delay", "not_before", "deadline"),
 )
 _FIELD_SET = frozenset(FIELDS)
@@ -40,13 +40,15 @@ _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 class TaskBody:
     """What a worker needs of a task: the arguments of its call. ``metadata`` only comes back with the result.
 
-    ``tool`` is a hint for an agent that executes the task; a model server is not told.
+    ``tool`` is a hint for an agent that executes the task; a model server is not told. ``stream``: its answer is told
+    to readers piece by piece.
     """
 
     messages: list[dict[str, Any]]
     parameters: dict[str, Any]
     metadata: dict[str, Any]
     tool: str | None = None
+    stream: bool = False
 
 
 def read_task_lines(lines: Iterable[bytes], *, spec: TaskQueueSpec) -> Iterator[NewTask]:
@@ -99,6 +101,7 @@ def task_from_prompt(
     session: str | None = None,
     task_id: str | None = None,
     idempotency_key: str | None = None,
+    tool: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     delay: str | None = None,
@@ -113,6 +116,7 @@ def task_from_prompt(
         "priority": priority,
         "tenant": tenant,
         "session": session,
+        **({} if tool is None else {"tool": tool}),
         "parameters": parameters,
         "metadata": metadata,
         "delay": delay,
@@ -126,7 +130,11 @@ def decode_body(body: bytes) -> TaskBody:
     try:
         fields = orjson.loads(body)
         return TaskBody(
-            fields["messages"], fields.get("parameters", {}), fields.get("metadata", {}), fields.get("tool")
+            fields["messages"],
+            fields.get("parameters", {}),
+            fields.get("metadata", {}),
+            fields.get("tool"),
+            fields.get("stream", False),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InvalidTask(f"the task's body is not one that Taskfleet wrote: {error}") from error
@@ -180,8 +188,10 @@ class TaskReader:
             raise InvalidTask(f"{unknown}: unknown field; a task has only {', '.join(FIELDS)}")
         if None in fields.values():  # null means not given: tables exported as JSON are full of it
             fields = {name: value for name, value in fields.items() if value is not None}
+        stream = taskfields.stream(fields)
         body = orjson.dumps(
             taskfields.tool(fields)
+            | stream
             | {
                 "messages": taskfields.messages(fields),
                 "parameters": taskfields.parameters(fields),
@@ -208,6 +218,7 @@ class TaskReader:
             tenant=taskfields.name(fields, "tenant", is_tenant, 63) or DEFAULT_TENANT,
             session=session,
             once=key is not None,
+            events=bool(stream),
         )
 
     def _model(self, fields: Mapping[str, Any]) -> str:

@@ -40,6 +40,7 @@ SUBCOMMANDS = {
     "pause": _Subcommand("Start no more tasks of a queue, until a time or until it is resumed."),
     "resume": _Subcommand("Start tasks of a paused queue again."),
     "run": _Subcommand("Claim tasks and print them, for a person or an agent to execute."),
+    "progress": _Subcommand("Tell how far a claimed task is."),
     "complete": _Subcommand("End a claimed task with its result."),
     "fail": _Subcommand("End a claimed task with an error, or hand it back to be tried again."),
     "explain": _Subcommand("Say which model a name means, and why."),
@@ -118,6 +119,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Whatever goes wrong is printed as one sentence."""
     try:
+        _check_text(arguments)
         # Not click's own main(): it would end the process when the reader of the output has gone.
         with taskfleet.make_context("taskfleet", list(arguments)) as context:
             code = taskfleet.invoke(context)
@@ -145,6 +147,14 @@ def run(arguments: Sequence[str]) -> int:
         traceback.print_exc()
         return exits.BUG
     return code if isinstance(code, int) else exits.OK
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Names and texts are UTF-8; only files may be called otherwise."""
+    for argument in arguments:
+        told = os.fsencode(argument).decode(errors="replace")
+        if os.fsdecode(told) != argument and not os.path.lexists(argument):
+            raise InputError(f"argument {told!r} is not UTF-8; write names and texts in UTF-8")
 
 
 def _with_hint(error: click.UsageError) -> str:

@@ -4,11 +4,12 @@ import hashlib
 import re
 import secrets
 import string
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
+
+from taskfleet.core.events import Progress
 
 DEFAULT_TENANT = "default"  # of tasks that name none
 NO_TIMES_IN_A_SESSION = (
@@ -89,7 +90,8 @@ class NewTask:
     It runs no earlier than ``delay`` seconds after the store took it, nor than ``not_before``, and is not begun after
     ``deadline``; these two are seconds since the epoch. It shares with the tasks of other tenants by weight, and runs
     after those of its ``session`` that came before it; such a task has neither delay nor ``not_before``. ``once``: a
-    task of its id that is there already stands for it, and is no error.
+    task of its id that is there already stands for it, and is no error. ``events``: what is told of it is kept for
+    readers, from its start to its end.
     """
 
     id: str
@@ -102,6 +104,7 @@ class NewTask:
     tenant: str = DEFAULT_TENANT
     session: str | None = None
     once: bool = False
+    events: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,8 @@ class TaskView:
     ``enqueued_at`` is when it began to wait for a worker: its submission, or the end of its delay. ``not_before`` is
     set while it waits for its time (a delay, or that of a retry). ``history`` has the last 20 attempts that did not end
     it; the one that did is the result itself.
-    ``model`` is who answered: a fallback of ``requested_model``, or that itself.
+    ``model`` is who answered: a fallback of ``requested_model``, or that itself. ``progress`` is what was last told of
+    one that runs.
     """
 
     id: str
@@ -194,6 +198,7 @@ class TaskView:
     deadline: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     requested_model: str = ""
+    progress: Progress | None = None
 
 
 def id_of_key(key: str) -> str:
@@ -202,14 +207,9 @@ def id_of_key(key: str) -> str:
 
 
 def new_task_id() -> str:
-    """A fresh id that sorts by time: 8 digits to base 62 of milliseconds, 8 random ones. Short, since the store has the
-    id of each waiting task twice."""
-    return _base_62(time.time_ns() // 1_000_000) + _base_62(secrets.randbelow(62**8))
-
-
-def _base_62(number: int) -> str:
-    digits = ""
-    for _ in range(8):
+    """A fresh random id: 13 digits to base 62, 77 bits. Short, since the store has the id of a waiting task twice."""
+    number, digits = secrets.randbelow(62**13), ""
+    for _ in range(13):
         number, rest = divmod(number, 62)
-        digits = _DIGITS[rest] + digits
+        digits += _DIGITS[rest]
     return digits

@@ -1,11 +1,13 @@
 """What a provider is asked and what it promises: one request in, one typed outcome out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from taskfleet.core.events import Progress
 from taskfleet.core.outcome import Outcome
 from taskfleet.core.task import Priority
+from taskfleet.providers.deltas import Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +15,8 @@ class Call:
     """One model call. ``model`` is the server's own name for it, ``timeout`` is in seconds for the whole call.
 
     ``parameters`` (temperature, max_tokens, ...) go to the server as they are. The rest says which task it is: model
-    servers are not told, code in their place is.
+    servers are not told, code in their place is. ``said``: hears of the answer piece by piece; None: nobody listens.
+    ``progress``: hears, from any thread, of how far it is; a server does not say.
     """
 
     model: str
@@ -24,6 +27,8 @@ class Call:
     attempt: int = 1
     priority: Priority = Priority.NORMAL
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    said: Said | None = None
+    progress: Callable[[Progress], None] = lambda _progress: None
 
 
 class Provider(Protocol):

@@ -1,7 +1,7 @@
 """What the protocols of model servers have in common: a JSON request, a JSON answer, and an outcome for all else."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -11,27 +11,28 @@ from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, Retry
 from taskfleet.core.task import TaskError
 from taskfleet.providers.answers import message_in, refusal
 from taskfleet.providers.call import Call
+from taskfleet.providers.deltas import Said, say_all
 from taskfleet.providers.http import Answer, HttpClient, NoAnswer
+from taskfleet.providers.streams import AnswerStream, ErrorInStream, NotACompletion
 
 _OURS = ("model", "messages", "stream")
-
-
-class NotACompletion(Exception):
-    """A 200 that is none: rubbish never completes a task. The text says what it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One protocol. ``request`` gives the JSON to send (InputError: the task cannot be said in this protocol),
     ``completion`` reads the JSON of a 200 (NotACompletion), ``refused`` any other answer; ``headers`` go with every
-    call and carry the key, "" when there is none.
+    call and carry the key, "" when there is none. ``streaming`` is what a request says besides to be answered piece by
+    piece, ``stream`` reads such an answer.
     """
 
     path: str
     request: Callable[[Call], Mapping[str, Any]]
     completion: Callable[[Mapping[str, Any]], Ok]
     headers: Callable[[str], Mapping[str, str]]
+    stream: Callable[[Said], AnswerStream]
     refused: Callable[[Answer], Outcome] = refusal
+    streaming: Mapping[str, Any] = field(default_factory=lambda: {"stream": True})
 
 
 def bearer(api_key: str) -> dict[str, str]:
@@ -55,17 +56,39 @@ class HttpProvider:
         if taken:
             return Fatal(TaskError("bad_request", f"parameters: a task may not set {', '.join(taken)}"))
         try:
-            request = orjson.dumps(self._dialect.request(call))
-            answer = await self._http.post(self._dialect.path, request, call.timeout)
+            return await (self._whole(call) if call.said is None else self._streamed(call, call.said))
         except InputError as error:
             return Fatal(TaskError("bad_request", str(error)))
         except NoAnswer as failure:
             trouble = TaskError(failure.code, str(failure))
             return Retry(trouble) if failure.timed_out else EndpointDown(trouble, reached=failure.connected)
-        return self._completion(answer) if answer.status == 200 else self._dialect.refused(answer)
 
     async def close(self) -> None:
         await self._http.close()
+
+    async def _whole(self, call: Call) -> Outcome:
+        request = orjson.dumps(self._dialect.request(call))
+        return self._outcome(await self._http.post(self._dialect.path, request, call.timeout))
+
+    async def _streamed(self, call: Call, said: Said) -> Outcome:
+        stream = self._dialect.stream(said)
+        request = orjson.dumps({**self._dialect.request(call), **self._dialect.streaming})
+        try:
+            answer = await self._http.post(self._dialect.path, request, call.timeout, stream.line)
+            if answer.streamed:
+                return self._dialect.completion(stream.whole())
+        except ErrorInStream as trouble:
+            body = self._http.redact(trouble.answer.body)
+            return self._dialect.refused(Answer(trouble.answer.status, {}, body))
+        except NotACompletion as lack:
+            return _rubbish(f"a 200 {lack}")
+        outcome = self._outcome(answer)
+        if isinstance(outcome, Ok):  # from a server that does not stream
+            say_all(said, outcome.output)
+        return outcome
+
+    def _outcome(self, answer: Answer) -> Outcome:
+        return self._completion(answer) if answer.status == 200 else self._dialect.refused(answer)
 
     def _completion(self, answer: Answer) -> Outcome:
         try:

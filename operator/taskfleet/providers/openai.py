@@ -6,7 +6,9 @@ from typing import Any
 from taskfleet.core.outcome import Ok
 from taskfleet.core.task import Usage
 from taskfleet.providers.call import Call
-from taskfleet.providers.dialect import Dialect, NotACompletion, bearer, count
+from taskfleet.providers.dialect import Dialect, bearer, count
+from taskfleet.providers.openaistream import OpenAIStream
+from taskfleet.providers.streams import NotACompletion
 
 _SAYS_SOMETHING = ("content", "tool_calls", "reasoning_content", "refusal")
 
@@ -47,4 +49,11 @@ def _usage(usage: Any) -> Usage:
     return Usage(count(usage.get("prompt_tokens")), count(usage.get("completion_tokens")))
 
 
-OPENAI = Dialect("/chat/completions", _request, _completion, bearer)
+OPENAI = Dialect(
+    "/chat/completions",
+    _request,
+    _completion,
+    bearer,
+    OpenAIStream,
+    streaming={"stream": True, "stream_options": {"include_usage": True}},
+)

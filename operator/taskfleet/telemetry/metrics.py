@@ -155,7 +155,8 @@ class WorkerMetrics:
             self._tokens_output.inc(outcome.usage.output_tokens)
             input_price, output_price = self._prices
             spent = outcome.usage.input_tokens * input_price + outcome.usage.output_tokens * output_price
-            self._cost.inc(spent / 1_000_000)
+            if spent:
+                self._cost.inc(spent / 1_000_000)
 
     def limiter_available(self, kind: str, left: int) -> None:
         """What is left of a limit that the endpoint has; ``kind`` is requests or tokens."""
