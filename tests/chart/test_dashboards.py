@@ -11,12 +11,12 @@ import yaml
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
 from taskfleet.telemetry.server import status_server
-from tests.chart.exported import complaints
+from tests.chart.exported import complaints, series
 from tests.controller.control import controlling, task_queue, worker_pool
 from tests.support.chart import CHART, Object
 from tests.support.modelstub import ModelStub
 from tests.support.prometheus import prometheus, promtool
-from tests.support.promql import VARIABLES, plain
+from tests.support.promql import VARIABLES, plain, selectors
 from tests.support.waiting import eventually
 from tests.support.workerprocess import MODEL, prompts, worker_process
 
@@ -35,6 +35,12 @@ def queries(board: Object) -> Iterator[tuple[str, str]]:
 def test_a_board_asks_for_what_is_exported(name: str) -> None:
     found = {title: complaints(expression) for title, expression in queries(BOARDS[name])}
     assert {title: told for title, told in found.items() if told} == {}
+
+
+def test_whatever_is_exported_is_shown_on_a_board() -> None:
+    asked = {each.metric for board in BOARDS.values() for _, query in queries(board) for each in selectors(query)}
+    families = {re.sub("_(bucket|count|sum)$", "", name) for name in series()}
+    assert families - {re.sub("_(bucket|count|sum)$", "", name) for name in asked} == set()
 
 
 @pytest.mark.parametrize("name", NAMES)
