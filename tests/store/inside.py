@@ -16,9 +16,9 @@ HEAD_BYTES = 27
 EXTRAS_BYTES = 12
 HAS_EXTRAS = 4
 ORDER_BYTES = 10
+DECIDED_LATER = 2**52  # of a stage that ends by a decision, among those that time sweeps
 _HEAD = struct.Struct(">cBxI2x6x2xI4xBB")
 _EXTRAS = struct.Struct(">6xBBB3x")
-DECIDED_LATER = 2**52  # of a stage that ends by a decision, among those that time sweeps
 
 
 async def call(store: Store, *command: Any) -> Any:
@@ -144,6 +144,8 @@ class Census:
         ):
             mine.update(theirs)
         self.staged |= other.staged
+        self.told |= other.told
+        self.last_events.update(other.last_events)
         self.active |= other.active
         for flow, ids in other.flows.items():
             self.flows[flow] += ids

@@ -389,7 +389,8 @@ class StoreMachine(RuleBasedStateMachine):
     def follow(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(self.model.tasks)))
         known = self.model.tasks[name]
-        self.runner.run(self.store._connection.run(lua.FOLLOW, self.queue, name))
+        place = self.runner.run(self.store._part_of(self.queue, name))
+        self.runner.run(self.store._connection.run(lua.FOLLOW, place, name))
         known.told = known.told or known.state in "psbr"
 
     @rule(data=st.data(), shift=st.integers(0, 1))

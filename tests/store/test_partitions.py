@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from taskfleet.core.errors import DuplicateTask, NotFound, QueueFull, StoreError, StoreUnreachable
+from taskfleet.core.events import Progress, Publication
 from taskfleet.core.ratelimit import RateLimits
 from taskfleet.core.settlement import Claim, TenantShare, Verdict
 from taskfleet.core.task import NewTask, Priority, QueueKey
@@ -394,3 +395,20 @@ async def test_equal_workers_get_equal_shares_of_every_partition(store: Store, s
     claims = [await claim_ids(store, spread, 5) for _ in range(40)]
     places = Counter(place_of(name, PARTITIONS) for ids in claims for name in ids)
     assert set(places) == set(range(PARTITIONS)) and max(places.values()) <= 2 * min(places.values())
+
+
+@pytest.mark.parametrize("session", [None, "elsewhere"])
+async def test_what_is_told_of_a_task_is_read_wherever_it_is(
+    store: Store, spread: QueueKey, session: str | None
+) -> None:
+    await store.submit(spread, [replace(each, session=session, events=True) for each in at_home_in(0, 1)])
+    leased = await claim_one(store, spread)
+    assert await store.publish(spread, [Publication(leased.id, leased.fence, 1, (b"{}", b"{}"), {})]) == [True]
+    assert await store.progress(spread, leased.id, leased.fence, Progress(0.5, "half"))
+    assert not await store.progress(spread, leased.id, 9, Progress(0.9))
+    assert await anext(aiter(store.all_progress(spread))) == {leased.id: Progress(0.5, "half")}
+    await store.settle(spread, [settle(leased)])
+    kinds = [event.kind.value async for event in store.events(spread, leased.id)]
+    assert kinds == ["started", "chunk", "chunk", "progress", "finished"]
+    with pytest.raises(NotFound):
+        await anext(aiter(store.events(spread, "nobody")))

@@ -148,15 +148,15 @@ class ChannelListener(Generic[Topic]):
                     self._wake(followed)
             self._ready.set()
 
-    def _wake(self, channel: bytes, data: bytes = b"") -> None:
+    def _heard(self, topic: Topic, said: bytes) -> None:
+        """For who wants to know more than that something is new."""
+
+    def _wake(self, channel: bytes, said: bytes = b"") -> None:
         topic = self._topics.get(channel)
         if topic is not None:
-            self._heard(topic, data)
+            self._heard(topic, said)
             self._woken.add(topic)
             self._something.set()
-
-    def _heard(self, topic: Topic, data: bytes) -> None:
-        """What was said with a wake; nothing with those for what may have been missed."""
 
     def _by_channel(self, topics: Collection[Topic]) -> dict[bytes, Topic]:
         return {self._channel_of(topic).encode(): topic for topic in topics}

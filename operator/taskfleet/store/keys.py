@@ -44,10 +44,10 @@ One-letter names where there is one key per task: they are paid for a million ti
     stage:N:order   list    what becomes of batch:NAME:order
     stage:N:flow:FLOW, stage:N:session:NAME   list   what is to be added to these
     stage:N:scheduled, stage:N:deadlines   what becomes of them in these zsets
-    events:ID       channel something was told of the task
-    progress        channel id of a task that told how far it is
     wake            channel something may have become claimable, or changed; that of the queue's own tag for all of its
                             partitions, which are told by their number
+    events:ID       channel something was told of the task
+    progress        channel id of a task that told how far it is
 """
 
 from dataclasses import dataclass

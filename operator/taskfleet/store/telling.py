@@ -29,7 +29,7 @@ async def progress(connection: Connection, queue: QueueKey, task_id: str, fence:
 
 
 async def all_progress(connection: Connection, places: Sequence[QueueKey]) -> AsyncIterator[dict[str, Progress]]:
-    """See ``Store.all_progress``; of all places of a queue together."""
+    """See ``Store.all_progress``; of a queue that is in these places."""
     async with ChannelListener(connection, places, lambda place: keys.key(place, "progress")) as listener:
         while True:
             try:

@@ -9,8 +9,8 @@ from taskfleet.store.connection import Connection
 
 
 class WakeListener(ChannelListener[QueueKey]):
-    """What ``Store.listen`` gives: wakes of queues. ``tell`` is called with the queue and the number of its partition
-    for each wake that came from one."""
+    """What ``Store.listen`` gives: wakes of queues. ``tell`` hears of each that came from a partition, and which: its
+    number."""
 
     def __init__(
         self, connection: Connection, queues: Collection[QueueKey], tell: Callable[[QueueKey, int], None]
@@ -18,6 +18,6 @@ class WakeListener(ChannelListener[QueueKey]):
         super().__init__(connection, queues, lambda queue: keys.key(queue, "wake"))
         self._tell = tell
 
-    def _heard(self, topic: QueueKey, data: bytes) -> None:
-        if data:
-            self._tell(topic, int(data))
+    def _heard(self, topic: QueueKey, said: bytes) -> None:
+        if said:
+            self._tell(topic, int(said))

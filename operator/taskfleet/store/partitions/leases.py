@@ -1,16 +1,24 @@
 """Leases in several partitions, renewed and ended where their tasks are."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from taskfleet.core.events import Publication
 from taskfleet.core.settlement import Heartbeat, Settlement
 from taskfleet.core.task import LeasedTask, QueueKey
 from taskfleet.store.partitions.asking import together
 from taskfleet.store.partitions.home import Parts, place_of
 
 _REMEMBERED = 10_000
-Said = TypeVar("Said", Settlement, Publication)
+
+
+class About(Protocol):
+    """What is told of one task."""
+
+    @property
+    def task_id(self) -> str: ...
+
+
+Told = TypeVar("Told", bound=About)
 
 
 class Leases:
@@ -64,19 +72,19 @@ class Leases:
         ask: Callable[[QueueKey, Sequence[Settlement]], Awaitable[Sequence[bool]]],
     ) -> list[bool]:
         """For each end whether a partition accepted it."""
-        accepted = await self.say(queue, parts, ends, ask)
+        accepted = await self.tell(queue, parts, ends, ask)
         for end in ends:
             self._away.pop((queue, end.task_id), None)
         return accepted
 
-    async def say(
+    async def tell(
         self,
         queue: QueueKey,
         parts: Parts,
-        told: Sequence[Said],
-        ask: Callable[[QueueKey, Sequence[Said]], Awaitable[Sequence[bool]]],
+        told: Sequence[Told],
+        ask: Callable[[QueueKey, Sequence[Told]], Awaitable[Sequence[bool]]],
     ) -> list[bool]:
-        """For each thing that is said of a task whether a partition accepted it."""
+        """For each of what is told of running tasks, whether a partition accepted it."""
         if len(parts) == 1:
             return list(await ask(parts[0], told))
         accepted = [False] * len(told)

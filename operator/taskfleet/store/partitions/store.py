@@ -1,6 +1,7 @@
 """The Store: the engine for queues in one place and in several. It finds the partitions that a call is about, asks the
 engine for each, and makes one answer of theirs. What its methods mean is said there."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from taskfleet.core.settlement import (
     Settlement,
     WorkerReport,
 )
-from taskfleet.core.task import NewTask, QueueKey, TaskView, WaitingTask
+from taskfleet.core.task import NewTask, QueueKey, TaskState, TaskView, WaitingTask
 from taskfleet.store import keys, telling
 from taskfleet.store.client import Engine
 from taskfleet.store.connection import Connection
@@ -175,7 +176,9 @@ class Store(Engine):
     async def redrive(self, queue: QueueKey, ids: Sequence[str]) -> dict[str, str]:
         parts = await self._parts(queue)
         if len(parts) > 1 and ids:
-            await self._room.take(queue, parts, len(set(ids)), {})
+            views = await self.get(queue, list(dict.fromkeys(ids)))
+            back = [view.tenant for view in views if view is not None and view.state is TaskState.FAILED]
+            await self._room.take(queue, parts, len(back), Counter(back))
         return await find(parts, ids, super().redrive, _is_not_found)
 
     async def purge(self, queue: QueueKey, ids: Sequence[str]) -> dict[str, str]:
@@ -220,33 +223,28 @@ class Store(Engine):
     # Events
 
     async def events(self, queue: QueueKey, task_id: str, after: str = "") -> AsyncIterator[TaskEvent]:
-        parts = await self._parts(queue)
-        part = parts[0] if len(parts) == 1 else await self._part_that_tells(parts, task_id)
+        part = await self._part_of(queue, task_id)
         async for event in super().events(part, task_id, after):
             yield event
 
-    async def _part_that_tells(self, parts: Parts, task_id: str) -> QueueKey:
-        """Where a task is, or what was told of one that is gone; its home when it is nowhere."""
-        home = parts[place_of(task_id, len(parts))]
-        for part in (home, *parts):
-            if await self._connection.call("EXISTS", keys.task(part, task_id), keys.events(part, task_id)):
-                return part
-        return home
-
     async def publish(self, queue: QueueKey, publications: Sequence[Publication]) -> list[bool]:
-        return await self._leases.say(queue, await self._parts(queue), publications, super().publish)
+        return await self._leases.tell(queue, await self._parts(queue), publications, super().publish)
 
     async def progress(self, queue: QueueKey, task_id: str, fence: int, progress: Progress) -> bool:
-        tell = super().progress
-
-        async def ask(part: QueueKey, ids: Sequence[str]) -> dict[str, bool]:
-            return {each: await tell(part, each, fence, progress) for each in ids}
-
-        return (await find(await self._parts(queue), [task_id], ask, _is_refused))[task_id]
+        return await super().progress(await self._part_of(queue, task_id), task_id, fence, progress)
 
     async def all_progress(self, queue: QueueKey) -> AsyncIterator[Mapping[str, Progress]]:
-        async for told in telling.all_progress(self._connection, await self._parts(queue)):
-            yield told
+        async for found in telling.all_progress(self._connection, await self._parts(queue)):
+            yield found
+
+    async def _part_of(self, queue: QueueKey, task_id: str) -> QueueKey:
+        """The partition that has a task; where it would be at home when none has it."""
+        parts = await self._parts(queue)
+        home = place_of(task_id, len(parts))
+        for part in parts[home:] + parts[:home] if len(parts) > 1 else ():
+            if await self._connection.call("EXISTS", keys.task(part, task_id)):
+                return part
+        return parts[home]
 
     # Rate limits: those of the first partition are the endpoint's.
 
@@ -285,10 +283,6 @@ class Store(Engine):
 
 def _is_not_found(word: str) -> bool:
     return word == "not_found"
-
-
-def _is_refused(answer: bool) -> bool:
-    return not answer
 
 
 def _is_none(found: object) -> bool:
