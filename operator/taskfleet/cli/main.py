@@ -46,6 +46,7 @@ SUBCOMMANDS = {
     "config": _Subcommand("Show each setting and where it comes from."),
     "validate": _Subcommand("Check manifests without a cluster.", extra="local"),
     "worker": _Subcommand("Run one worker (what the worker pods run).", extra="worker"),
+    "gateway": _Subcommand("Serve OpenAI's API, tasks and batches over HTTP.", extra="gateway"),
     "controller": _Subcommand("Run the Kubernetes controller.", extra="controller"),
 }
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from taskfleet.core.operation import Operation
 from taskfleet.core.outcome import Outcome
 from taskfleet.core.task import Priority
 
@@ -12,8 +13,9 @@ from taskfleet.core.task import Priority
 class Call:
     """One model call. ``model`` is the server's own name for it, ``timeout`` is in seconds for the whole call.
 
-    ``parameters`` (temperature, max_tokens, ...) go to the server as they are. The rest says which task it is: model
-    servers are not told, code in their place is.
+    ``parameters`` (temperature, max_tokens, ...) go to the server as they are. ``operation``: give the server's whole
+    answer to that call, where the provider speaks OpenAI's protocol. The rest says which task it is: model servers are
+    not told, code in their place is.
     """
 
     model: str
@@ -24,6 +26,7 @@ class Call:
     attempt: int = 1
     priority: Priority = Priority.NORMAL
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    operation: Operation | None = None
 
 
 class Provider(Protocol):

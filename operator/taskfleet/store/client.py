@@ -20,7 +20,19 @@ from taskfleet.core.settlement import (
     WorkerReport,
 )
 from taskfleet.core.task import NewTask, QueueKey, TaskView, WaitingTask
-from taskfleet.store import codec, deadletters, endings, incoming, keys, lua, ratelimits, reading, submission, waiting
+from taskfleet.store import (
+    codec,
+    deadletters,
+    endings,
+    ends,
+    incoming,
+    keys,
+    lua,
+    ratelimits,
+    reading,
+    submission,
+    waiting,
+)
 from taskfleet.store.connection import Connection
 from taskfleet.store.wake import WakeListener
 
@@ -63,6 +75,8 @@ class Store:
 
     async def put_policy(self, queue: QueueKey, policy: QueuePolicy) -> bool:
         """Make the queue exist with this policy; whether that changed anything (and then its listeners wake)."""
+        if not await self._connection.call("SISMEMBER", keys.QUEUES, str(queue)):
+            await self._connection.call("SADD", keys.QUEUES, str(queue))
         changed = await self._connection.run(lua.PUT_POLICY, queue, *codec.pack_policy(policy))
         return bool(changed)
 
@@ -70,6 +84,11 @@ class Store:
         """The queue's policy, or None when there is no such queue."""
         stored = await self._connection.call("HGET", keys.key(queue, "policy"), "json")
         return codec.unpack_policy(stored) if stored else None
+
+    async def queues(self) -> list[QueueKey]:
+        """The queues there are, by name."""
+        found = await self._connection.call("SMEMBERS", keys.QUEUES)
+        return [QueueKey.parse(name) for name in sorted(each.decode() for each in found)]
 
     async def pause(self, queue: QueueKey, *, until: float | None = None, seconds: float | None = None) -> float | None:
         """No task is claimed from now on: until ``until`` (seconds since the epoch) or for ``seconds``, and without
@@ -97,6 +116,7 @@ class Store:
         """Remove the queue with all its tasks and results, in bounded steps; it takes nothing new at once."""
         call = self._connection.call
         await call("UNLINK", keys.key(queue, "policy"))
+        await call("SREM", keys.QUEUES, str(queue))
         cursor, more = 0, True
         while more:
             cursor, found = await self._connection.scan(queue, cursor, _AT_ONCE)
@@ -280,6 +300,11 @@ class Store:
                 return
 
     # Wake-ups
+
+    def ends(self) -> AsyncIterator[tuple[QueueKey, list[str]]]:
+        """Hear of tasks that end, in any queue, as they do: for ever, also after a lost connection. What ended while it
+        was lost is not told of."""
+        return ends.ends(self._connection)
 
     def listen(self, queues: Collection[QueueKey]) -> WakeListener:
         """Hear of changes in these queues without polling: ``async with store.listen(queues) as listener``."""

@@ -35,12 +35,15 @@ touch them all. One-letter names where there is one key per task: they are paid 
     stage:N:flow:FLOW, stage:N:session:NAME   list   what is to be added to these
     stage:N:scheduled, stage:N:deadlines   what becomes of them in these zsets
     wake            channel something may have become claimable, or changed
+    ended           channel ids of tasks that just ended, with blanks between them
 """
 
 from taskfleet.core.task import QueueKey
 
 SCHEMA = "tf:schema"
+QUEUES = "tf:queues"  # set of namespace/name of the queues there are
 SCHEMA_VERSION = 5
+ENDED_EVERYWHERE = "tf:{*}:ended"  # a pattern of channels
 
 _NAMES = (
     "policy",
@@ -59,6 +62,7 @@ _NAMES = (
     "began",
     "stages",
     "wake",
+    "ended",
 )
 _FAMILIES = {
     "flow": "flow:",
@@ -78,6 +82,11 @@ _FAMILIES = {
 def prefix(queue: QueueKey) -> str:
     """What every key of the queue begins with; the scripts' only KEYS argument."""
     return f"tf:{{{queue}}}:"
+
+
+def queue_of(key: str) -> QueueKey:
+    """The queue whose key, or channel, this is."""
+    return QueueKey.parse(key[key.index("{") + 1 : key.rindex("}")])
 
 
 def key(queue: QueueKey, name: str) -> str:

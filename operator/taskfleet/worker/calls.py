@@ -166,6 +166,7 @@ class Calls:
             attempt=task.attempt,
             priority=task.priority,
             metadata=body.metadata,
+            operation=body.operation,
         )
         try:
             return await self._provider.complete(request)
