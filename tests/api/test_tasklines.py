@@ -130,7 +130,10 @@ def test_a_prompt_alone_is_enough() -> None:
             "parameters.model: not a parameter; give it as the field model",
         ),
         ({"prompt": "a", "parameters": {"messages": []}}, "parameters.messages: not a parameter"),
-        ({"prompt": "a", "parameters": {"stream": True}}, "parameters.stream: results are stored whole; remove it"),
+        (
+            {"prompt": "a", "parameters": {"stream": True}},
+            "parameters.stream: not a parameter; give it",
+        ),
         ({"prompt": "a", "metadata": "x"}, 'metadata: "x" is not an object'),
         ({"prompt": "x" * 1000}, "bytes as JSON and the queue takes at most 1024 (limits.maxTaskBytes: 1Ki)"),
     ],

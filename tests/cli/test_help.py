@@ -14,8 +14,8 @@ from taskfleet.core.errors import TaskfleetError
 from tests.cli.conftest import Taskfleet
 
 CLIENTS = (
-    *("submit", "status", "result", "cancel", "stats", "pause", "resume", "run", "complete", "fail", "config"),
-    "validate",
+    *("submit", "status", "result", "cancel", "stats", "pause", "resume", "run", "progress", "complete", "fail"),
+    *("config", "validate"),
 )
 OURS = ("up", *CLIENTS)
 

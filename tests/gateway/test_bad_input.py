@@ -38,7 +38,7 @@ WRONG_FIELDS: list[tuple[dict[str, Any], str | None]] = [
     ({"messages": [{"role": "user", "content": 7}]}, "messages[0].content"),
     ({"messages": HELLO, "model": 7}, "model"),
     ({"messages": HELLO, "model": ["stub"]}, "model"),
-    ({"messages": HELLO, "stream": True}, "stream"),
+    ({"messages": HELLO, "stream": "yes"}, "stream"),
     ({"messages": HELLO, "taskfleet": []}, "taskfleet"),
     ({"messages": HELLO, "taskfleet": {"prio": "high"}}, "taskfleet.prio"),
     ({"messages": HELLO, "taskfleet": {"priority": "urgent"}}, "priority"),

@@ -9,8 +9,9 @@ from taskfleet.core.outcome import Fatal, Ok
 from taskfleet.core.task import Usage
 from taskfleet.providers import Call, open_provider
 from taskfleet.providers.anthropic import ANTHROPIC
-from taskfleet.providers.dialect import Dialect, NotACompletion
+from taskfleet.providers.dialect import Dialect
 from taskfleet.providers.ollama import OLLAMA
+from taskfleet.providers.streams import NotACompletion
 from tests.support.modelstub import ModelStub
 
 KEY = "sk-very-secret-indeed"

@@ -9,8 +9,8 @@ import pytest
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok
 from taskfleet.core.task import Usage
 from taskfleet.providers import Call, open_provider
-from taskfleet.providers.dialect import NotACompletion
 from taskfleet.providers.openai import OPENAI
+from taskfleet.providers.streams import NotACompletion
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
 

@@ -40,6 +40,12 @@ def test_a_script_submits_waits_cancels_and_counts() -> None:
             call()
 
 
+def test_an_answer_is_read_in_a_script() -> None:
+    with SyncParallelTaskQueue(handler=echo) as queue:
+        seen = list(queue.events(queue.submit("hello", stream=True)))
+    assert [event.kind for event in seen] == ["started", "chunk", "finished"]
+
+
 def test_a_dataset_in_a_script() -> None:
     with SyncParallelTaskQueue(handler=echo) as queue:
         results = queue.process_dataset(({"text": str(number)} for number in range(300)), prompt="Say {text}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from taskfleet.core.task import DEFAULT_TENANT, QueueKey
 from taskfleet.store import Store, keys
+from taskfleet.store.codec import HAS_EVENTS
 from tests.support.waiting import eventually
 
 ENQUEUED_AT_BYTE = 9
@@ -96,6 +97,8 @@ class Census:
         self.active: set[str] = set()
         self.sessions: dict[str, list[str]] = {}
         self.sets: dict[str, set[str]] = {}
+        self.told: set[str] = set()
+        self.last_events: dict[str, str] = {}
         self.lane_counts: dict[str, int] = {}
         self.tenant_counts: dict[str, int] = {}
         self.stats: dict[str, int] = {}
@@ -113,7 +116,7 @@ async def take_census(store: Store, queue: QueueKey) -> Census:
         await _count_key(census, store, start, name, open_stages)
     for name in ("leases", "scheduled", "failed", "deadlines"):
         census.sets[name] = {member.decode() for member in await call(store, "ZRANGE", start + name, 0, -1)}
-    for name in ("holders", "attempts"):
+    for name in ("holders", "attempts", "progress"):
         census.sets[name] = {member.decode() for member in await call(store, "HKEYS", start + name)}
     census.lane_counts = await _numbers(store, start + "lanes")
     census.tenant_counts = await _numbers(store, start + "tenants")
@@ -130,10 +133,15 @@ async def _count_key(census: Census, store: Store, start: str, name: str, open_s
             words.append(record[at : at + length].decode())
             at += length
         census.state[task_id] = state.decode()
-        census.lane[task_id] = f"{words[0]}:{priority}"
+        census.lane[task_id] = f"{words[0]}:{priority % HAS_EVENTS}"
+        if priority >= HAS_EVENTS:
+            census.told.add(task_id)
         census.batch[task_id], census.tenant[task_id], census.session[task_id] = words[1:]
         if stage in open_stages:
             census.staged.add(task_id)
+    elif name.startswith("events:"):
+        ((_, last),) = await call(store, "XREVRANGE", start + name, "+", "-", "COUNT", 1)
+        census.last_events[name[7:]] = last[b"k"].decode()
     elif name.startswith("flow:"):
         waiting = await call(store, "LRANGE", start + name, 0, -1)
         census.flows[name[5:]] += [task_id.decode() for task_id in waiting]
@@ -180,6 +188,11 @@ async def assert_consistent(store: Store, queue: QueueKey, *, purged: Counter[st
     waiting = pending | blocked | census.in_state("s")
     assert census.sets["deadlines"] <= waiting | census.in_state("r")
     assert census.sets["attempts"] <= pending | census.in_state("s") | census.in_state("r")
+    assert census.sets["progress"] <= census.in_state("r")
+    assert census.last_events.keys() <= census.told | (census.last_events.keys() - census.state.keys())
+    for task_id in census.told - census.staged:
+        ended = census.state[task_id] in "cfxe"
+        assert (census.last_events.get(task_id) == "finished") == ended, "readers hear of every end"
 
     counted = Counter(census.lane[task_id] for task_id in pending)
     counted += Counter("=" + census.lane[task_id] for task_id in blocked)

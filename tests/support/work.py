@@ -20,8 +20,8 @@ class Work:
     async def open(self, **spec: Any) -> None:
         await self.store.put_policy(self.queue, quick_policy(**spec))
 
-    async def submit(self, *texts: str) -> list[str]:
-        await self.store.submit(self.queue, prompts(*texts))
+    async def submit(self, *texts: str, stream: bool = False) -> list[str]:
+        await self.store.submit(self.queue, prompts(*texts, stream=stream))
         return list(texts)
 
     async def views(self, ids: Sequence[str]) -> list[TaskView]:

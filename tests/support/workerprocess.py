@@ -136,9 +136,15 @@ def quick_policy(**spec: Any) -> QueuePolicy:
     return queue_policy(TaskQueueSpec.model_validate(quick | spec))
 
 
-def prompts(*texts: str) -> list[NewTask]:
+def prompts(*texts: str, stream: bool = False) -> list[NewTask]:
     """One task for each text; the text is its id and its prompt."""
+    more = {"stream": True} if stream else {}
     return [
-        NewTask(text, MODEL, orjson.dumps({"messages": [{"role": "user", "content": text}], "parameters": {}}))
+        NewTask(
+            text,
+            MODEL,
+            orjson.dumps({"messages": [{"role": "user", "content": text}], "parameters": {}, **more}),
+            events=stream,
+        )
         for text in texts
     ]

@@ -25,8 +25,10 @@ from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import read_policy
 from taskfleet.worker.ratelimiter import RateLimiter
+from taskfleet.worker.reports import Reports
 from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.storehealth import StoreHealth
+from taskfleet.worker.streams import Streams
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
 from tests.support.work import Work
@@ -52,7 +54,8 @@ async def parts(work: Work, url: str, store: Any = None, provider: Provider | No
     limiter = RateLimiter(store or work.store, settings, metrics)
     health = StoreHealth(metrics, look.set)
     store = store or work.store
-    outbox = Outbox(store, work.queue, health)
+    streams = Streams(store, work.queue, health)
+    outbox = Outbox(store, work.queue, health, streams.flush)
     opened = provider or open_provider("openai", url)
     calls = Calls(
         provider=opened,
@@ -60,6 +63,8 @@ async def parts(work: Work, url: str, store: Any = None, provider: Provider | No
         policy=await read_policy(work.store, work.queue),
         outbox=outbox,
         conversations=Conversations(store, work.queue),
+        streams=streams,
+        reports=Reports(store, work.queue, health),
         breaker=breaker,
         limiter=limiter,
         pace=pace,

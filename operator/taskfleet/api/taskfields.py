@@ -61,9 +61,17 @@ def parameters(fields: Mapping[str, Any], operation: Operation | None) -> dict[s
     for name, advice in _NOT_PARAMETERS.items():
         if name in found:
             raise InvalidTask(f"parameters.{name}: not a parameter; {advice}")
-    if found.get("stream"):
-        raise InvalidTask("parameters.stream: results are stored whole; remove it")
+    if "stream" in found:
+        raise InvalidTask("parameters.stream: not a parameter; give it as the field stream")
     return found
+
+
+def stream(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether the task asks for its answer piece by piece, as a part of the body like ``tool``."""
+    wanted = fields.get("stream", False)
+    if not isinstance(wanted, bool):
+        raise InvalidTask(f"stream: {shown(wanted)} is neither true nor false")
+    return {"stream": True} if wanted else {}
 
 
 def tool(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Task lines and result lines: the JSONL that people write and read.
 
 A task line is ``{"id"? | "idempotency_key"?, "model"?, "prompt" | "messages", "priority"?, "tenant"?, "session"?,
-"tool"?, "operation"?, "parameters"?, "metadata"?, "delay"? | "not_before"?, "deadline"?}`` and nothing else.
+"tool"?, "stream"?, "operation"?, "parameters"?, "metadata"?, "delay"? | "not_before"?, "deadline"?}`` and nothing
+else.
 A result line is what ``result_line`` returns.
 """
 
@@ -29,7 +30,8 @@ from taskfleet.core.task import (
 )
 
 FIELDS = (
-    *("id", "idempotency_key", "model", "prompt", "messages", "priority", "tenant", "session", "tool", "operation"),
+    *("id", "idempotency_key", "model", "prompt", "messages", "priority", "tenant", "session", "tool", "stream"),
+    "operation",
     *("parameters", "metadata", "delay", "not_before", "deadline"),
 )
 _FIELD_SET = frozenset(FIELDS)
@@ -41,13 +43,15 @@ _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 class TaskBody:
     """What a worker needs of a task: the arguments of its call. ``metadata`` only comes back with the result.
 
-    ``tool`` is a hint for an agent that executes the task; a model server is not told. ``operation``: see there.
+    ``tool`` is a hint for an agent that executes the task; a model server is not told. ``stream``: its answer is told
+    to readers piece by piece. ``operation``: see there.
     """
 
     messages: list[dict[str, Any]]
     parameters: dict[str, Any]
     metadata: dict[str, Any]
     tool: str | None = None
+    stream: bool = False
     operation: Operation | None = None
 
 
@@ -133,6 +137,7 @@ def decode_body(body: bytes) -> TaskBody:
             fields.get("parameters", {}),
             fields.get("metadata", {}),
             fields.get("tool"),
+            fields.get("stream", False),
             None if operation is None else Operation(operation),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
@@ -187,7 +192,8 @@ class TaskReader:
             raise InvalidTask(f"{unknown}: unknown field; a task has only {', '.join(FIELDS)}")
         if None in fields.values():  # null means not given: tables exported as JSON are full of it
             fields = {name: value for name, value in fields.items() if value is not None}
-        body = _body(fields)
+        stream = taskfields.stream(fields)
+        body = _body(fields, stream)
         if len(body) > self._max_bytes:
             raise InvalidTask(
                 f"the task is {len(body)} bytes as JSON and the queue takes at most {self._max_bytes} "
@@ -208,6 +214,7 @@ class TaskReader:
             tenant=taskfields.name(fields, "tenant", is_tenant, 63) or DEFAULT_TENANT,
             session=session,
             once=key is not None,
+            events=bool(stream),
         )
 
     def _model(self, fields: Mapping[str, Any]) -> str:
@@ -219,9 +226,9 @@ class TaskReader:
         return self._lanes[model]
 
 
-def _body(fields: Mapping[str, Any]) -> bytes:
+def _body(fields: Mapping[str, Any], stream: dict[str, Any]) -> bytes:
     operation = taskfields.operation(fields)
-    body = taskfields.tool(fields) | ({} if operation is None else {"operation": operation.value})
+    body = taskfields.tool(fields) | stream | ({} if operation is None else {"operation": operation.value})
     body["messages"] = taskfields.messages(fields, operation)
     body["parameters"] = taskfields.parameters(fields, operation)
     body["metadata"] = taskfields.json_object(fields, "metadata")

@@ -20,19 +20,20 @@ async def end_task(
     AlreadyEnded.
     """
     while True:
-        key, policy, lease = await _find(store, target, queue, task_id)
-        _refuse_unless_claimed(key, lease.task)
+        key, policy, lease = await claimed(store, target, queue, task_id)
         if (await store.settle(key, [ending(key, policy, lease)]))[0]:
             (view,) = await store.get(key, [task_id])
             return key, view or lease.task
 
 
-async def _find(
+async def claimed(
     store: Store, target: Target, queue: str | None, task_id: str
 ) -> tuple[QueueKey, QueuePolicy, CurrentLease]:
+    """The queue of a task, its policy, and the task's current claim. Errors: NotFound, NotClaimed, AlreadyEnded."""
     for key in target.queues_to_search(queue) if is_task_id(task_id) else ():
         policy, lease = await store.policy(key), await store.current_lease(key, task_id)
         if policy is not None and lease is not None:
+            _refuse_unless_claimed(key, lease.task)
             return key, policy, lease
     raise target.not_found(f"task {task_id!r}", queue)
 
@@ -40,7 +41,7 @@ async def _find(
 def _refuse_unless_claimed(queue: QueueKey, task: TaskView) -> None:
     if task.state is TaskState.PENDING:
         raise NotClaimed(
-            f"task {task.id!r} in {queue} is pending: nobody has claimed it, so there is nothing to end; claim it with "
+            f"task {task.id!r} in {queue} is pending: nobody has claimed it; claim it with "
             f"`taskfleet run --queue {queue}`, or take it away with `taskfleet cancel {task.id}`"
         )
     if task.state.is_final:

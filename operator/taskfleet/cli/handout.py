@@ -72,7 +72,7 @@ class Handout:
         for message in self.body.messages:
             role = message["role"]
             lines.append("Prompt:" if role == "user" else f"{role.capitalize()}:")
-            lines += [_INDENT + _harmless(line) for line in _said(message).splitlines() or [""]]
+            lines += [_INDENT + harmless(line) for line in _said(message).splitlines() or [""]]
         return "\n".join((*lines, "", ""))
 
 
@@ -101,6 +101,6 @@ def _one_line(value: Any) -> str:
     return _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(value).decode())
 
 
-def _harmless(line: str) -> str:
+def harmless(line: str) -> str:
     """Without control characters, which could write over what a terminal shows."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", line)

@@ -40,6 +40,7 @@ SUBCOMMANDS = {
     "pause": _Subcommand("Start no more tasks of a queue, until a time or until it is resumed."),
     "resume": _Subcommand("Start tasks of a paused queue again."),
     "run": _Subcommand("Claim tasks and print them, for a person or an agent to execute."),
+    "progress": _Subcommand("Tell how far a claimed task is."),
     "complete": _Subcommand("End a claimed task with its result."),
     "fail": _Subcommand("End a claimed task with an error, or hand it back to be tried again."),
     "explain": _Subcommand("Say which model a name means, and why."),

@@ -6,9 +6,12 @@ from typing import Any
 
 import click
 
+from taskfleet.cli.following import follow
+from taskfleet.cli.handout import harmless
 from taskfleet.cli.lookup import find_batch, find_tasks
 from taskfleet.cli.options import batch_option, one_of, output_option, queue_option, target_options
 from taskfleet.cli.output import Output
+from taskfleet.cli.progress import in_words
 from taskfleet.cli.resultfile import tasks
 from taskfleet.cli.running import run_async
 from taskfleet.cli.target import Target, find_target, open_store
@@ -21,6 +24,7 @@ EPILOG = """
 \b
 Examples:
   taskfleet status t-1
+  taskfleet status t-1 --watch
   taskfleet status --batch 6a41b2c0-91fe -o json
 """
 
@@ -28,12 +32,14 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("task_id", metavar="[ID]", required=False)
 @batch_option("Show this batch in place of one task.")
+@click.option("-w", "--watch", is_flag=True, help="Go on with what is told of the task, to its end.")
 @queue_option
 @target_options
 @output_option
 def status(
     task_id: str | None,
     batch: str | None,
+    watch: bool,
     queue: str | None,
     data: Path | None,
     namespace: str | None,
@@ -41,10 +47,12 @@ def status(
 ) -> int:
     """Show where the task ID, or a batch, is. Exit code 0 whatever its state; `result` tells failures."""
     one_of((task_id,) if task_id else (), batch)
+    if watch and batch is not None:
+        raise click.UsageError("--watch is for one task; give its id in place of --batch")
     target = find_target(data, namespace)
     if batch is not None:
         return run_async(_batch_status(target, queue, batch, output))
-    return run_async(_task_status(target, queue, task_id or "", output))
+    return run_async(_task_status(target, queue, task_id or "", output, watch=watch))
 
 
 async def _batch_status(target: Target, queue: str | None, batch: str, output: Output) -> int:
@@ -65,13 +73,15 @@ def _sentence(counts: BatchCounts) -> str:
     return f"{tasks(counts.total)}: {', '.join(parts)}"
 
 
-async def _task_status(target: Target, queue: str | None, task_id: str, output: Output) -> int:
+async def _task_status(target: Target, queue: str | None, task_id: str, output: Output, *, watch: bool) -> int:
     async with open_store(target) as store:
         key, view = (await find_tasks(store, target, queue, [task_id]))[task_id]
         ahead = await store.ahead_of(key, task_id)
         seconds = None if ahead is None else seconds_to_serve(ahead, await store.workers(key), view.model)
-    place = {"ahead": ahead, "seconds_until_served": seconds}
-    output.result(task_fields(key, view) | place, *task_lines(key, view), *_place(ahead, seconds))
+        place = {"ahead": ahead, "seconds_until_served": seconds}
+        output.result(task_fields(key, view) | place, *task_lines(key, view), *_place(ahead, seconds))
+        if watch:
+            await follow(store, key, task_id, output)
     return 0
 
 
@@ -102,6 +112,7 @@ def task_lines(key: QueueKey, view: TaskView) -> list[str]:
         ("tenant", None if view.tenant == DEFAULT_TENANT else view.tenant),
         ("session", view.session),
         ("attempts", view.attempts),
+        ("progress", None if view.progress is None else harmless(in_words(view.progress))),
         ("batch", view.batch),
         ("not before", _moment(view.not_before)),
         ("deadline", _moment(view.deadline)),

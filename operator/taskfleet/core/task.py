@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from taskfleet.core.events import Progress
+
 DEFAULT_TENANT = "default"  # of tasks that name none
 NO_TIMES_IN_A_SESSION = (
     "session: its tasks run in the order in which they come, and one that waits for its time would hold up the others; "
@@ -89,7 +91,8 @@ class NewTask:
     It runs no earlier than ``delay`` seconds after the store took it, nor than ``not_before``, and is not begun after
     ``deadline``; these two are seconds since the epoch. It shares with the tasks of other tenants by weight, and runs
     after those of its ``session`` that came before it; such a task has neither delay nor ``not_before``. ``once``: a
-    task of its id that is there already stands for it, and is no error.
+    task of its id that is there already stands for it, and is no error. ``events``: what is told of it is kept for
+    readers, from its start to its end.
     """
 
     id: str
@@ -102,6 +105,7 @@ class NewTask:
     tenant: str = DEFAULT_TENANT
     session: str | None = None
     once: bool = False
+    events: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +174,8 @@ class TaskView:
     ``enqueued_at`` is when it began to wait for a worker: its submission, or the end of its delay. ``not_before`` is
     set while it waits for its time (a delay, or that of a retry). ``history`` has the last 20 attempts that did not end
     it; the one that did is the result itself.
-    ``model`` is who answered: a fallback of ``requested_model``, or that itself.
+    ``model`` is who answered: a fallback of ``requested_model``, or that itself. ``progress`` is what was last told of
+    one that runs.
     """
 
     id: str
@@ -194,6 +199,7 @@ class TaskView:
     deadline: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     requested_model: str = ""
+    progress: Progress | None = None
 
 
 def id_of_key(key: str) -> str:

@@ -54,26 +54,39 @@ def json_answer(data: Any, status: int = 200, headers: Mapping[str, str] | None 
 
 def error_answer(error: TaskfleetError) -> Response:
     """The answer for an error that was raised on purpose."""
-    if isinstance(error, Refused):
-        return _answer(error.status, error.word, str(error), error.headers)
-    status = next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), 500)
-    code = "model_not_found" if isinstance(error, UnknownModel) else error.code
-    return _answer(status, code, str(error), _headers(error))
+    return json_answer(error_body(error), _status(error), _headers(error))
+
+
+def error_body(error: TaskfleetError) -> dict[str, Any]:
+    """An error as OpenAI writes it."""
+    status, message = _status(error), str(error)
+    kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    field = _FIELD.match(message)
+    param = field[1] if field and status < 500 else None
+    return {"error": {"message": message, "type": kind, "param": param, "code": _code(error)}}
 
 
 def bug_answer(request_id: str) -> Response:
     """The answer when our own code broke; the log has the rest."""
-    return _answer(500, "internal_error", f"the gateway broke on this request; its log has it as {request_id}", {})
+    words = f"the gateway broke on this request; its log has it as {request_id}"
+    return error_answer(Refused(500, "internal_error", words))
+
+
+def _status(error: TaskfleetError) -> int:
+    if isinstance(error, Refused):
+        return error.status
+    return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), 500)
+
+
+def _code(error: TaskfleetError) -> str:
+    if isinstance(error, Refused):
+        return error.word
+    return "model_not_found" if isinstance(error, UnknownModel) else error.code
 
 
 def _headers(error: TaskfleetError) -> dict[str, str]:
+    if isinstance(error, Refused):
+        return error.headers
     if isinstance(error, QueueFull):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
     return {"Retry-After": str(RETRY_SECONDS)} if isinstance(error, StoreError) else {}
-
-
-def _answer(status: int, code: str, message: str, headers: Mapping[str, str]) -> Response:
-    kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    field = _FIELD.match(message)
-    body = {"message": message, "type": kind, "param": field[1] if field and status < 500 else None, "code": code}
-    return json_answer({"error": body}, status, headers)

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
 from taskfleet.core.errors import InputError
 from taskfleet.gateway.answers import Refused
@@ -45,6 +46,12 @@ def known_fields(found: Mapping[str, Any], where: str, fields: tuple[str, ...]) 
     unknown = next((name for name in found if name not in fields), None)
     if unknown is not None:
         raise InputError(f"{where}{unknown}: unknown field; there are {', '.join(fields)}")
+
+
+async def hung_up(receive: Receive) -> None:
+    """Return when the client has gone; for when its body has been read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def bounded(request: Request, limit: int, seconds: float) -> AsyncIterator[bytes]:

@@ -1,6 +1,9 @@
 """OpenAI's calls through the queue: each is a task, and who calls waits for its end."""
 
 import asyncio
+import time
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -12,11 +15,13 @@ from taskfleet.core.errors import DuplicateTask, InputError, QueueFull
 from taskfleet.core.operation import Operation
 from taskfleet.core.task import NewTask, Priority, QueueKey, TaskState, TaskView
 from taskfleet.gateway.answers import Refused, json_answer
-from taskfleet.gateway.bodies import Gone, json_object, known_fields
+from taskfleet.gateway.bodies import Gone, hung_up, json_object, known_fields
 from taskfleet.gateway.callers import Caller
+from taskfleet.gateway.chunks import ChatChunks, Wanted
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import OpenQueue, waiting_headers
 from taskfleet.gateway.shapes import not_completed, result_headers, whole_answer
+from taskfleet.gateway.sse import EventStream, last_event_id
 from taskfleet.gateway.wishes import Wishes, read_wishes, scoped
 
 MOST_AT_ONCE = 1000
@@ -74,6 +79,8 @@ class Online:
             await self._submit(queue, [task])
             return await self._accepted(queue, task)
         queue.check_served(task.model)
+        if task.events:
+            return await self._stream(request, queue, task, wishes, body)
         with self._ends.expected(queue.key, task.id) as ended:
             if not await self._submit(queue, [task]):  # its idempotency key was there already
                 self._ends.nudge(queue.key, [task.id])
@@ -83,6 +90,18 @@ class Online:
         if view.state is not TaskState.COMPLETED:
             raise not_completed(queue.key, view)
         return json_answer(whole_answer(view, operation), headers=result_headers(queue.key, view))
+
+    async def _stream(
+        self, request: Request, queue: OpenQueue, task: NewTask, wishes: Wishes, body: Mapping[str, Any]
+    ) -> Response:
+        after = last_event_id(request.headers)
+        if after and not task.once:
+            raise InputError("Last-Event-ID: send the Idempotency-Key of the first time too; it says which task it was")
+        wanted = Wanted(after, _wants_usage(body), wishes.restarts or bool(after))
+        await self._submit(queue, [task])
+        chunks = ChatChunks(self._store, queue.key, task.id, task.model, round(time.time()), wanted)
+        headers = {"Taskfleet-Task": task.id, "Taskfleet-Queue": str(queue.key)}
+        return EventStream(chunks.parts(), headers, partial(self._give_up, queue.key, task, wishes))
 
     async def _submit(self, queue: OpenQueue, tasks: list[NewTask]) -> int:
         """How many were new."""
@@ -99,7 +118,7 @@ class Online:
     ) -> TaskView | None:
         """The task once it has ended; None when the wait was to be shorter. Raises Gone when the client went away: then
         the task is cancelled, unless it is to go on."""
-        gone = asyncio.create_task(_hung_up(receive))
+        gone = asyncio.create_task(hung_up(receive))
         try:
             await asyncio.wait((ended, gone), timeout=wishes.wait, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
@@ -129,14 +148,15 @@ def new_task(
     operation: Operation, body: dict[str, Any], wishes: Wishes, queue: OpenQueue, caller: Caller, usual: Priority
 ) -> NewTask:
     """The task that a request of OpenAI's form is. Raises InputError in the request's own words, Refused (403)."""
-    if body.get("stream"):
-        raise InputError("stream: answers are given whole here; leave it out or send false")
+    if body.get("stream") and (operation is not Operation.CHAT or usual is not Priority.HIGH):
+        raise InputError("stream: this call is answered whole; leave it out or send false")
     tenant = caller.tenant_for(wishes.tenant)
     fields = {
         **scoped(wishes.task, caller, tenant),
         "operation": operation.value,
         "priority": caller.priority_for(wishes.priority, usual).label,
         "tenant": tenant,
+        "stream": body.get("stream"),
         "model": body.pop("model", None),
         "parameters": {name: value for name, value in body.items() if name not in _STREAM_FIELDS},
     }
@@ -155,6 +175,13 @@ def _in_their_words(error: InputError) -> InputError:
     return type(error)(str(error).removeprefix("parameters.")) if not isinstance(error, DuplicateTask) else error
 
 
+def _wants_usage(body: Mapping[str, Any]) -> bool:
+    options = body.get("stream_options")
+    if not isinstance(options, dict | None):
+        raise InputError("stream_options: it must be an object")
+    return bool(options and options.get("include_usage"))
+
+
 def _receipt(queue: QueueKey, task_id: str) -> dict[str, Any]:
     return {"id": task_id, "object": "task", "status": TaskState.PENDING.value, "queue": str(queue)}
 
@@ -164,8 +191,3 @@ def _flag(request: Request, name: str) -> bool:
     if text not in ("true", "false"):
         raise InputError(f"{name}: {text[:40]!r} is neither true nor false")
     return text == "true"
-
-
-async def _hung_up(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -32,7 +32,7 @@ def whole_answer(view: TaskView, operation: Operation | None) -> Mapping[str, An
     if isinstance(output, Mapping) and "choices" in output:
         return {**head, **output}
     choice = _text(output) if operation is Operation.COMPLETIONS else _chat(output)
-    return {**head, "choices": [choice], "usage": _usage(view)}
+    return {**head, "choices": [choice], "usage": usage_of(view)}
 
 
 def _chat(output: Any) -> dict[str, Any]:
@@ -45,7 +45,8 @@ def _text(output: Any) -> dict[str, Any]:
     return {"index": 0, "text": output, "finish_reason": "stop", "logprobs": None}
 
 
-def _usage(view: TaskView) -> dict[str, int]:
+def usage_of(view: TaskView) -> dict[str, int]:
+    """Tokens, as OpenAI counts them."""
     given, made = (view.usage.input_tokens, view.usage.output_tokens) if view.usage else (0, 0)
     return {"prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
 

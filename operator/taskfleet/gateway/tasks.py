@@ -3,7 +3,7 @@
 import asyncio
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -11,16 +11,19 @@ from starlette.responses import Response
 
 from taskfleet.api import taskfields
 from taskfleet.core.errors import AlreadyEnded, InputError, NotClaimed, NotFound
+from taskfleet.core.events import Progress, TaskEvent
 from taskfleet.core.outcome import Fatal, Retry
 from taskfleet.core.settlement import CurrentLease, Settlement, Verdict
 from taskfleet.core.task import NewTask, QueueKey, TaskError, TaskState, TaskView, is_task_id, is_tenant
 from taskfleet.core.verdict import decide
+from taskfleet.core.wiretime import wire_time
 from taskfleet.gateway.answers import json_answer
 from taskfleet.gateway.bodies import json_value, known_fields, optional_object
 from taskfleet.gateway.callers import Caller
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import OpenQueue, waiting_headers
 from taskfleet.gateway.shapes import result_headers, task_object
+from taskfleet.gateway.sse import EventStream, heard, last_event_id, message
 from taskfleet.gateway.wishes import HEADERS, Wishes, read_wishes, scoped, seconds_of
 
 MOST_AT_ONCE = 100_000
@@ -94,6 +97,21 @@ class Tasks:
             return await self._standing(queue, view, 202)
         return json_answer(task_object(queue, view), headers=result_headers(queue, view))
 
+    async def events(self, request: Request, caller: Caller) -> Response:
+        """What is told of it, as server-sent events, to its end; behind ``Last-Event-ID``."""
+        after = last_event_id(request.headers)
+        queue, view = await self._asked_for(request, caller)
+        return EventStream(_told(self._store.events(queue, view.id, after)), result_headers(queue, view), _nothing)
+
+    async def progress(self, request: Request, caller: Caller) -> Response:
+        """Tell how far a task that runs is: ``{"fraction"?: 0 to 1, "message"?}``."""
+        told = _progress(await optional_object(request))
+        queue, view = await self._asked_for(request, caller)
+        while not await self._store.progress(queue, view.id, (await self._lease(queue, view.id)).fence, told):
+            pass  # another claim has taken its place
+        shown = {"id": view.id, "object": "task", "fraction": told.fraction, "message": told.message}
+        return json_answer(shown)
+
     async def cancel(self, request: Request, caller: Caller) -> Response:
         queue, view = await self._asked_for(request, caller)
         word = (await self._store.cancel(queue, [view.id]))[view.id]
@@ -119,14 +137,14 @@ class Tasks:
         """End a task that runs: ``{"message", "code"?, "retry"?}``; with ``retry`` as the queue's policy says."""
         body = await optional_object(request)
         known_fields(body, "", ("message", "code", "retry"))
-        message, code, retry = body.get("message"), body.get("code", "task_failed"), body.get("retry", False)
-        if not isinstance(message, str) or not message.strip():
+        words, code, retry = body.get("message"), body.get("code", "task_failed"), body.get("retry", False)
+        if not isinstance(words, str) or not words.strip():
             raise InputError("message: it must be given: say in a sentence what happened")
         if not isinstance(code, str) or not is_task_id(code):
             raise InputError(f"code: {taskfields.shown(code)} is not one word, such as timeout")
         if not isinstance(retry, bool):
             raise InputError("retry: it must be true or false")
-        error = TaskError(code, message)
+        error = TaskError(code, words)
         outcome = Retry(error) if retry else Fatal(error)
 
         def ending(queue: OpenQueue, lease: CurrentLease) -> Settlement:
@@ -141,19 +159,21 @@ class Tasks:
         """Settle the current lease; should another take its place meanwhile, it is that one that is ended."""
         queue, view = await self._asked_for(request, caller)
         opened = await self._queues.open(queue)
-        while True:
-            lease = await self._store.current_lease(queue, view.id)
-            if lease is None:
-                raise _no_task(view.id)
-            if lease.task.state is TaskState.PENDING:
-                raise NotClaimed(f"task {view.id!r} in {queue} is pending: nobody has claimed it")
-            if lease.task.state.is_final:
-                raise AlreadyEnded(f"task {view.id!r} in {queue} has {lease.task.state.value} already")
-            if (await self._store.settle(queue, [ending(opened, lease)]))[0]:
-                break
+        while not (await self._store.settle(queue, [ending(opened, await self._lease(queue, view.id))]))[0]:
+            pass  # another claim has taken its place
         self._ends.nudge(queue, [view.id])
         queue, view = await self._find(view.id, queue, caller)
         return json_answer(task_object(queue, view))
+
+    async def _lease(self, queue: QueueKey, task_id: str) -> CurrentLease:
+        lease = await self._store.current_lease(queue, task_id)
+        if lease is None:
+            raise _no_task(task_id)
+        if lease.task.state is TaskState.PENDING:
+            raise NotClaimed(f"task {task_id!r} in {queue} is pending: nobody has claimed it")
+        if lease.task.state.is_final:
+            raise AlreadyEnded(f"task {task_id!r} in {queue} has {lease.task.state.value} already")
+        return lease
 
     async def _standing(self, queue: QueueKey, view: TaskView, status: int) -> Response:
         shown: dict[str, Any] = {
@@ -183,6 +203,29 @@ class Tasks:
             if view is not None and caller.sees_task(view):
                 return place, view
         raise _no_task(task_id)
+
+
+async def _told(events: AsyncIterator[TaskEvent]) -> AsyncIterator[bytes]:
+    async for event in heard(events):
+        if event is None:
+            yield b": still waiting\n\n"
+        else:
+            at = None if event.at is None else wire_time(event.at)
+            yield message({**event.data, "at": at}, event=event.kind.value, identity=event.id)
+
+
+async def _nothing() -> None:
+    """Whoever only looks leaves no trace."""
+
+
+def _progress(body: dict[str, Any]) -> Progress:
+    known_fields(body, "", ("fraction", "message"))
+    fraction, words = body.get("fraction"), body.get("message", "")
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float | None):
+        raise InputError("fraction: it must be a number from 0 to 1")
+    if not isinstance(words, str):
+        raise InputError("message: it must be a text")
+    return Progress(fraction, words)
 
 
 def _no_task(task_id: str) -> NotFound:

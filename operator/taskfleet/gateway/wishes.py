@@ -20,20 +20,22 @@ HEADERS = {
     "deadline": "Taskfleet-Deadline",
     "idempotency_key": "Idempotency-Key",
 }
-_IN_BODY = (*HEADERS, "metadata", "detach")
+_FLAGS = ("detach", "restarts")
+_IN_BODY = (*HEADERS, "metadata", *_FLAGS)
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?:$|[,;])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """None where nothing was said. ``task``: fields of a task line. ``wait``: the longest wait for an answer, in
-    seconds. ``detach``: the task goes on when the client goes away."""
+    seconds. ``detach``: the task goes on when the client goes away. ``restarts``: see ``chunks.Wanted``."""
 
     queue: str | None = None
     priority: Priority | None = None
     tenant: str | None = None
     wait: float | None = None
     detach: bool = False
+    restarts: bool = False
     task: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -52,17 +54,23 @@ def read_wishes(headers: Mapping[str, str], body: dict[str, Any]) -> Wishes:
             raise InputError(f"taskfleet.{name}: it must be a string")
     word = found.pop("priority", None)
     priority = None if word is None else taskfields.priority({"priority": word})
-    detach = found.pop("detach", False)
-    if not isinstance(detach, bool):
-        raise InputError("taskfleet.detach: it must be true or false")
+    detach, restarts = (_flag(found, name) for name in _FLAGS)
     return Wishes(
         queue=found.pop("queue", None),
         priority=priority,
         tenant=found.pop("tenant", None),
         wait=_wait(headers.get("prefer")),
         detach=detach,
+        restarts=restarts,
         task=found,
     )
+
+
+def _flag(found: dict[str, Any], name: str) -> bool:
+    flag = found.pop(name, False)
+    if not isinstance(flag, bool):
+        raise InputError(f"taskfleet.{name}: it must be true or false")
+    return flag
 
 
 def scoped(task: Mapping[str, Any], caller: Caller, tenant: str) -> dict[str, Any]:

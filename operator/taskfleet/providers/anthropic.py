@@ -9,11 +9,13 @@ from taskfleet.core.errors import InputError
 from taskfleet.core.outcome import EndpointDown, Ok, Outcome, RateLimited
 from taskfleet.core.task import TaskError, Usage
 from taskfleet.providers.answers import after_seconds, refusal, server_words
+from taskfleet.providers.anthropicstream import AnthropicStream
 from taskfleet.providers.call import Call
-from taskfleet.providers.dialect import Dialect, NotACompletion, count
+from taskfleet.providers.dialect import Dialect, count
 from taskfleet.providers.http import Answer
 from taskfleet.providers.openai import said
 from taskfleet.providers.parts import Image, arguments_of, parts_of, tool_call
+from taskfleet.providers.streams import NotACompletion
 
 VERSION = "2023-06-01"
 # The protocol wants a bound; a task that names none gets this.
@@ -141,4 +143,4 @@ def _headers(api_key: str) -> dict[str, str]:
     return {"anthropic-version": VERSION} | ({"x-api-key": api_key} if api_key else {})
 
 
-ANTHROPIC = Dialect("/messages", _request, _completion, _headers, _refused)
+ANTHROPIC = Dialect("/messages", _request, _completion, _headers, AnthropicStream, _refused)

@@ -1,12 +1,14 @@
 """What a provider is asked and what it promises: one request in, one typed outcome out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from taskfleet.core.events import Progress
 from taskfleet.core.operation import Operation
 from taskfleet.core.outcome import Outcome
 from taskfleet.core.task import Priority
+from taskfleet.providers.deltas import Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,8 @@ class Call:
 
     ``parameters`` (temperature, max_tokens, ...) go to the server as they are. ``operation``: give the server's whole
     answer to that call, where the provider speaks OpenAI's protocol. The rest says which task it is: model servers are
-    not told, code in their place is.
+    not told, code in their place is. ``said``: hears of the answer piece by piece; None: nobody listens. ``progress``:
+    hears, from any thread, of how far it is; a server does not say.
     """
 
     model: str
@@ -27,6 +30,8 @@ class Call:
     priority: Priority = Priority.NORMAL
     metadata: Mapping[str, Any] = field(default_factory=dict)
     operation: Operation | None = None
+    said: Said | None = None
+    progress: Callable[[Progress], None] = lambda _progress: None
 
 
 class Provider(Protocol):

@@ -5,24 +5,26 @@ are returned as they are.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
 
 CONNECT_SECONDS = 10.0
 MAX_ANSWER_BYTES = 32 * 2**20
+STREAMS = ("text/event-stream", "application/x-ndjson")
 # Below the 5 s after which uvicorn and llama.cpp close an idle connection: a call must not meet that moment.
 KEEPALIVE_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole HTTP answer."""
+    """A whole HTTP answer. ``streamed``: its body was given away line by line."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    streamed: bool = False
 
 
 class NoAnswer(Exception):
@@ -64,22 +66,48 @@ class HttpClient:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def post(self, path: str, body: bytes, timeout: float) -> Answer:  # noqa: ASYNC109  aiohttp's own is cheaper
+    async def post(
+        self,
+        path: str,
+        body: bytes,
+        timeout: float,  # noqa: ASYNC109  aiohttp's own is cheaper
+        line: Callable[[bytes], None] | None = None,
+    ) -> Answer:
         """POST JSON, within ``timeout`` seconds in all. Redirects are not followed: they would carry the key away.
 
-        Raises NoAnswer.
+        ``line`` gets each line of a 200 that is a stream, as it comes; what it raises ends the call. Raises NoAnswer.
         """
         limits = aiohttp.ClientTimeout(total=timeout, sock_connect=self._connect_timeout)
         try:
             async with self._session.post(
                 self.url + path, data=body, timeout=limits, allow_redirects=False
             ) as response:
+                if line is not None and response.status == 200 and response.content_type in STREAMS:
+                    await self._read_lines(response, line)
+                    return Answer(200, response.headers, b"", streamed=True)
                 body = await self._read(response)
-                if response.status != 200 and self._key:  # some servers repeat the key that they refuse
-                    body = body.replace(self._key, b"***")
-                return Answer(response.status, response.headers, body)
+                return Answer(response.status, response.headers, body if response.status == 200 else self.redact(body))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise _no_answer(error, timeout) from error
+
+    def redact(self, body: bytes) -> bytes:
+        """What may be shown of a refusal: some servers repeat the key that they refuse."""
+        return body.replace(self._key, b"***") if self._key else body
+
+    async def _read_lines(self, response: aiohttp.ClientResponse, line: Callable[[bytes], None]) -> None:
+        size, begun = 0, list[bytes]()
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > self._max_answer_bytes:
+                raise _too_large(self._max_answer_bytes)
+            begun.append(chunk)
+            if b"\n" in chunk:
+                *lines, rest = b"".join(begun).split(b"\n")
+                begun = [rest]
+                for each in lines:
+                    line(each.removesuffix(b"\r"))
+        if rest := b"".join(begun):
+            line(rest)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         limit = self._max_answer_bytes

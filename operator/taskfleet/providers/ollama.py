@@ -12,10 +12,12 @@ from taskfleet.core.outcome import Ok, Outcome, RateLimited
 from taskfleet.core.task import TaskError, Usage
 from taskfleet.providers.answers import refusal, server_words
 from taskfleet.providers.call import Call
-from taskfleet.providers.dialect import Dialect, NotACompletion, bearer, count
+from taskfleet.providers.dialect import Dialect, bearer, count
 from taskfleet.providers.http import Answer
+from taskfleet.providers.ollamastream import OllamaStream, tool_calls
 from taskfleet.providers.openai import said
-from taskfleet.providers.parts import Image, arguments_of, parts_of, tool_call
+from taskfleet.providers.parts import Image, arguments_of, parts_of
+from taskfleet.providers.streams import NotACompletion
 
 _OPTIONS = {
     "temperature": "temperature",
@@ -101,14 +103,8 @@ def _completion(data: Mapping[str, Any]) -> Ok:
 
 
 def _openai_message(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """As OpenAI writes it, with ids for the tool calls, which Ollama numbers only by their order."""
-    calls = message.get("tool_calls") or ()
-    found = []
-    for number, call in enumerate(calls):
-        function = call.get("function") if isinstance(call, Mapping) else None
-        if not isinstance(function, Mapping) or "name" not in function:
-            raise NotACompletion("with a tool call that has no name")
-        found.append(tool_call(f"call_{number}", function["name"], function.get("arguments", {})))
+    """As OpenAI writes it."""
+    found = tool_calls(message.get("tool_calls") or ())
     written = {"role": "assistant", "content": message.get("content") or ("" if not found else None)}
     if message.get("thinking"):
         written["reasoning_content"] = message["thinking"]
@@ -123,4 +119,4 @@ def _refused(answer: Answer) -> Outcome:
     return refusal(answer)
 
 
-OLLAMA = Dialect("/api/chat", _request, _completion, bearer, _refused)
+OLLAMA = Dialect("/api/chat", _request, _completion, bearer, OllamaStream, _refused)

@@ -7,7 +7,9 @@ from taskfleet.core.operation import Operation
 from taskfleet.core.outcome import Ok
 from taskfleet.core.task import Usage
 from taskfleet.providers.call import Call
-from taskfleet.providers.dialect import Dialect, NotACompletion, bearer, count
+from taskfleet.providers.dialect import Dialect, bearer, count
+from taskfleet.providers.openaistream import OpenAIStream
+from taskfleet.providers.streams import NotACompletion
 
 _SAYS_SOMETHING = ("content", "tool_calls", "reasoning_content", "refusal")
 
@@ -77,4 +79,12 @@ _WHOLE = {
     Operation.COMPLETIONS: _whole_text,
     Operation.EMBEDDINGS: _whole_embeddings,
 }
-OPENAI = Dialect("/chat/completions", _request, _completion, bearer, whole=_WHOLE)
+OPENAI = Dialect(
+    "/chat/completions",
+    _request,
+    _completion,
+    bearer,
+    OpenAIStream,
+    streaming={"stream": True, "stream_options": {"include_usage": True}},
+    whole=_WHOLE,
+)

@@ -1,12 +1,13 @@
 """What a queue object needs of whoever keeps its tasks: one protocol, so that the same code runs everywhere."""
 
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from taskfleet.api.tasklines import TaskReader
 from taskfleet.api.taskqueue import published_spec
 from taskfleet.core.errors import NotFound
+from taskfleet.core.events import Progress, TaskEvent
 from taskfleet.core.settlement import DeadLetter, QueueStats
 from taskfleet.core.task import NewTask, QueueKey, TaskView
 from taskfleet.store import Store
@@ -37,6 +38,14 @@ class Backend(Protocol):
         ...
 
     async def stats(self) -> QueueStats: ...
+
+    def events(self, task_id: str, after: str) -> AsyncIterator[TaskEvent]:
+        """What is told of a task, as ``Store.events`` has it."""
+        ...
+
+    def all_progress(self) -> AsyncIterator[Mapping[str, Progress]]:
+        """How far each running task is that says so: now, and whenever one says more; for ever."""
+        ...
 
     def batch_tasks(self, batch: str) -> AsyncIterator[TaskView]: ...
 
@@ -87,6 +96,12 @@ class StoreBackend:
         if found is None:
             raise NotFound(f"queue: {self._queue} is no longer in this store")
         return found
+
+    def events(self, task_id: str, after: str) -> AsyncIterator[TaskEvent]:
+        return self._store.events(self._queue, task_id, after)
+
+    def all_progress(self) -> AsyncIterator[Mapping[str, Progress]]:
+        return self._store.all_progress(self._queue)
 
     def batch_tasks(self, batch: str) -> AsyncIterator[TaskView]:
         return self._store.batch_tasks(self._queue, batch)

@@ -9,20 +9,24 @@ from typing import Any
 import orjson
 
 from taskfleet.core.errors import InputError
+from taskfleet.core.events import MOST_MESSAGE, Progress
 from taskfleet.core.outcome import Fatal, Ok, Outcome, Retry
 from taskfleet.core.task import Priority, TaskError
 from taskfleet.providers import Call
+from taskfleet.providers.deltas import say_all
 from taskfleet.sdk.given import plain
 from taskfleet.sdk.results import ASKED_MODEL, Readable
 
-Report = Callable[[str, float, str], None]
+Report = Callable[[str, Progress], None]
 Handler = Callable[["HandlerTask"], Awaitable[Any]] | Callable[["HandlerTask"], Any]
 
 
 class HandlerTask(Readable):
     """A task in a handler's hands. ``prompt`` is the text of its last message; ``attempt`` counts from 1."""
 
-    __slots__ = ("_report", "attempt", "id", "messages", "metadata", "model", "parameters", "priority", "prompt")
+    __slots__ = (
+        "_report", "_tell", "attempt", "id", "messages", "metadata", "model", "parameters", "priority", "prompt",
+    )  # fmt: skip
     FIELDS = ("id", "prompt", "messages", "model", "parameters", "metadata", "priority", "attempt")
 
     def __init__(self, call: Call, report: Report) -> None:
@@ -35,10 +39,13 @@ class HandlerTask(Readable):
         self.priority: Priority = call.priority
         self.attempt = call.attempt
         self._report = report
+        self._tell = call.progress
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Tell whoever follows the queue how far it is: 0 to 1, and a word about it. From any thread."""
-        self._report(self.id, min(max(float(fraction), 0.0), 1.0), message)
+        told = Progress(min(max(float(fraction), 0.0), 1.0), message[:MOST_MESSAGE])
+        self._report(self.id, told)
+        self._tell(told)
 
 
 class HandlerProvider:
@@ -46,9 +53,11 @@ class HandlerProvider:
 
     A coroutine function runs on the loop, a plain function in a thread (which goes on after a cancel: Python cannot
     stop a thread). An InputError fails the task at once, any other exception is tried again as the queue's policy says.
+    ``running``: the ids of the tasks that are here.
     """
 
     def __init__(self, handler: Handler, report: Report, threads: int) -> None:
+        self.running: set[str] = set()
         self._handler = handler
         self._report = report
         self._awaits = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
@@ -57,6 +66,13 @@ class HandlerProvider:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="taskfleet-handler")
 
     async def complete(self, call: Call) -> Outcome:
+        self.running.add(call.task_id)
+        try:
+            return await self._complete(call)
+        finally:
+            self.running.discard(call.task_id)
+
+    async def _complete(self, call: Call) -> Outcome:
         try:
             async with asyncio.timeout(call.timeout) as limit:
                 result = await self._run(HandlerTask(call, self._report))
@@ -75,6 +91,8 @@ class HandlerProvider:
             return _failed(error)  # it raised that itself
         except BaseException as error:  # SystemExit in a handler ends its task and not the program
             return _failed(error)
+        if call.said is not None and isinstance(result, str):
+            say_all(call.said, result)
         return Ok(result)
 
     async def _run(self, task: HandlerTask) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.core.errors import InputError, NotRunning, TaskfleetError
+from taskfleet.core.events import Progress
 from taskfleet.core.pool import Strategy
 from taskfleet.core.task import QueueKey, TaskState
 from taskfleet.sdk import given
@@ -18,6 +19,7 @@ from taskfleet.sdk.blocked import LoopWatch
 from taskfleet.sdk.handler import Handler, HandlerProvider
 from taskfleet.sdk.instances import Instance, found_endpoints, named_endpoints
 from taskfleet.sdk.live import Live, News
+from taskfleet.sdk.progress import tell_progress
 from taskfleet.store import Store
 from taskfleet.store.watch import Watch
 
@@ -111,13 +113,16 @@ async def opened(wanted: Wanted, news: News) -> Opened:
         watching.add_done_callback(lambda task: _tell_end(task, watch))
         stack.push_async_callback(_ended, watching)
         live = Live(backend, watch, news, takes_any_model=wanted.handler is not None and wanted.url is None)
-        workers = None
+        workers = provider = None
+        if wanted.handler is not None:
+            provider = HandlerProvider(wanted.handler, _reports(news), wanted.max_workers)
+        if wanted.url is not None:
+            heard_here = provider.running if provider else frozenset[str]()
+            telling = asyncio.create_task(tell_progress(live, heard_here), name="progress")
+            stack.push_async_callback(_ended, telling)
         if endpoints:
             with _what_is_missing():
                 from taskfleet.sdk.workers import Workers
-            provider = None
-            if wanted.handler is not None:
-                provider = HandlerProvider(wanted.handler, _reports(news), wanted.max_workers)
             workers = Workers(
                 store=store,
                 store_url=store_url,
@@ -160,8 +165,8 @@ def _reports(news: News) -> Any:
     """What handlers report, from any thread, brought to the loop."""
     loop = asyncio.get_running_loop()
 
-    def report(task_id: str, fraction: float, message: str) -> None:
-        loop.call_soon_threadsafe(news.tell, task_id, TaskState.RUNNING, fraction, message)
+    def report(task_id: str, told: Progress) -> None:
+        loop.call_soon_threadsafe(news.tell, task_id, TaskState.RUNNING, told.fraction or 0.0, told.message)
 
     return report
 

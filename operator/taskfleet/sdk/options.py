@@ -28,6 +28,8 @@ class TaskOptions(TypedDict, total=False):
     """Seconds before it may run."""
     deadline: datetime | None
     """A moment with its zone, after which it is not begun."""
+    stream: bool
+    """Its answer can be read piece by piece: see ``events``."""
 
 
 class DatasetOptions(TypedDict, total=False):
@@ -66,5 +68,6 @@ def task_fields(options: TaskOptions, *, takes_any_model: bool) -> dict[str, Any
         "metadata": metadata or None,
         "delay": given.delay(options.get("delay")),
         "deadline": given.moment("deadline", options.get("deadline")),
+        "stream": options.get("stream") or None,
     }
     return {name: value for name, value in fields.items() if value is not None}

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import math
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Unpack, overload
 
 from taskfleet.core.cleanup import to_its_end
 from taskfleet.core.errors import AlreadyRunning, InputError, NotFound, NotRunning, StoreUnreachable, WaitTimeout
+from taskfleet.core.events import TaskEvent
 from taskfleet.core.pool import Strategy
 from taskfleet.core.task import NewTask, Priority, TaskState, TaskView
 from taskfleet.sdk import given
@@ -136,7 +137,8 @@ class ParallelTaskQueue:
         """Enqueue one task and return its id.
 
         ``prompt``: a text, a list of messages, or the fields of a task line. Options: ``model``, ``priority``,
-        ``parameters`` (temperature, max_tokens, ...), ``metadata``, ``delay`` (seconds), ``deadline`` (a datetime).
+        ``parameters`` (temperature, max_tokens, ...), ``metadata``, ``delay`` (seconds), ``deadline`` (a datetime),
+        ``stream``.
         Raises InvalidTask, UnknownModel, DuplicateTask, QueueFull, StoreError.
         """
         identity = {} if task_id is None else {"id": given.task_id(task_id)}
@@ -183,6 +185,18 @@ class ParallelTaskQueue:
     async def get_status(self, task_id: str) -> TaskState:
         """``pending``, ``running``, ``completed``, ``failed``, ``cancelled`` or ``expired``. Raises NotFound."""
         return (await self._seen(given.task_id(task_id))).state
+
+    async def events(self, task_id: str, after: str = "") -> AsyncIterator[TaskEvent]:
+        """What is told of a task, as it comes, to its end: attempts that begin, pieces of its answer, progress.
+
+        Of a task that was submitted with ``stream=True`` all is told: an event ``chunk`` has ``data["choices"]`` with
+        deltas as OpenAI streams them. After ``restarted`` what came before is void. ``after``: the id of an event, to
+        go on behind it. Raises NotFound, NotRunning, InputError, StoreUnreachable.
+        """
+        live = self._now.live
+        found = live.backend.events(given.task_id(task_id), after)
+        while (event := await live.watch.unless_broken(asyncio.ensure_future(anext(found, None)))) is not None:
+            yield event
 
     async def cancel(self, task_id: str) -> bool:
         """Cancel a task: one that waits at once, one that runs within a moment (its call is closed).
@@ -231,7 +245,7 @@ class ParallelTaskQueue:
         return found
 
     def on_progress(self, callback: ProgressCallback) -> ProgressCallback:
-        """Call ``callback(Progress)`` when a task of ours ends and when a handler reports; also as a decorator.
+        """Call ``callback(Progress)`` when a task of ours ends and when whoever runs it reports; also as a decorator.
 
         It is called on the event loop and should be quick; what it raises is logged. Before or after ``start``.
         """

@@ -69,13 +69,13 @@ class TaskResult(Readable):
 
     ``status`` is ``pending``, ``running``, ``completed``, ``failed``, ``cancelled`` or ``expired``. ``result`` is set
     when it completed, ``error`` when it failed or expired, or is to be tried again. ``duration`` is the time of the
-    last attempt.
+    last attempt. ``progress``: what a running one last reported, ``{"fraction", "message"}``, None when nothing.
     """
 
     __slots__ = ("_view",)
     FIELDS = (
         "id", "status", "result", "error", "duration", "queue_seconds", "attempts", "model", "priority", "worker",
-        "batch", "metadata",
+        "batch", "metadata", "progress",
     )  # fmt: skip
 
     def __init__(self, view: TaskView) -> None:
@@ -138,6 +138,11 @@ class TaskResult(Readable):
         return self._view.batch
 
     @property
+    def progress(self) -> Mapping[str, Any] | None:
+        told = self._view.progress
+        return {"fraction": told.fraction, "message": told.message} if told else None
+
+    @property
     def metadata(self) -> Mapping[str, Any]:
         return {key: value for key, value in self._view.metadata.items() if key != ASKED_MODEL}
 
@@ -166,7 +171,8 @@ class Failure(Readable):
 class Progress(Readable):
     """News of one task, with the counts of all that this queue object has submitted.
 
-    ``fraction`` (0 to 1) and ``message`` are what a handler reported; 1 for a task that ended.
+    ``fraction`` (0 to 1) and ``message`` are what was reported of it, 0 where only a message was; 1 for a task that
+    ended.
     """
 
     task: str

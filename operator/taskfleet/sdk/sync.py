@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator
 from os import PathLike
 from typing import Any, TypeVar, Unpack, overload
 
 from taskfleet.core.errors import InputError, NotRunning
+from taskfleet.core.events import TaskEvent
 from taskfleet.core.task import Priority, TaskState
 from taskfleet.sdk.dataset import DatasetSummary
 from taskfleet.sdk.live import ProgressCallback
@@ -73,6 +74,15 @@ class SyncParallelTaskQueue:
 
     def get_status(self, task_id: str) -> TaskState:
         return self._run(self._queue.get_status(task_id))
+
+    def events(self, task_id: str, after: str = "") -> Iterator[TaskEvent]:
+        found = self._queue.events(task_id, after)
+
+        async def following() -> TaskEvent | None:
+            return await anext(found, None)
+
+        while (event := self._run(following())) is not None:
+            yield event
 
     def cancel(self, task_id: str) -> bool:
         return self._run(self._queue.cancel(task_id))

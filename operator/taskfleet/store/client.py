@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from typing import Any
 
 from taskfleet.core.errors import NotFound
+from taskfleet.core.events import Progress, Publication, TaskEvent
 from taskfleet.core.ratelimit import RateLimits, Reservation, Returned
 from taskfleet.core.settlement import (
     BatchCounts,
@@ -25,6 +26,7 @@ from taskfleet.store import (
     deadletters,
     endings,
     ends,
+    events,
     incoming,
     keys,
     lua,
@@ -34,6 +36,7 @@ from taskfleet.store import (
     waiting,
 )
 from taskfleet.store.connection import Connection
+from taskfleet.store.followers import Followers
 from taskfleet.store.wake import WakeListener
 
 _AT_ONCE = 500
@@ -47,6 +50,7 @@ class Store:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._followers = Followers(connection)
 
     @classmethod
     async def connect(cls, url: str, *, timeout: float = 5.0) -> "Store":  # noqa: ASYNC109 - for every later call too
@@ -65,6 +69,7 @@ class Store:
 
     async def close(self) -> None:
         """End all connections; the store is not usable afterwards."""
+        await self._followers.close()
         await self._connection.close()
 
     async def ping(self) -> None:
@@ -268,6 +273,30 @@ class Store:
     async def retire(self, queue: QueueKey, worker: str) -> None:
         """Forget a worker that leaves. Its leases are its own to settle."""
         await self._connection.run(lua.RETIRE, queue, worker)
+
+    # Events
+
+    def events(self, queue: QueueKey, task_id: str, after: str = "") -> AsyncIterator[TaskEvent]:
+        """What is told of a task, to its end; ``after`` is the id of an event that was read already.
+
+        Waits without asking, and goes on after a lost connection. What was told before anyone asked for it (see
+        ``NewTask.events``) is not there; where something was dropped since, an event ``trimmed`` stands for it. Errors:
+        InputError (``after`` is no id), NotFound, StoreUnreachable (at the beginning).
+        """
+        return events.events(self._connection, self._followers, queue, task_id, after)
+
+    async def publish(self, queue: QueueKey, publications: Sequence[Publication]) -> list[bool]:
+        """Tell chunks of running tasks; for each whether it was accepted. A refused one was no longer the caller's."""
+        return await events.publish(self._connection, queue, publications) if publications else []
+
+    async def progress(self, queue: QueueKey, task_id: str, fence: int, progress: Progress) -> bool:
+        """Tell how far a running task is; False when it is no longer the caller's."""
+        return await events.progress(self._connection, queue, task_id, fence, progress)
+
+    def all_progress(self, queue: QueueKey) -> AsyncIterator[Mapping[str, Progress]]:
+        """How far each running task is that says so, by id: now, and whenever one says more. Waits without asking, for
+        ever, also for a store that is away."""
+        return events.all_progress(self._connection, queue)
 
     # Rate limits
 

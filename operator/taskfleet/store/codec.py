@@ -4,7 +4,7 @@ A record is, big-endian and without gaps:
 
     state 1, cancel flag 1, lost leases 1, fence 4, attempts 2, enqueued ms 6, claimed ms 6    overwritten in place
     sequence 4, stage 4, deadline ms 6 (0: none)                        set when it comes in
-    priority 1, lengths of model 1, batch 1, tenant 1, session 1 and metadata 3, then these five
+    priority 1 (and HAS_EVENTS), lengths of model 1, batch 1, tenant 1, session 1 and metadata 3, then these five
     the body; once final, before it: length of the worker's name 1, the name, length 4 of the result, the result as
     JSON. Only a failed task keeps its body, for a redrive
 
@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from taskfleet.core.events import Progress
 from taskfleet.core.settlement import QueuePolicy, TenantShare, WorkerReport
 from taskfleet.core.task import (
     DEFAULT_TENANT,
@@ -35,6 +36,7 @@ from taskfleet.core.task import (
 # struct has no integers of 6 and 3 bytes: they are read as a high and a low part.
 _HEAD = struct.Struct(">cBBIHHIHIIIHIBBBBBBH")
 _LENGTH = struct.Struct(">I")
+HAS_EVENTS = 128
 
 _STATES = {
     b"p": TaskState.PENDING,
@@ -80,7 +82,7 @@ class _Head:
         self.enqueued_at = ((high << 32) | low) / 1000
         self.claimed_at = ((claimed_high << 32) | claimed_low) / 1000
         self.deadline = ((late_high << 32) | late_low) / 1000 or None
-        self.priority = Priority(priority)
+        self.priority = Priority(priority & ~HAS_EVENTS)
         at, names = _HEAD.size, []
         for length in lengths:
             names.append(record[at : at + length].decode())
@@ -117,9 +119,9 @@ def fence(record: bytes) -> int:
     return int(_Head(record).fence)
 
 
-def view(task_id: str, record: bytes, holder: bytes, attempts: bytes, due: bytes) -> TaskView:
+def view(task_id: str, record: bytes, holder: bytes, attempts: bytes, due: bytes, progress: bytes) -> TaskView:
     """What the store shows of a task; ``attempts`` is the JSON of the earlier ones of a task that is not final, ``due``
-    the ms that it waits for."""
+    the ms that it waits for, ``progress`` the JSON of the last one of a task that runs."""
     head = _Head(record)
     worker, result = holder.decode() or None, {}
     if head.state.is_final:
@@ -152,6 +154,7 @@ def view(task_id: str, record: bytes, holder: bytes, attempts: bytes, due: bytes
         not_before=int(due) / 1000 if due else None,
         deadline=head.deadline,
         metadata=orjson.loads(head.metadata) if head.metadata else {},
+        progress=Progress(**orjson.loads(progress)) if progress else None,
     )
 
 

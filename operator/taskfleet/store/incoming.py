@@ -7,6 +7,7 @@ import orjson
 
 from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask
 from taskfleet.core.task import DEFAULT_TENANT, NO_TIMES_IN_A_SESSION, NewTask
+from taskfleet.store.codec import HAS_EVENTS
 
 _INCOMING = struct.Struct(">HIBBBBBBH")
 _TASK = struct.Struct(">HBQQH")
@@ -79,7 +80,7 @@ class NewTasks:
             *(
                 deadline >> 32,
                 deadline & _MAX_32,
-                task.priority,
+                task.priority + (HAS_EVENTS if task.events else 0),
                 len(model),
                 len(self._batch),
                 len(tenant_bytes),

@@ -21,6 +21,8 @@ touch them all. One-letter names where there is one key per task: they are paid 
     leases          zset    id -> ms at which the lease ends
     holders         hash    id -> worker that holds the lease
     attempts        hash    id -> JSON of the last attempts of a task that did not end it; later part of its result
+    progress        hash    id -> fence and JSON of the last progress of a task that told one
+    events:ID       stream  what was told of a task that asked for it, bounded; expires soon after its end
     failed          zset    id -> ms at which it failed (the dead letters)
     stats           hash    totals that only grow, and the sequences of tasks and stages
     batch:NAME      hash    total and final tasks by state
@@ -35,6 +37,8 @@ touch them all. One-letter names where there is one key per task: they are paid 
     stage:N:flow:FLOW, stage:N:session:NAME   list   what is to be added to these
     stage:N:scheduled, stage:N:deadlines   what becomes of them in these zsets
     wake            channel something may have become claimable, or changed
+    events:ID       channel something was told of the task
+    progress        channel id of a task that told how far it is
     ended           channel ids of tasks that just ended, with blanks between them
 """
 
@@ -53,6 +57,7 @@ _NAMES = (
     "leases",
     "holders",
     "attempts",
+    "progress",
     "failed",
     "stats",
     "shares",
@@ -73,6 +78,7 @@ _FAMILIES = {
     "session": "session:",
     "turns": "turns:",
     "task": "t:",
+    "events": "events:",
     "batch": "batch:",
     "stage": "stage:",
     "limit": "limit:",
@@ -98,6 +104,11 @@ def key(queue: QueueKey, name: str) -> str:
 
 def task(queue: QueueKey, task_id: str) -> str:
     return prefix(queue) + _FAMILIES["task"] + task_id
+
+
+def events(queue: QueueKey, task_id: str) -> str:
+    """A task's stream of events, and the channel on which readers hear of new ones."""
+    return prefix(queue) + _FAMILIES["events"] + task_id
 
 
 def batch(queue: QueueKey, name: str) -> str:

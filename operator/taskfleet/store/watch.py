@@ -50,6 +50,10 @@ class Watch:
         """Followed tasks that have not been seen to end."""
         return list(self._open)
 
+    def follows(self, task_id: str) -> bool:
+        """Whether this is a followed task that has not been seen to end."""
+        return task_id in self._open
+
     def follow(self, ids: Iterable[str], sink: Sink | None = None) -> None:
         """Tell ``sink`` when one of these ends."""
         for task_id in ids:

@@ -25,6 +25,8 @@ from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import WorkPolicy
 from taskfleet.worker.ratelimiter import RateLimiter
+from taskfleet.worker.reports import Reports
+from taskfleet.worker.streams import Streams, TaskStream
 from taskfleet.worker.suspects import Suspects
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class RunningCall:
     started: float
     job: asyncio.Task[None] = field(init=False)
     talk: Talk | None = None
+    stream: TaskStream | None = None
     interruption: Interruption | None = None
 
 
@@ -61,6 +64,8 @@ class Calls:
         policy: WorkPolicy,
         outbox: Outbox,
         conversations: Conversations,
+        streams: Streams,
+        reports: Reports,
         breaker: Breaker,
         limiter: RateLimiter,
         pace: Pace,
@@ -74,6 +79,8 @@ class Calls:
         self._endpoint = endpoint
         self._outbox = outbox
         self._conversations = conversations
+        self._streams = streams
+        self._reports = reports
         self._breaker = breaker
         self._limiter = limiter
         self._pace = pace
@@ -106,6 +113,8 @@ class Calls:
         same = self.running.get(task.id)
         if same is not None and same.interruption is None:
             same.task = task
+            if same.stream is not None:
+                same.stream.renewed(task.fence)
             return
         call = RunningCall(task, model, time.monotonic())
         self.running[task.id] = call
@@ -157,6 +166,9 @@ class Calls:
         if task.session is not None and self.policy.context_tokens is not None:
             call.talk = await self._conversations.take_up(task.session, body.messages, self.policy.context_tokens)
             messages = call.talk.conversation.messages
+        if body.stream:
+            about = {"model": call.model, "endpoint": self._endpoint.name}
+            call.stream = self._streams.open(task.id, task.fence, about)
         request = Call(
             model=self._endpoint.remote_names.get(call.model, call.model),
             messages=messages,
@@ -167,6 +179,8 @@ class Calls:
             priority=task.priority,
             metadata=body.metadata,
             operation=body.operation,
+            said=call.stream.said if call.stream else None,
+            progress=self._reports.of(task),
         )
         try:
             return await self._provider.complete(request)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -22,8 +22,8 @@ LARGEST_BATCH_BYTES = 8_000_000  # a batch is one command to the store, and long
 class Outbox:
     """Settlements that the store has not taken yet. Their leases must be renewed like those of running calls.
 
-    ``stuck``: results wait because the store did not take the last batch. ``on_settled`` is told the ids of each batch
-    that it took.
+    ``stuck``: results wait because the store did not take the last batch. ``before`` is awaited before each batch: what
+    must be in the store earlier than a task's end. ``on_settled`` is told the ids of each batch that it took.
     """
 
     def __init__(
@@ -31,11 +31,13 @@ class Outbox:
         store: Store,
         queue: QueueKey,
         health: StoreHealth,
+        before: Callable[[], Awaitable[None]],
         on_settled: Callable[[Sequence[str]], None] = lambda _ids: None,
     ) -> None:
         self._store = store
         self._queue = queue
         self._health = health
+        self._before = before
         self._on_settled = on_settled
         self._refused = False
         self._waiting: dict[str, Settlement] = {}
@@ -76,6 +78,7 @@ class Outbox:
             await self._filled.wait()
             batch = self._next_batch()
             try:
+                await self._before()
                 accepted = await self._store.settle(self._queue, batch)
             except StoreError as error:
                 failures += 1

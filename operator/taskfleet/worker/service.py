@@ -26,9 +26,11 @@ from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import WorkPolicy
 from taskfleet.worker.ratelimiter import RateLimiter
+from taskfleet.worker.reports import Reports
 from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.startup import Startup, Stopped
 from taskfleet.worker.storehealth import StoreHealth
+from taskfleet.worker.streams import Streams
 
 log = logging.getLogger(__name__)
 
@@ -147,13 +149,17 @@ class Service:
         settings, look = self._settings, self._look
         breaker, pace = self._breaker, self._pace
         limiter = RateLimiter(store, settings, self._metrics)
-        outbox = Outbox(store, settings.queue, self._health, self._on_settled)
+        streams = Streams(store, settings.queue, self._health)
+        reports = Reports(store, settings.queue, self._health)
+        outbox = Outbox(store, settings.queue, self._health, streams.flush, self._on_settled)
         calls = Calls(
             provider=provider,
             endpoint=settings.endpoint,
             policy=policy,
             outbox=outbox,
             conversations=Conversations(store, settings.queue),
+            streams=streams,
+            reports=reports,
             breaker=breaker,
             limiter=limiter,
             pace=pace,
@@ -188,7 +194,7 @@ class Service:
             extra={"worker": settings.worker, "queue": str(settings.queue), "endpoint": settings.endpoint.name},
         )
         async with asyncio.TaskGroup() as group:  # any of them broken ends the process, loudly
-            parts = (outbox.run(), beats.run(), _follow(wakes, self._claims, beats))
+            parts = (outbox.run(), streams.run(), reports.run(), beats.run(), _follow(wakes, self._claims, beats))
             background = [group.create_task(part) for part in parts]
             claiming = group.create_task(self._claims.run())
             await self._stop.wait()

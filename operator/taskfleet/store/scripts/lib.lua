@@ -47,7 +47,8 @@ end
 -- A task's record; codec.py describes it. The first part moves with the task and is overwritten in place.
 local MOVING = '>c1BBI4I2I6I6'
 local HEAD = '>c1BBI4I2I6I6I4I4I6BBBBBI3'
-local MOVING_BYTES, DEADLINE_AT, HEAD_BYTES = 21, 29, 43
+local MOVING_BYTES, DEADLINE_AT, PRIORITY_AT, HEAD_BYTES = 21, 29, 35, 43
+local HAS_EVENTS = 128  -- beside the priority: what is told of the task is kept (events.lua)
 local FIRST_READ = 192
 local PENDING, SCHEDULED_STATE, RUNNING, COMPLETED, FAILED_STATE, CANCELLED, EXPIRED = 'p', 's', 'r', 'c', 'f', 'x', 'e'
 local BLOCKED = 'b'  -- pending, behind another task of its session
@@ -58,6 +59,7 @@ local function parse(record)
     local model_bytes, batch_bytes, tenant_bytes, session_bytes, metadata_bytes
     t.state, t.cancel, t.lost, t.fence, t.attempts, t.enqueued, t.claimed, t.sequence, t.stage, t.deadline, t.priority,
         model_bytes, batch_bytes, tenant_bytes, session_bytes, metadata_bytes = unpack_(HEAD, record)
+    if t.priority >= HAS_EVENTS then t.events, t.priority = true, t.priority - HAS_EVENTS end
     local batch_at = HEAD_BYTES + model_bytes
     local tenant_at = batch_at + batch_bytes
     local session_at = tenant_at + tenant_bytes

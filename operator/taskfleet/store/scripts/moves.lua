@@ -1,4 +1,4 @@
--- needs: lib, flows
+-- needs: lib, flows, events
 -- How tasks leave `running` and `pending`: to a final state, or back to their lane. What they changed is collected, and
 -- written at the end of the script (writing.lua).
 
@@ -34,6 +34,7 @@ local function note_attempt(t, worker, details)
     all[#all + 1] = entry
     if #all > KEPT_ATTEMPTS then table.remove(all, 1) end
     call('HSET', ATTEMPTS, t.id, cjson.encode(all))
+    if t.events then call('HDEL', PROGRESS, t.id) end
 end
 
 -- The result of a task with what was noted of its earlier attempts.
@@ -68,6 +69,7 @@ local function finish(t, state, policy, worker, result)
     end
     if t.deadline > 0 then call('ZREM', DEADLINES, t.id) end
     change_batch(t.batch, STATE_WORDS[state], 1)
+    if t.events then tell_end(t, state, keep) end
     ended[#ended + 1] = t.id
 end
 

@@ -26,6 +26,7 @@ for i = 1, #ARGV do
             .. pack('>I6', deadline) .. string.sub(t.fixed, 15) .. body)
         if deadline > 0 then call('ZADD', DEADLINES, deadline, t.id) end
         call('ZREM', FAILED, t.id)
+        if t.events then call('UNLINK', EVENTS_ .. t.id) end
         if is_blocked then change_pending(t, 1) else arrive(t) end
         change(tenant_changes, t.tenant, 1)
         change(stat_changes, 'redriven', 1)

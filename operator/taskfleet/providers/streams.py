@@ -1,0 +1,65 @@
+"""Answers that come line by line: what all protocols of model servers have in common when they stream. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from taskfleet.providers.http import Answer, NoAnswer
+
+
+class NotACompletion(Exception):
+    """A 200 that is none: rubbish never completes a task. The text says what it lacks."""
+
+
+class ErrorInStream(Exception):
+    """The server answered 200 and reports its trouble in the stream; ``answer`` is what it could have answered."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(body)
+        self.answer = Answer(status, {}, body)
+
+
+class AnswerStream(Protocol):
+    """Reads one streamed answer and tells a ``Said`` of its pieces. Raises NotACompletion and ErrorInStream."""
+
+    def line(self, line: bytes) -> None: ...
+
+    def whole(self) -> Mapping[str, Any]:
+        """Once it has ended: the JSON of an answer that was not streamed. NoAnswer when it was cut before its end."""
+        ...
+
+
+def cut() -> NoAnswer:
+    return NoAnswer("answer_cut", "the stream ended inside the answer")
+
+
+def json_of(text: bytes) -> Mapping[str, Any]:
+    """Errors: NotACompletion."""
+    try:
+        data = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        data = None
+    if not isinstance(data, Mapping):
+        raise NotACompletion(f"with a stream in which {len(text)} bytes are no JSON object")
+    return data
+
+
+class ServerSentEvents:
+    """The data of each event of ``text/event-stream``; who names its events says so in their data too."""
+
+    def __init__(self) -> None:
+        self._data: list[bytes] = []
+
+    def line(self, line: bytes) -> bytes | None:
+        """The data of an event that is whole now."""
+        if line.startswith(b"data:"):
+            self._data.append(line[5:].removeprefix(b" "))
+        elif not line:
+            return self.rest()
+        return None
+
+    def rest(self) -> bytes | None:
+        """The data of an event whose last line has come."""
+        data, self._data = self._data, []
+        return b"\n".join(data) if data else None

@@ -1,0 +1,158 @@
+"""Hearing that something is new, without asking: by names that are published as channels.
+
+One connection of its own, kept by a background task: it subscribes, reads, and after a loss comes back. What was said
+meanwhile is unknown, so all that is followed then counts as woken.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Hashable
+from contextlib import suppress
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from valkey.asyncio.client import PubSub
+
+from taskfleet.core.errors import StoreError
+from taskfleet.store.connection import Connection
+
+Topic = TypeVar("Topic", bound=Hashable)
+
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 2.0
+_IDLE_CHANNEL = b"tf:idle"
+
+
+class ChannelListener(Generic[Topic]):
+    """Follows topics, each on the channel that ``channel_of`` names. Woken ones are kept until ``wait`` hands them out;
+    many wakes of one are one.
+
+    ``lost`` is set while the connection is: who makes no calls learns from it that the store may be gone.
+    """
+
+    def __init__(self, connection: Connection, topics: Collection[Topic], channel_of: Callable[[Topic], str]) -> None:
+        self._connection = connection
+        self._channel_of = channel_of
+        self._topics = self._by_channel(topics)
+        self._woken: set[Topic] = set()
+        self._something = asyncio.Event()
+        self._pubsub: PubSub | None = None
+        self._confirmed: dict[bytes, asyncio.Event] = {}
+        self._missing: set[bytes] = set()
+        self._ready = asyncio.Event()
+        self.lost = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Returns once subscribed, or once it is clear that the store cannot be reached now."""
+        self._task = asyncio.create_task(self._keep_listening(), name="channel listener")
+        try:
+            await self._ready.wait()
+        except asyncio.CancelledError:
+            self._task.cancel()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def wait(self, timeout: float | None) -> set[Topic]:  # noqa: ASYNC109 - that nothing is new is no error
+        """The topics woken since the last call, waiting for one; empty after ``timeout`` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._something.wait()
+        woken, self._woken = self._woken & set(self._topics.values()), set()
+        self._something.clear()
+        return woken
+
+    async def follow(self, topics: Collection[Topic]) -> None:
+        """Follow exactly these from now on; when it returns no wake of a new one can be missed."""
+        wanted = self._by_channel(topics)
+        added = [channel for channel in wanted if channel not in self._topics]
+        removed = [channel for channel in self._topics if channel not in wanted]
+        self._topics = wanted
+        pubsub = self._pubsub
+        if pubsub is None:
+            return  # not connected: subscribing is what comes first when it is
+        # On trouble the reader meets it too, and reconnects to the new set.
+        with suppress(StoreError), self._connection.explained():
+            if removed:
+                await pubsub.unsubscribe(*removed)
+            if added:
+                confirmed = {channel: asyncio.Event() for channel in added}
+                self._confirmed.update(confirmed)
+                await pubsub.subscribe(*added)
+                async with asyncio.timeout(self._connection.timeout):
+                    for event in confirmed.values():
+                        await event.wait()
+
+    async def _keep_listening(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                with self._connection.explained():
+                    async with self._connection.subscriber() as pubsub:
+                        await self._subscribe(pubsub)
+                        pause = _FIRST_PAUSE
+                        await self._read(pubsub)
+            except StoreError:
+                # Whoever listens also calls the store, and is told there that it is gone.
+                pass
+            finally:
+                self._pubsub = None
+            self.lost.set()
+            self._ready.set()
+            for event in self._confirmed.values():
+                event.set()  # nothing will be confirmed any more, and once reconnected everything wakes
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+    async def _subscribe(self, pubsub: PubSub) -> None:
+        self._confirmed = {}
+        self._missing = set()
+        # A connection without any channel cannot be read; the idle one is that of no topic.
+        asked, wanted = set[bytes](), {_IDLE_CHANNEL, *self._topics}
+        while new := wanted - asked:  # more than once when ``follow`` came meanwhile
+            self._missing |= new
+            await pubsub.subscribe(*new)
+            asked, wanted = asked | new, {*self._topics}
+        self._pubsub = pubsub
+
+    async def _read(self, pubsub: PubSub) -> None:
+        asked = False
+        while True:
+            message = await pubsub.get_message(timeout=self._connection.timeout)
+            if message is None:
+                if asked:
+                    raise TimeoutError  # no answer to our ping: the line is dead, though nobody said so
+                await pubsub.ping()
+                asked = True
+                continue
+            asked = False
+            if message["type"] == "message":
+                self._wake(message["channel"])
+            elif message["type"] == "subscribe":
+                self._on_subscribed(message["channel"])
+
+    def _on_subscribed(self, channel: bytes) -> None:
+        self._confirmed.setdefault(channel, asyncio.Event()).set()
+        self._missing.discard(channel)
+        if not self._missing:
+            if self.lost.is_set():
+                self.lost.clear()
+                for followed in self._topics:
+                    self._wake(followed)
+            self._ready.set()
+
+    def _wake(self, channel: bytes) -> None:
+        topic = self._topics.get(channel)
+        if topic is not None:
+            self._woken.add(topic)
+            self._something.set()
+
+    def _by_channel(self, topics: Collection[Topic]) -> dict[bytes, Topic]:
+        return {self._channel_of(topic).encode(): topic for topic in topics}
