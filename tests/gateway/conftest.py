@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -57,15 +59,15 @@ def model(runner: asyncio.Runner) -> Iterator[ModelStub]:
 
 
 @pytest.fixture
-def options(store_url: str, queue: QueueKey) -> GatewayOptions:
-    return GatewayOptions(store_url, "127.0.0.1", 0, "--port", "test", queue, None)
+def options(store_url: str, queue: QueueKey, tmp_path: Path) -> GatewayOptions:
+    return GatewayOptions(store_url, "127.0.0.1", 0, "--port", "test", queue, None, tmp_path / "files")
 
 
 @asynccontextmanager
 async def opened(options: GatewayOptions, work: Work, key: str = "none") -> AsyncIterator[Site]:
     """A gateway and clients that show ``key``."""
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(gateway(options))
+        url = (await stack.enter_async_context(gateway(replace(options, grace_seconds=1)))).url
         headers = {"Authorization": f"Bearer {key}"}
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, headers=headers, timeout=20))
         client = await stack.enter_async_context(AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0))

@@ -10,7 +10,7 @@ import uvloop
 
 from taskfleet.cli.target import find_target
 from taskfleet.core.task import QueueKey
-from taskfleet.gateway.service import GatewayOptions
+from taskfleet.gateway.service import USUAL_PORT, GatewayOptions
 from taskfleet.gateway.service import gateway as serving
 from taskfleet.telemetry.logs import configure_logs
 
@@ -39,9 +39,17 @@ Examples:
 @click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Data folder of that `up`.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to serve on.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8420, show_default=True, help="Port; 0 takes any free one."
+    "--port", type=click.IntRange(0, 65535), default=USUAL_PORT, show_default=True, help="Port; 0 takes any free one."
 )
 @click.option("--keys", type=click.Path(path_type=Path), metavar="FILE", help="API keys, as YAML.")
+@click.option(
+    "--files",
+    type=click.Path(path_type=Path),
+    default=Path("taskfleet-files"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder of what batches read and write; gateways of one store share it.",
+)
 @click.option("--queue", metavar="QUEUE", help="Queue of requests that name none (default: the only one there is).")
 @click.option("-n", "--namespace", metavar="NS", help="Namespace of queues that are named without one.")
 def gateway(
@@ -50,6 +58,7 @@ def gateway(
     host: str,
     port: int,
     keys: Path | None,
+    files: Path,
     queue: str | None,
     namespace: str | None,
 ) -> None:
@@ -67,6 +76,7 @@ def gateway(
         namespace=space,
         usual=None if queue is None else _queue(queue, space),
         keys=keys,
+        files=files,
     )
     uvloop.run(_until_signalled(options))
 
@@ -76,9 +86,14 @@ async def _until_signalled(options: GatewayOptions) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with serving(options) as url:
-        log.info("gateway started", extra={"url": url, "keys": str(options.keys or "none: this machine only")})
-        await stop.wait()
+    async with serving(options) as here:
+        log.info("gateway started", extra={"url": here.url, "keys": str(options.keys or "none: this machine only")})
+        stopped, broken = asyncio.create_task(stop.wait()), asyncio.create_task(here.until_broken())
+        await asyncio.wait((stopped, broken), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if broken.done():
+            broken.result()
+        broken.cancel()
     log.info("gateway stopped")
 
 

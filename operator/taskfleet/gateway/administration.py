@@ -28,7 +28,7 @@ class Administration:
         self._store = parts.store
         self._queues = parts.queues
 
-    async def list(self, _request: Request, caller: Caller) -> Response:
+    async def listing(self, _request: Request, caller: Caller) -> Response:
         found = []
         for key in await self._queues.visible(caller):
             try:

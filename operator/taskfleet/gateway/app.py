@@ -17,8 +17,12 @@ from taskfleet.api.gatewaykeys import Right
 from taskfleet.core.errors import TaskfleetError
 from taskfleet.gateway.administration import Administration
 from taskfleet.gateway.answers import Refused, bug_answer, error_answer
+from taskfleet.gateway.batches import Batches
+from taskfleet.gateway.batchrun import BatchRunner
 from taskfleet.gateway.bodies import Gone
 from taskfleet.gateway.callers import Caller
+from taskfleet.gateway.files import Files
+from taskfleet.gateway.filestore import FileStore
 from taskfleet.gateway.keyring import Doorman
 from taskfleet.gateway.models import Models
 from taskfleet.gateway.online import Online
@@ -33,27 +37,35 @@ _REQUEST_ID = re.compile(r"[\w.\-]{1,128}", re.ASCII)
 _GONE = 499  # as proxies log a client that went away
 
 
-def build_app(parts: Parts, doorman: Doorman, metrics: GatewayMetrics, not_ready: Callable[[], str]) -> Starlette:
+def build_app(
+    parts: Parts,
+    files: FileStore,
+    runner: BatchRunner,
+    doorman: Doorman,
+    metrics: GatewayMetrics,
+    not_ready: Callable[[], str],
+) -> Starlette:
     """``not_ready()`` is "" when the gateway can serve, else the reason why not, which ``/readyz`` answers."""
     door = _Door(doorman, metrics)
     routes = [
         *_status_routes(metrics, not_ready),
         *(
             Route(path, door.guard(path, right, handle), methods=[method])
-            for method, path, right, handle in _api(parts)
+            for method, path, right, handle in _api(parts, files, runner)
         ),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: door.no_such_path})
 
 
-def _api(parts: Parts) -> Sequence[tuple[str, str, Right, Handle]]:
+def _api(parts: Parts, store: FileStore, runner: BatchRunner) -> Sequence[tuple[str, str, Right, Handle]]:
     online, models, tasks, queues = Online(parts), Models(parts), Tasks(parts), Administration(parts)
+    files, batches = Files(store), Batches(parts, store, runner)
     return [
         ("POST", "/v1/chat/completions", Right.SUBMIT, online.chat),
         ("POST", "/v1/chat/completions/batch", Right.SUBMIT, online.chats),
         ("POST", "/v1/completions", Right.SUBMIT, online.completions),
         ("POST", "/v1/embeddings", Right.SUBMIT, online.embeddings),
-        ("GET", "/v1/models", Right.READ, models.list),
+        ("GET", "/v1/models", Right.READ, models.listing),
         ("GET", "/v1/models/{model:path}", Right.READ, models.show),
         ("POST", "/v1/tasks", Right.SUBMIT, tasks.submit),
         ("GET", "/v1/tasks/{id}", Right.READ, tasks.show),
@@ -64,7 +76,16 @@ def _api(parts: Parts) -> Sequence[tuple[str, str, Right, Handle]]:
         ("POST", "/v1/tasks/{id}/progress", Right.WORK, tasks.progress),
         ("POST", "/v1/tasks/{id}/complete", Right.WORK, tasks.complete),
         ("POST", "/v1/tasks/{id}/fail", Right.WORK, tasks.fail),
-        ("GET", "/v1/queues", Right.READ, queues.list),
+        ("POST", "/v1/files", Right.SUBMIT, files.upload),
+        ("GET", "/v1/files", Right.READ, files.listing),
+        ("GET", "/v1/files/{id}", Right.READ, files.show),
+        ("GET", "/v1/files/{id}/content", Right.READ, files.content),
+        ("DELETE", "/v1/files/{id}", Right.SUBMIT, files.delete),
+        ("POST", "/v1/batches", Right.SUBMIT, batches.create),
+        ("GET", "/v1/batches", Right.READ, batches.listing),
+        ("GET", "/v1/batches/{id}", Right.READ, batches.show),
+        ("POST", "/v1/batches/{id}/cancel", Right.SUBMIT, batches.cancel),
+        ("GET", "/v1/queues", Right.READ, queues.listing),
         ("GET", "/v1/queues/{queue:path}/stats", Right.READ, queues.stats),
         ("POST", "/v1/queues/{queue:path}/pause", Right.ADMIN, queues.pause),
         ("POST", "/v1/queues/{queue:path}/resume", Right.ADMIN, queues.resume),

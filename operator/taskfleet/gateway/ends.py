@@ -48,6 +48,11 @@ class Ends:
         """Tell ``sink`` when one of these ends."""
         self._watch(queue).follow(ids, sink)
 
+    def drop(self, queue: QueueKey, ids: Iterable[str], sink: Sink) -> None:
+        """``sink`` need not hear of these any more."""
+        for task_id in ids:
+            self._watch(queue).drop(task_id, sink)
+
     def nudge(self, queue: QueueKey, ids: Iterable[str]) -> None:
         """These may have ended just now."""
         self._watch(queue).nudge(ids)

@@ -19,7 +19,7 @@ class Models:
     def __init__(self, parts: Parts) -> None:
         self._queues = parts.queues
 
-    async def list(self, request: Request, caller: Caller) -> Response:
+    async def listing(self, request: Request, caller: Caller) -> Response:
         return json_answer({"object": "list", "data": list((await self._offered(request, caller)).values())})
 
     async def show(self, request: Request, caller: Caller) -> Response:

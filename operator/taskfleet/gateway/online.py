@@ -74,7 +74,9 @@ class Online:
         wishes = read_wishes(request.headers, body)
         queue = await self._queues.chosen(wishes.queue, caller)
         later = _flag(request, "batch")
-        task = new_task(operation, body, wishes, queue, caller, Priority.NORMAL if later else Priority.HIGH)
+        usual = Priority.NORMAL if later else Priority.HIGH
+        streams = operation is Operation.CHAT and not later
+        task = new_task(operation, body, wishes, queue, caller, usual, streams=streams)
         if later:
             await self._submit(queue, [task])
             return await self._accepted(queue, task)
@@ -145,10 +147,20 @@ class Online:
 
 
 def new_task(
-    operation: Operation, body: dict[str, Any], wishes: Wishes, queue: OpenQueue, caller: Caller, usual: Priority
+    operation: Operation,
+    body: dict[str, Any],
+    wishes: Wishes,
+    queue: OpenQueue,
+    caller: Caller,
+    usual: Priority,
+    *,
+    streams: bool = False,
 ) -> NewTask:
-    """The task that a request of OpenAI's form is. Raises InputError in the request's own words, Refused (403)."""
-    if body.get("stream") and (operation is not Operation.CHAT or usual is not Priority.HIGH):
+    """The task that a request of OpenAI's form is; ``streams``: it may be answered piece by piece.
+
+    Raises InputError in the request's own words, Refused (403).
+    """
+    if body.get("stream") and not streams:
         raise InputError("stream: this call is answered whole; leave it out or send false")
     tenant = caller.tenant_for(wishes.tenant)
     fields = {

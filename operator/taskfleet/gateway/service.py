@@ -5,9 +5,10 @@ import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from prometheus_client import CollectorRegistry
@@ -15,7 +16,9 @@ from prometheus_client import CollectorRegistry
 from taskfleet.core.errors import InputError, StoreError
 from taskfleet.core.task import QueueKey
 from taskfleet.gateway.app import build_app
+from taskfleet.gateway.batchrun import BatchRunner
 from taskfleet.gateway.ends import Ends
+from taskfleet.gateway.filestore import FileStore
 from taskfleet.gateway.keyring import Doorman, KeyRing, OpenDoor
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import Queues
@@ -25,13 +28,15 @@ from taskfleet.telemetry.metrics import GatewayMetrics
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-GRACE_SECONDS = 30
+USUAL_PORT = 8420
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayOptions:
     """``keys``: the file of API keys; without it everyone may do everything, and only this machine may reach it.
-    ``port`` 0: any free one; ``setting`` names it in errors. ``usual``: the queue of requests that name none."""
+    ``port`` 0: any free one; ``setting`` names it in errors. ``usual``: the queue of requests that name none.
+    ``files``: the folder of what batches read and write; gateways of one store share it. ``grace_seconds``: for
+    requests that are being answered when it is to stop."""
 
     store_url: str
     host: str
@@ -40,11 +45,28 @@ class GatewayOptions:
     namespace: str
     usual: QueueKey | None
     keys: Path | None
+    files: Path
+    grace_seconds: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A gateway that serves at the base URL ``url``. ``parts`` are what it is made of, which go on for ever."""
+
+    url: str
+    parts: tuple["asyncio.Task[None]", ...]
+
+    async def until_broken(self) -> None:
+        """Raise what broke a part of it, if ever one breaks."""
+        done, _ = await asyncio.wait(self.parts, return_when=asyncio.FIRST_COMPLETED)
+        for part in done:
+            part.result()
 
 
 @contextlib.asynccontextmanager
-async def gateway(options: GatewayOptions) -> AsyncIterator[str]:
-    """Serve until the block ends; gives the base URL. Raises InputError (the address, the keys), StoreError."""
+async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
+    """Serve until the block ends. Raises InputError (the address, the keys), StoreError."""
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # or every client that speaks no HTTP is a line
     doorman = _doorman(options)
     metrics = GatewayMetrics(CollectorRegistry())
     async with contextlib.AsyncExitStack() as stack:
@@ -52,10 +74,12 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[str]:
         store = await Store.connect(options.store_url)
         stack.push_async_callback(store.close)
         parts = Parts(store, Queues(store, namespace=options.namespace, usual=options.usual), Ends(store))
+        files = _file_store(options.files)
+        runner = BatchRunner(parts, files)
         health = _StoreHealth(store, metrics)
         server = _Server(
             uvicorn.Config(
-                build_app(parts, doorman, metrics, lambda: health.trouble),
+                build_app(parts, files, runner, doorman, metrics, lambda: health.trouble),
                 http="httptools",
                 ws="none",
                 lifespan="off",
@@ -63,22 +87,35 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[str]:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_graceful_shutdown=GRACE_SECONDS,
+                timeout_graceful_shutdown=options.grace_seconds,
             )
         )
-        background = [parts.ends.run(), health.run()]
+        background = [parts.ends.run(), runner.run(), health.run()]
         if isinstance(doorman, KeyRing):
             background.append(doorman.follow())
-        async with asyncio.TaskGroup() as group:  # any of them broken ends the process, loudly
-            running = [group.create_task(part) for part in background]
-            serving = group.create_task(server.serve(sockets=[listening]))
-            try:
-                yield _url(options.host, listening.getsockname()[1])
-            finally:
-                server.should_exit = True
-                await asyncio.wait([serving])
-                for task in running:
-                    task.cancel()
+        answering = asyncio.create_task(_loudly(server.serve(sockets=[listening])))
+        others = [asyncio.create_task(_loudly(part)) for part in background]
+        stack.push_async_callback(_stopped, server, answering, others)
+        yield Serving(_url(options.host, listening.getsockname()[1]), (answering, *others))
+
+
+async def _loudly(part: Coroutine[Any, Any, None]) -> None:
+    try:
+        await part
+    except Exception:
+        log.exception("a part of the gateway broke")
+        raise
+
+
+async def _stopped(
+    server: uvicorn.Server, answering: "asyncio.Task[None]", others: Sequence["asyncio.Task[None]"]
+) -> None:
+    """Take nothing more, let what runs end, then end what serves it."""
+    server.should_exit = True
+    await asyncio.wait([answering])
+    for task in others:
+        task.cancel()
+    await asyncio.wait(others)
 
 
 class _Server(uvicorn.Server):
@@ -106,6 +143,13 @@ class _StoreHealth:
                 self.trouble = str(error)
             self._metrics.store_up.set(not self.trouble)
             await asyncio.sleep(LOOK_SECONDS)
+
+
+def _file_store(folder: Path) -> FileStore:
+    try:
+        return FileStore(folder)
+    except OSError as error:
+        raise InputError(f"files: the folder {folder} cannot be used: {error.strerror}") from error
 
 
 def _doorman(options: GatewayOptions) -> Doorman:

@@ -37,6 +37,7 @@ from taskfleet.store import (
 )
 from taskfleet.store.connection import Connection
 from taskfleet.store.followers import Followers
+from taskfleet.store.jobs import Jobs
 from taskfleet.store.wake import WakeListener
 
 _AT_ONCE = 500
@@ -51,6 +52,7 @@ class Store:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._followers = Followers(connection)
+        self.jobs = Jobs(connection)
 
     @classmethod
     async def connect(cls, url: str, *, timeout: float = 5.0) -> "Store":  # noqa: ASYNC109 - for every later call too

@@ -29,6 +29,8 @@ touch them all. One-letter names where there is one key per task: they are paid 
     batch:NAME:ids  list    ids in input order
     shares          hash    models of an endpoint -> tasks claimed for it while lower priorities waited, modulo a round
     limit:POOL/ENDPOINT  hash  what its workers have reserved; expires when nothing of it counts any more
+    jobs            zset    ids of a gateway's batches, all of score 0
+    job:ID          hash    what it keeps of one, JSON by field; job:ID:holder  string  who drives it, for a moment
     workers, seen   hash, zset   last report of each worker, and the ms of it
     began           hash    worker -> ms at which its process was first heard, and a word for the process
     stages          zset    open stage -> ms of its last chunk
@@ -45,6 +47,7 @@ touch them all. One-letter names where there is one key per task: they are paid 
 from taskfleet.core.task import QueueKey
 
 SCHEMA = "tf:schema"
+OPEN_JOBS = "tf:jobs"  # set of namespace/name/job of jobs that somebody must drive
 QUEUES = "tf:queues"  # set of namespace/name of the queues there are
 SCHEMA_VERSION = 5
 ENDED_EVERYWHERE = "tf:{*}:ended"  # a pattern of channels
@@ -68,6 +71,7 @@ _NAMES = (
     "stages",
     "wake",
     "ended",
+    "jobs",
 )
 _FAMILIES = {
     "flow": "flow:",
@@ -80,6 +84,7 @@ _FAMILIES = {
     "task": "t:",
     "events": "events:",
     "batch": "batch:",
+    "job": "job:",
     "stage": "stage:",
     "limit": "limit:",
 }
@@ -113,6 +118,10 @@ def events(queue: QueueKey, task_id: str) -> str:
 
 def batch(queue: QueueKey, name: str) -> str:
     return prefix(queue) + _FAMILIES["batch"] + name
+
+
+def job(queue: QueueKey, name: str) -> str:
+    return prefix(queue) + _FAMILIES["job"] + name
 
 
 def turns(queue: QueueKey, session: str) -> str:
