@@ -1,18 +1,43 @@
 # The one image of Taskfleet: the controller and the workers, told apart by their argument.
 #
 #   docker build -t taskfleet:0.1.0 .
+#   docker build --target sbom --output dist .      what is in it, as CycloneDX: dist/taskfleet.cdx.json (make sbom)
+#
+# The digest is that of the list over all architectures. Another base, or the same from another registry:
+# --build-arg BASE=...
+ARG BASE=docker.io/library/python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7
 
-FROM python:3.11-slim AS build
+FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
-RUN python -m venv /opt/taskfleet
+# pip stays outside: it installs into the environment and is not part of it.
+RUN python -m venv --without-pip /opt/taskfleet
 WORKDIR /source
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY operator operator
-RUN /opt/taskfleet/bin/pip install --constraint constraints.txt '.[controller,worker]' \
- && /opt/taskfleet/bin/pip uninstall --yes pip \
- && /opt/taskfleet/bin/python -m compileall -q /opt/taskfleet/lib
+# Compiled anew and never compared with the sources: copying these gives them other times, and a process that may write
+# nothing would compile them at every start.
+RUN pip --python /opt/taskfleet/bin/python install --constraint constraints.txt '.[controller,worker]' \
+ && /opt/taskfleet/bin/python -m compileall -q -f --invalidation-mode unchecked-hash /opt/taskfleet/lib
 
-FROM python:3.11-slim
+FROM build AS inventory
+RUN pip install --quiet --constraint constraints.txt cyclonedx-bom \
+ && cyclonedx-py environment --output-reproducible --output-file /taskfleet.cdx.json /opt/taskfleet/bin/python
+
+FROM scratch AS sbom
+COPY --from=inventory /taskfleet.cdx.json /
+
+FROM ${BASE}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="taskfleet" \
+      org.opencontainers.image.description="Controller and workers of Taskfleet, a Kubernetes operator for LLM worker pools" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+# The base comes without compiled modules.
+RUN python -m compileall -q -f --invalidation-mode unchecked-hash \
+      -x "/(site-packages|test|tests|idlelib|lib2to3|ensurepip|tkinter|turtledemo)/" \
+      "$(python -c "import sysconfig; print(sysconfig.get_path('stdlib'))")"
 # Nothing is written at run time: the root file system may be read-only.
 ENV PATH=/opt/taskfleet/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 COPY --from=build /opt/taskfleet /opt/taskfleet

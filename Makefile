@@ -4,10 +4,11 @@
 #   make demo      350 reviews through a real small model, workers 0 -> N -> 0  (ARGS="--tasks 50")
 #   make test      all tests that this machine can run                         (ARGS="-k store")
 #   make check     format, lint, types, import layers, generated files current
-#   make generate  rewrite crds/ and manifests/install.yaml from their sources
+#   make generate  rewrite crds/, the chart's CRDs and manifests/install.yaml from their sources
 #   make verify    fail when a generated file is stale
 #   make bench     timings beside other engines, as ratios within one run      (ARGS="queue.drain growth")
 #   make chaos     20,000 tasks while workers, links and the store are killed  (ARGS="--tasks 2000 --seed 7")
+#   make image     the container image, and with it dist/taskfleet.cdx.json: what is in it (CONTAINERS=podman)
 #   make e2e       the end-to-end suite on the cluster of KUBECONFIG
 #   make clean     remove what the other targets made
 
@@ -15,8 +16,10 @@ is_new_enough = $(shell $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11)
 PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,$(call is_new_enough,$(python))) python3)
 BIN := .venv/bin
 ARGS ?=
+CONTAINERS ?= docker
+IMAGE ?= taskfleet:0.1.0
 
-.PHONY: help demo test check generate verify bench chaos e2e clean venv-demo venv-dev
+.PHONY: help demo test check generate verify bench chaos image e2e clean venv-demo venv-dev
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -35,21 +38,25 @@ check: venv-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m taskfleet.api.generate --check
-	$(BIN)/python -m taskfleet.kube.install --check
+	$(BIN)/python hack/generate_chart.py --check
 
 generate: venv-dev
 	$(BIN)/python -m taskfleet.api.generate
-	$(BIN)/python -m taskfleet.kube.install
+	$(BIN)/python hack/generate_chart.py
 
 verify: venv-dev
 	$(BIN)/python -m taskfleet.api.generate --check
-	$(BIN)/python -m taskfleet.kube.install --check
+	$(BIN)/python hack/generate_chart.py --check
 
 bench: venv-dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
 chaos: venv-dev
 	$(BIN)/python -m chaos $(ARGS)
+
+image:
+	$(CONTAINERS) build --tag $(IMAGE) --build-arg REVISION=$(shell git rev-parse HEAD) $(ARGS) .
+	$(CONTAINERS) build --target sbom --output type=local,dest=dist $(ARGS) .
 
 e2e: venv-dev
 	$(BIN)/python -m pytest tests/e2e -s $(ARGS)

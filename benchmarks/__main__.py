@@ -39,6 +39,7 @@ GROUPS = (
     Group("scaling", "scaling", 150, 300),
     Group("growth", "growth", 240, 480),
     Group("worker", "worker_throughput", 60, 150),
+    Group("dataset", "dataset", 90, 900),
     Group("http", "http_clients", 40, 120),
 )
 

@@ -75,6 +75,9 @@ GOALS = {
     "growth.drain_by_": _against_peer(1, "not slower than one process"),
     "growth.": _against_peer(1 / 1.5, "at most 1.5 x"),
     "worker.calls": _against_peer(0.95, "95 % of the bare loop"),
+    "dataset.rows": _against_peer(0.9, "90 % of the bare loop"),
+    "dataset.memory_of_100000_rows": _at_most(200, "MiB"),
+    "dataset.memory_of_1000000_rows": _against_peer(1 / 1.1, "at most 1.1 x"),
 }
 
 

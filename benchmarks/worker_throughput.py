@@ -36,8 +36,10 @@ def stub_process(latency: float = LATENCY) -> Iterator[str]:
     command = [sys.executable, "-m", "tests.support.modelstub", "--latency", str(latency)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.terminate()
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
 
 
 def cpu_seconds(pid: int) -> float:

@@ -40,6 +40,11 @@ class Seat:
         assert self._worker is not None, "start() comes first"
         return self._worker
 
+    @property
+    def pid(self) -> int | None:
+        """Of the worker that runs; None when there is none."""
+        return self._worker.pid if self._worker is not None and self._worker.running else None
+
     async def start(self, clock_shift: int) -> None:
         """A new worker, whose wall clock is wrong by so many seconds; returns when it works."""
         self._generation += 1

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     STORE_KILL = "store killed"
     OUTAGE = "model server down"
     STALL = "this program late"  # not on purpose: the machine is too busy, and all links stand still
+    STARVED = "worker kept from running"  # nor this: the machine is too busy
 
 
 @dataclass(slots=True)

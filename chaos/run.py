@@ -9,9 +9,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos import lateness
 from chaos.checks import Evidence
 from chaos.crew import Seat, draw_clock
-from chaos.history import HARNESS, History, Kind, Trouble
+from chaos.history import History
 from chaos.link import Link
 from chaos.model import ModelServer
 from chaos.monkey import Monkey
@@ -31,7 +32,6 @@ SUBMITTERS = 4
 ENOUGH_WAITING = 800  # submitters go on for as long as the run does, and not far ahead of the workers
 LAST_TASK_SECONDS = 180.0
 TELL_EVERY_SECONDS = 10.0
-STALL_SECONDS = 0.25
 POLICY = {"taskTimeout": "60s", "retry": {"maxAttempts": 50, "initialDelay": "100ms", "maxDelay": "1s"}}
 
 Tell = Callable[[str], None]
@@ -111,7 +111,7 @@ async def _trouble(site: Site, options: Options, rng: random.Random, tell: Tell)
                 for part in (
                     site.witness.run(),
                     site.server.watch(),
-                    _notice_stalls(history),
+                    lateness.notice(history, site.seats),
                     _progress(history, site.model, options, tell),
                 )
             ]
@@ -129,15 +129,6 @@ async def _trouble(site: Site, options: Options, rng: random.Random, tell: Tell)
     finally:
         for store in stores:
             await store.close()
-
-
-async def _notice_stalls(history: History) -> None:
-    """Whether this program itself is late: its links then hold up what workers send, and its times are late."""
-    while True:
-        began = time.monotonic()
-        await asyncio.sleep(STALL_SECONDS)
-        if (now := time.monotonic()) - began > 2 * STALL_SECONDS:
-            history.troubles.append(Trouble(Kind.STALL, HARNESS, began, now))
 
 
 async def _progress(history: History, model: ModelServer, options: Options, tell: Tell) -> None:

@@ -57,7 +57,10 @@ class StoreServer:
         await asyncio.to_thread(self._server.terminate)
         if not self._loses_power:
             return killed
-        since, file, size = next(look for look in reversed(self._sizes) if look[0] <= killed - LOST_SECONDS)
+        # After a start it may be too early for a look that old: then it loses what it has been told since.
+        old = (look for look in reversed(self._sizes) if look[0] <= killed - LOST_SECONDS)
+        since, file, size = next(old, self._sizes[0])
+        self._sizes.clear()  # of a longer file
         with file.open("rb+") as opened:
             opened.truncate(size)
         return since

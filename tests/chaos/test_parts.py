@@ -1,15 +1,18 @@
 """The tools of `make chaos` do to a process and to a store what they say."""
 
 import asyncio
+import contextlib
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from chaos.crew import SHIFTED_CLOCK
+from chaos.lateness import waiting_seconds
 from chaos.options import parse
 from chaos.storeserver import LOST_SECONDS, StoreServer, store_server
 from taskfleet.core.task import QueueKey
@@ -70,6 +73,23 @@ async def test_a_power_loss_takes_the_last_second_of_a_store_that_syncs_every_se
         assert [view is not None for view in await store.get(QUEUE, ["old", "young"])] == [True, False]
         watching.cancel()
         await store.close()
+
+
+def test_time_in_which_a_process_is_kept_from_running_is_counted() -> None:
+    """This one, on one core with others that want it too."""
+    (core, *_) = cores = os.sched_getaffinity(0)
+    spinning = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            process = subprocess.Popen([sys.executable, "-c", spinning, str(core)])
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+        os.sched_setaffinity(0, {core})
+        stack.callback(os.sched_setaffinity, 0, cores)
+        before, end = waiting_seconds(os.getpid()), time.monotonic() + 0.5
+        while time.monotonic() < end:
+            pass
+        assert waiting_seconds(os.getpid()) - before > 0.25
 
 
 def test_the_commands_of_the_page_are_understood() -> None:

@@ -42,6 +42,22 @@ def test_model_priority_and_id_of_a_prompt_reach_the_task(taskfleet: Taskfleet, 
     assert (view["model"], view["priority"], view["state"]) == ("small", "high", "pending")
 
 
+def test_the_tool_of_a_prompt_is_told_to_the_agent(taskfleet: Taskfleet, remote: Remote) -> None:
+    done = taskfleet("submit", remote.name, "x", "--tool", "two\nlines")
+    assert (done.code, remote.pending()) == (2, 0)
+    assert "tool: " in done.err
+    assert taskfleet("submit", remote.name, "x", "--tool", "editor").code == 0
+    assert "editor" in taskfleet("run", "--queue", remote.name, "--dry-run").out
+
+
+@pytest.mark.parametrize("option", ["--batch", "--id", "--model"])
+def test_what_is_not_utf_8_is_refused_in_words(taskfleet: Taskfleet, remote: Remote, option: str) -> None:
+    done = taskfleet("submit", remote.name, "x", option, os.fsdecode(b"caf\xe9"))
+    assert (done.code, remote.pending()) == (2, 0)
+    assert "Traceback" not in done.err
+    assert "is not UTF-8; write names and texts in UTF-8" in done.err
+
+
 def test_the_namespace_of_an_unqualified_queue_name_is_an_option(taskfleet: Taskfleet, remote: Remote) -> None:
     assert taskfleet("submit", remote.key.name, "x", "-n", remote.key.namespace).code == 0
     assert taskfleet("submit", remote.key.name, "x").code == 4

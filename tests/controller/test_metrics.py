@@ -39,10 +39,12 @@ def test_every_series_of_a_queue_and_a_pool_is_there_at_0_before_anything_happen
         "taskfleet_queue_tasks",
         "taskfleet_queue_depth",
         "taskfleet_queue_oldest_pending_seconds",
+        "taskfleet_queue_paused",
         "taskfleet_tasks_enqueued",
         "taskfleet_lease_expired",
         "taskfleet_tasks_finished",
         "taskfleet_scale_decisions",
+        "taskfleet_pool_scaling_limited",
         "taskfleet_pool_workers",
         "taskfleet_pool_desired_workers",
         "taskfleet_endpoint_healthy",
@@ -131,7 +133,7 @@ async def test_the_outcomes_of_all_tasks_that_ended_add_up_whoever_ended_them(st
     stats = await store.stats(queue)
     assert stats is not None
     registry, metrics = opened()
-    metrics.show_queue(KEY, stats)
+    metrics.show_queue(KEY, stats, paused=False)
     ended = {each.labels["outcome"]: each.value for each in exported(registry)["taskfleet_tasks_finished"].samples}
     assert ended == {"completed": 1, "failed": 2, "cancelled": 2, "expired": 1}
     assert sum(ended.values()) == 7 - stats.pending - stats.scheduled - stats.running

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.chart import CHART, render
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ BIN = Path(sys.executable).parent
 COMMAND_SECONDS = 120.0
 # Long runs and image builds have tests of their own; here it counts that the targets are there.
 MAKE = ("make",)
-CLUSTER = ("kubectl", "docker")
+CLUSTER = ("kubectl", "docker", "helm")
 
 
 def commands(readme: str = README) -> list[str]:
@@ -70,6 +71,9 @@ def test_cluster_commands_name_files_that_are_there_and_kubectl_reads_them(comma
         name = words[words.index("-t") + 1]
         assert f"image: {name}" in (ROOT / "manifests/install.yaml").read_text()
         assert (ROOT / "Dockerfile").exists()
+    elif words[:3] == ["helm", "install", "taskfleet"]:
+        assert render(namespace=words[words.index("--namespace") + 1])
+        assert ROOT / words[3] == CHART
     elif words[:2] == ["kubectl", "apply"]:
         path = ROOT / words[words.index("-f") + 1]
         files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]

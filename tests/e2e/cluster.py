@@ -1,5 +1,6 @@
 """A cluster as a person with kubectl has it, and two things that kubectl can hold open for a test."""
 
+import base64
 import contextlib
 import json
 import queue
@@ -13,6 +14,7 @@ from typing import Any
 from tests.support.apiserver import kubectl_path
 
 SYSTEM = "taskfleet-system"
+RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 
 class Cluster:
@@ -33,6 +35,16 @@ class Cluster:
 
     def apply(self, *objects: Any) -> None:
         self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
+
+    def create_namespace(self, name: str) -> None:
+        """One that admits only pods of the strictest standard."""
+        self.kubectl("create", "namespace", name)
+        self.kubectl("label", "namespace", name, RESTRICTED)
+
+    def password(self) -> str:
+        """Valkey's, out of its Secret."""
+        data = self.get("secret", "taskfleet-valkey", "-n", SYSTEM)["data"]
+        return base64.b64decode(data["password"]).decode()
 
     def taskfleet(self, *args: str, stdin: str | None = None, seconds: float = 120) -> str:
         """The command line inside the controller's pod, where the store's URL is known."""

@@ -1,7 +1,7 @@
-"""Taskfleet installed in a real cluster, as a user would: ``make e2e`` with KUBECONFIG set. Skipped without.
+"""The chart of this tree installed in a real cluster, as a user would: ``make e2e`` with KUBECONFIG set. Else skipped.
 
-The cluster must be able to run the image that ``manifests/install.yaml`` names. Nothing of Taskfleet may be in it yet:
-everything is deleted at the end, the custom resources included.
+The cluster must be able to run the image, taskfleet:0.1.0 or what TASKFLEET_E2E_IMAGE says. Nothing of Taskfleet may be
+in it yet: everything is deleted at the end, the custom resources included. Every namespace enforces `restricted`.
 """
 
 import json
@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cluster import SYSTEM, Cluster
+from tests.e2e.release import Release
 
 ROOT = Path(__file__).parents[2]
-INSTALL = ROOT / "manifests" / "install.yaml"
 STUB = [ROOT / "tests" / "support" / name for name in ("modelstub.py", "dialectstub.py")]
 IMAGE = os.environ.get("TASKFLEET_E2E_IMAGE", "taskfleet:0.1.0")
 
@@ -32,24 +32,37 @@ def cluster() -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def installed(cluster: Cluster) -> Iterator[Cluster]:
-    """The installation, up and running; taken away at the end."""
+def release(cluster: Cluster) -> Iterator[Release]:
+    """The chart, installed; gone without a trace at the end."""
     volume = None if cluster.get("storageclass") else make_volume(cluster)
-    cluster.kubectl("apply", "--server-side", "-f", str(INSTALL))
-    cluster.kubectl("rollout", "status", "statefulset/taskfleet-valkey", "-n", SYSTEM, "--timeout=180s", seconds=190)
-    cluster.kubectl("rollout", "status", "deployment/taskfleet-controller", "-n", SYSTEM, "--timeout=180s", seconds=190)
-    yield cluster
-    cluster.kubectl("delete", "-f", str(INSTALL), "--timeout=120s", seconds=130)
-    assert cluster.get("crd", "workerpools.taskfleet.dev") is None
+    cluster.create_namespace(SYSTEM)
+    repository, _, tag = IMAGE.rpartition(":")
+    made = Release({"image": {"repository": repository, "tag": tag}})
+    made.install()
+    yield made
+    made.uninstall()
+    assert cluster.get("crd", "workerpools.taskfleet.dev"), "whoever uninstalls by mistake keeps the queues"
+    cluster.kubectl(
+        "delete", "crd", "taskqueues.taskfleet.dev", "workerpools.taskfleet.dev", "--timeout=60s", seconds=70
+    )
+    cluster.kubectl("delete", "namespace", SYSTEM, "--timeout=120s", seconds=130)
+    left = cluster.get("clusterroles,clusterrolebindings,crds", "-l", "app.kubernetes.io/part-of=taskfleet")
+    assert not left or not left["items"], left
     if volume:
         cluster.kubectl("delete", "pv", volume, "--timeout=60s")
+
+
+@pytest.fixture(scope="session")
+def installed(cluster: Cluster, release: Release) -> Cluster:
+    """The cluster with the chart in it."""
+    return cluster
 
 
 @pytest.fixture
 def namespace(installed: Cluster) -> Iterator[str]:
     """A namespace with a stub model server as the Service ``llm``; its queues are gone before it is."""
     name = f"e2e-{uuid.uuid4().hex[:6]}"
-    installed.kubectl("create", "namespace", name)
+    installed.create_namespace(name)
     files = [f"--from-file={path}" for path in STUB]
     installed.kubectl("create", "configmap", "modelstub", *files, "-n", name)
     installed.apply(*model_server(name))
@@ -70,10 +83,17 @@ def model_server(namespace: str) -> list[dict[str, object]]:
         "workingDir": "/stub",
         "volumeMounts": [{"name": "stub", "mountPath": "/stub"}],
         "readinessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
     where = [{"key": path.name, "path": str(path.relative_to(ROOT))} for path in STUB]
     volumes = [{"name": "stub", "configMap": {"name": "modelstub", "items": where}}]
-    pod = {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": 1}
+    security = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    pod = {
+        "containers": [container],
+        "volumes": volumes,
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": security,
+    }
     spec = {
         "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": pod},

@@ -100,7 +100,7 @@ def test_an_enqueue_has_workers_within_a_second(installed: Cluster, namespace: s
     installed.kubectl("wait", "--for=condition=EndpointsHealthy", "wp/demo", "-n", namespace, "--timeout=60s")
     with installed.port_forward("service/taskfleet-valkey", 6379) as port:
         try:
-            asyncio.run(submit_when_idle(f"valkey://127.0.0.1:{port}"))
+            asyncio.run(submit_when_idle(f"valkey://:{installed.password()}@127.0.0.1:{port}"))
         except AssertionError as error:
             shown = installed.kubectl("get", "tq,wp,deployments,pods", "-n", namespace, "-o", "wide")
             raise AssertionError(f"try {len(took) + 1}: {error}\n{shown}") from None
@@ -124,7 +124,11 @@ def test_a_killed_worker_loses_no_task_and_does_none_twice(installed: Cluster, n
         ready = [pod for pod in pods["items"] if pod["status"].get("containerStatuses", [{}])[0].get("ready")]
         return [pod["metadata"]["name"] for pod in ready]
 
-    victim = wait_until(running, "a worker that works", timeout=60)[0]
+    try:
+        victim = wait_until(running, "a worker that works", timeout=120)[0]
+    except AssertionError as error:
+        shown = installed.kubectl("get", "tq,wp,deployments,pods", "-n", namespace, "-o", "wide")
+        raise AssertionError(f"{error}\n{shown}") from None
     wait_until(lambda: status(installed, namespace).get("completed", 0) > 5, "the first results", timeout=60)
     installed.kubectl("delete", "pod", victim, "-n", namespace, "--force", "--grace-period=0")
 

@@ -10,10 +10,13 @@ from taskfleet.store.codec import HAS_EVENTS
 from tests.support.waiting import eventually
 
 ENQUEUED_AT_BYTE = 9
-DEADLINE_BYTE = 29
-HEAD_BYTES = 43
+DEADLINE_BYTE = 27
+HEAD_BYTES = 27
+EXTRAS_BYTES = 12
+HAS_EXTRAS = 4
 ORDER_BYTES = 10
-_HEAD = struct.Struct(">cBx4x2x6x6x4xI6xBBBBB")
+_HEAD = struct.Struct(">cBxI2x6x2xI4xBB")
+_EXTRAS = struct.Struct(">6xBBB3x")
 
 
 async def call(store: Store, *command: Any) -> Any:
@@ -124,21 +127,27 @@ async def take_census(store: Store, queue: QueueKey) -> Census:
     return census
 
 
+def _count_task(census: Census, task_id: str, record: bytes, open_stages: set[int]) -> None:
+    state, _, fence, stage, kind, model = _HEAD.unpack_from(record)
+    lengths, at, words = (model, 0, 0, 0), HEAD_BYTES, list[str]()
+    if kind & HAS_EXTRAS:
+        lengths = (model, *_EXTRAS.unpack_from(record, HEAD_BYTES))
+        at += EXTRAS_BYTES
+    for length in lengths:
+        words.append(record[at : at + length].decode())
+        at += length
+    census.state[task_id] = state.decode()
+    census.lane[task_id] = f"{words[0]}:{kind & 3}"
+    census.batch[task_id], census.tenant[task_id], census.session[task_id] = words[1:]
+    if kind & HAS_EVENTS:
+        census.told.add(task_id)
+    if not fence and stage in open_stages:
+        census.staged.add(task_id)
+
+
 async def _count_key(census: Census, store: Store, start: str, name: str, open_stages: set[int]) -> None:
     if name.startswith("t:"):
-        record = await call(store, "GET", start + name)
-        state, *_, stage, priority, model, batch, tenant, session = _HEAD.unpack_from(record)
-        task_id, words, at = name[2:], [], HEAD_BYTES
-        for length in (model, batch, tenant, session):
-            words.append(record[at : at + length].decode())
-            at += length
-        census.state[task_id] = state.decode()
-        census.lane[task_id] = f"{words[0]}:{priority % HAS_EVENTS}"
-        if priority >= HAS_EVENTS:
-            census.told.add(task_id)
-        census.batch[task_id], census.tenant[task_id], census.session[task_id] = words[1:]
-        if stage in open_stages:
-            census.staged.add(task_id)
+        _count_task(census, name[2:], await call(store, "GET", start + name), open_stages)
     elif name.startswith("events:"):
         ((_, last),) = await call(store, "XREVRANGE", start + name, "+", "-", "COUNT", 1)
         census.last_events[name[7:]] = last[b"k"].decode()

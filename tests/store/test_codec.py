@@ -67,4 +67,4 @@ def test_the_bytes_of_a_fresh_record_are_counted() -> None:
     new.add(task("t", body=b"x" * 1024, model="small"))
     blob = new.arguments()[3]
     assert isinstance(blob, bytes)
-    assert len(blob) == 2 + 1 + 2 + 8 + 8 + 1 + 4 + 14 + len("small") + 1024
+    assert len(blob) == 2 + 1 + 8 + 8 + 2 + 1 + 4 + 2 + len("small") + 1024

@@ -3,7 +3,7 @@
 import pytest
 
 from taskfleet.core.errors import NotFound, QueueClosed, QueueFull
-from taskfleet.core.settlement import Verdict
+from taskfleet.core.settlement import TenantShare, Verdict
 from taskfleet.core.task import NewTask, QueueKey, TaskState
 from taskfleet.store import Store, keys
 from tests.store import inside
@@ -121,6 +121,11 @@ async def test_a_redrive_respects_what_the_queue_may_hold_and_whether_it_is_ther
     await store.put_policy(opened, policy(max_pending=1))
     with pytest.raises(QueueFull):
         await store.redrive(opened, ids)
+    await store.put_policy(opened, policy(tenants={"default": TenantShare(max_pending=1)}))
+    with pytest.raises(QueueFull, match=r"tenants\.default\.maxPending is 1"):
+        await store.redrive(opened, ids)
+    assert await listed(store, opened) == ids, "whole or not at all"
+    assert await store.redrive(opened, [ids[0], "nobody"]) == {ids[0]: "redriven", "nobody": "not_found"}
     await store.put_policy(opened, policy(closed=True))
     with pytest.raises(QueueClosed):
         await store.redrive(opened, ids)

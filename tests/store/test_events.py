@@ -143,6 +143,19 @@ async def test_a_chunk_that_never_came_shows_as_a_gap(store: Store, opened: Queu
     assert kinds(await all_events(store, opened)) == ["started", "chunk", "trimmed", "chunk", "finished"]
 
 
+async def test_who_has_read_what_the_store_lost_reads_on_behind_it(store: Store, opened: QueueKey) -> None:
+    """As after a crash of a store that writes to its disk once a second."""
+    await store.submit(opened, [streamed("t")])
+    leased = await claim_one(store, opened)
+    await publish(store, opened, leased, "a", "b", "c")
+    await store._connection.call("XDEL", keys.events(opened, "t"), "1-3", "1-4")
+    await publish(store, opened, leased, "d", first=4)
+    await end(store, opened, leased)
+    assert text(await all_events(store, opened, after="1-4")) == "d"
+    assert kinds(await all_events(store, opened)) == ["started", "chunk", "trimmed", "chunk", "finished"]
+    assert kinds(await all_events(store, opened, after="1-9")) == ["trimmed", "finished"]
+
+
 async def test_a_new_attempt_makes_void_what_was_told(store: Store, opened: QueueKey) -> None:
     await store.submit(opened, [streamed("t")])
     first = await claim_one(store, opened)
@@ -195,7 +208,7 @@ async def test_who_follows_a_task_that_did_not_ask_hears_of_its_end(store: Store
 
 async def _is_followed(store: Store, queue: QueueKey) -> bool:
     record = await store._connection.call("GET", keys.task(queue, "t"))
-    return bool(record[35] >= 128)
+    return bool(record[25] >= 128)
 
 
 async def test_a_task_that_nobody_follows_keeps_no_events(store: Store, opened: QueueKey) -> None:

@@ -121,6 +121,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Whatever goes wrong is printed as one sentence."""
     try:
+        _check_text(arguments)
         # Not click's own main(): it would end the process when the reader of the output has gone.
         with taskfleet.make_context("taskfleet", list(arguments)) as context:
             code = taskfleet.invoke(context)
@@ -148,6 +149,14 @@ def run(arguments: Sequence[str]) -> int:
         traceback.print_exc()
         return exits.BUG
     return code if isinstance(code, int) else exits.OK
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Names and texts are UTF-8; only files may be called otherwise."""
+    for argument in arguments:
+        told = os.fsencode(argument).decode(errors="replace")
+        if os.fsdecode(told) != argument and not os.path.lexists(argument):
+            raise InputError(f"argument {told!r} is not UTF-8; write names and texts in UTF-8")
 
 
 def _with_hint(error: click.UsageError) -> str:

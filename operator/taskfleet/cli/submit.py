@@ -54,6 +54,7 @@ class _Request:
     priority: str | None
     tenant: str | None
     session: str | None
+    tool: str | None
     task_id: str | None
     idempotency_key: str | None
     delay: str | None
@@ -75,6 +76,7 @@ class _Request:
 )
 @click.option("--tenant", help="Who the task is for: tenants share the queue by weight (default: default).")
 @click.option("--session", help="Run the task after those of this session that came before it.")
+@click.option("--tool", help="Hint for the agent that runs the task (execution: External), such as editor.")
 @click.option("--id", "task_id", help="Id of the task, to submit it only once (default: a new one).")
 @click.option("--idempotency-key", metavar="KEY", help="Submit once: with the same key again, the first task stands.")
 @click.option("--delay", metavar="DURATION", help="Run the task no earlier than after this, such as 30s or 1h30m.")
@@ -97,10 +99,10 @@ def submit(queue: str, data: Path | None, namespace: str | None, output: Output,
 def _check(request: _Request) -> None:
     if (request.prompt is None) == (request.file is None):
         raise click.UsageError("give a PROMPT or -f FILE, one of the two")
-    of_one_task = ("task_id", "idempotency_key", "priority", "tenant", "session", "delay", "deadline")
+    of_one_task = ("task_id", "idempotency_key", "priority", "tenant", "session", "tool", "delay", "deadline")
     if request.file is not None and any(getattr(request, name) for name in of_one_task):
         raise click.UsageError(
-            "with -f, id, key, priority, tenant, session, delay and deadline belong into the lines of the file"
+            "with -f, id, key, priority, tenant, session, tool, delay and deadline belong into the lines of the file"
         )
     if request.out is not None and not request.wait:
         raise click.UsageError("--out needs --wait; later, use `taskfleet result --batch BATCH --out FILE`")
@@ -154,6 +156,7 @@ async def _enqueue(request: _Request, store: Store, queue: QueueKey, spec: TaskQ
             session=request.session,
             task_id=request.task_id,
             idempotency_key=request.idempotency_key,
+            tool=request.tool,
             delay=request.delay,
             deadline=request.deadline,
         )

@@ -13,6 +13,7 @@ from taskfleet.controller.probes import Prober
 from taskfleet.controller.reporter import Reporter
 from taskfleet.controller.storelink import StoreLink
 from taskfleet.controller.world import PoolName, PoolState, World, pool_labels
+from taskfleet.core.conditions import Status
 from taskfleet.core.errors import StoreError
 from taskfleet.core.needs import count
 from taskfleet.core.plan import EndpointPlan, Plan, plan
@@ -173,6 +174,8 @@ class PoolReconciler:
         return self._clock() + max(0.0, stats.paused_until - stats.now)
 
     def _show_metrics(self, pool: WorkerPool, decided: Plan, seen: dict[str, EndpointObserved]) -> None:
+        limited = any(each.type == "ScalingLimited" and each.status is Status.TRUE for each in decided.conditions)
+        self._metrics.show_scaling(pool_labels(pool), limited=limited)
         for endpoint in decided.endpoints:
             observed = seen[endpoint.name]
             self._metrics.show_endpoint(

@@ -15,7 +15,7 @@ from taskfleet.controller.world import QueueState, World
 from taskfleet.core.errors import StoreError
 from taskfleet.core.fallbacks import decide_fallbacks
 from taskfleet.core.names import DISCARD_ANNOTATION, FINALIZER
-from taskfleet.core.pool import Execution
+from taskfleet.core.pool import Execution, StopPolicy
 from taskfleet.core.settlement import QueueStats
 from taskfleet.core.task import QueueKey
 from taskfleet.core.wiretime import wire_time
@@ -152,7 +152,8 @@ class QueueReconciler:
         self, queue: TaskQueue, state: QueueState, trouble: StoreError | None, deletion: Deletion | None
     ) -> float | None:
         if trouble is None and state.stats is not None:
-            self._metrics.show_queue(queue.key, state.stats)
+            paused = state.stats.paused or queue.spec.stop_policy is not StopPolicy.NONE
+            self._metrics.show_queue(queue.key, state.stats, paused=paused)
         before = self._reporter.last(queue)
         status = queue_status(
             queue,

@@ -4,7 +4,6 @@ import hashlib
 import re
 import secrets
 import string
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -208,14 +207,9 @@ def id_of_key(key: str) -> str:
 
 
 def new_task_id() -> str:
-    """A fresh id that sorts by time: 8 digits to base 62 of milliseconds, 8 random ones. Short, since the store has the
-    id of each waiting task twice."""
-    return _base_62(time.time_ns() // 1_000_000) + _base_62(secrets.randbelow(62**8))
-
-
-def _base_62(number: int) -> str:
-    digits = ""
-    for _ in range(8):
+    """A fresh random id: 13 digits to base 62, 77 bits. Short, since the store has the id of a waiting task twice."""
+    number, digits = secrets.randbelow(62**13), ""
+    for _ in range(13):
         number, rest = divmod(number, 62)
-        digits = _DIGITS[rest] + digits
+        digits += _DIGITS[rest]
     return digits

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import math
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,15 +10,16 @@ from pathlib import Path
 from typing import Any, Unpack, overload
 
 from taskfleet.core.cleanup import to_its_end
-from taskfleet.core.errors import AlreadyRunning, InputError, NotFound, NotRunning, StoreUnreachable, WaitTimeout
+from taskfleet.core.errors import AlreadyRunning, InputError, NotRunning, WaitTimeout
 from taskfleet.core.events import TaskEvent
 from taskfleet.core.pool import Strategy
-from taskfleet.core.task import NewTask, Priority, TaskState, TaskView
+from taskfleet.core.task import NewTask, Priority, TaskState
 from taskfleet.sdk import given
 from taskfleet.sdk.dataset import DatasetRun, DatasetSummary, Order, all_results, summary
 from taskfleet.sdk.handler import Handler
 from taskfleet.sdk.instances import Instance
 from taskfleet.sdk.live import News, ProgressCallback
+from taskfleet.sdk.looking import ends_of, ids_of, seen, unknown
 from taskfleet.sdk.opening import Opened, Wanted, opened
 from taskfleet.sdk.options import DatasetOptions, PriorityLike, TaskOptions, known, task_fields
 from taskfleet.sdk.prompts import Question, RowPrompts, fields_of, make_task
@@ -28,7 +28,6 @@ from taskfleet.sdk.rows import Dataset
 from taskfleet.sdk.tally import stats_of
 
 STOP_SECONDS = 30.0
-STORE_PAUSE = 0.2
 BREATH = 500  # tasks that are made before others on the loop have a turn
 
 
@@ -163,7 +162,7 @@ class ParallelTaskQueue:
         NotRunning (the queue was stopped).
         """
         patience = given.seconds("timeout", timeout)
-        (result,) = await self._ends([given.task_id(task_id)], patience)
+        (result,) = await ends_of(self._now.live, [given.task_id(task_id)], patience)
         return result
 
     async def wait_for_batch(
@@ -176,15 +175,18 @@ class ParallelTaskQueue:
         Raises WaitTimeout, NotFound, NotRunning; ``timeout`` is in seconds and for all of them.
         """
         patience = given.seconds("timeout", timeout)
-        return await self._ends(await self._ids(batch), patience)
+        live = self._now.live
+        return await ends_of(live, await ids_of(live, batch), patience)
 
     async def get_task(self, task_id: str) -> TaskResult:
         """The task as it is now. Raises NotFound."""
-        return TaskResult(await self._seen(given.task_id(task_id)))
+        (view,) = await seen(self._now.live, [given.task_id(task_id)])
+        return TaskResult(view)
 
     async def get_status(self, task_id: str) -> TaskState:
         """``pending``, ``running``, ``completed``, ``failed``, ``cancelled`` or ``expired``. Raises NotFound."""
-        return (await self._seen(given.task_id(task_id))).state
+        (view,) = await seen(self._now.live, [given.task_id(task_id)])
+        return view.state
 
     async def events(self, task_id: str, after: str = "") -> AsyncIterator[TaskEvent]:
         """What is told of a task, as it comes, to its end: attempts that begin, pieces of its answer, progress.
@@ -205,7 +207,7 @@ class ParallelTaskQueue:
         """
         word = (await self._cancel([given.task_id(task_id)]))[task_id]
         if word == "not_found":
-            raise self._unknown(task_id)
+            raise unknown(self._now.live, task_id)
         return word != "finished"
 
     async def cancel_all(self) -> int:
@@ -350,59 +352,8 @@ class ParallelTaskQueue:
         live.took(ids)
         return ids
 
-    async def _ids(self, batch: TaskBatch | Iterable[str] | str) -> list[str]:
-        if not isinstance(batch, str):
-            return [given.task_id(task_id) for task_id in batch]
-        if not batch:
-            raise InputError("batch: it is empty; give what submit_batch returned")
-        ids = [view.id async for view in self._now.live.backend.batch_tasks(batch)]
-        if not ids:
-            raise NotFound(f"batch {batch!r} is not in {self._now.live.backend.name}; give what submit_batch returned")
-        return ids
-
-    async def _ends(self, ids: Sequence[str], patience: float | None) -> list[TaskResult]:
-        """These tasks once all have ended. A store that is away meanwhile is waited for as well."""
-        watch = self._now.live.watch
-        loop = asyncio.get_running_loop()
-        give_up_at = math.inf if patience is None else loop.time() + patience
-        while True:
-            try:
-                views = await self._all_seen(ids)
-                break
-            except StoreUnreachable:
-                if loop.time() >= give_up_at:
-                    raise
-                await watch.unless_broken(asyncio.ensure_future(asyncio.sleep(STORE_PAUSE)))
-        open_ids = [view.id for view in views if not view.state.is_final]
-        try:
-            async with asyncio.timeout_at(None if patience is None else max(give_up_at, loop.time())):
-                ended = await watch.ends_of(open_ids)
-        except TimeoutError:
-            what = f"task {ids[0]}" if len(ids) == 1 else f"{len(open_ids)} of {len(ids)} tasks"
-            why = f" ({watch.trouble})" if watch.trouble else ""
-            raise WaitTimeout(
-                f"{what} did not end within {patience:g} s{why}; wait again, give a longer timeout, or cancel"
-            ) from None
-        return [TaskResult(ended.get(view.id, view)) for view in views]
-
-    async def _seen(self, task_id: str) -> TaskView:
-        return (await self._all_seen([task_id]))[0]
-
-    async def _all_seen(self, ids: Sequence[str]) -> list[TaskView]:
-        found = await self._now.live.backend.get(ids)
-        for task_id, view in zip(ids, found, strict=True):
-            if view is None:
-                raise self._unknown(task_id)
-        return [view for view in found if view is not None]
-
     async def _cancel(self, ids: Sequence[str]) -> dict[str, str]:
         live = self._now.live
         words = await live.backend.cancel(ids)
         live.watch.nudge(ids)
         return words
-
-    def _unknown(self, task_id: str) -> NotFound:
-        return NotFound(
-            f"task {task_id!r} is not in {self._now.live.backend.name}: it was submitted to another queue, or its "
-            "retention has ended"
-        )

@@ -33,6 +33,7 @@ from taskfleet.store import (
     ratelimits,
     reading,
     submission,
+    telling,
     waiting,
 )
 from taskfleet.store.connection import Connection
@@ -43,6 +44,7 @@ from taskfleet.store.wake import WakeListener
 _AT_ONCE = 500
 _TICK_STEPS = 10
 _NO_END = -1
+_DUE_FIRST, _DUE_OR_NOT = 0, 1
 
 
 class Store:
@@ -227,9 +229,16 @@ class Store:
         Of a queue that does not exist, or that is stopped, it brings nothing and says ``stopped``. Errors: InputError
         (a worker's name that is empty or longer than 255 bytes).
         """
+        name = incoming.check_name("worker", worker)
         version, stopped, now, wait, *found = await self._connection.run(
-            lua.CLAIM, queue, incoming.check_name("worker", worker), count, *models
+            lua.CLAIM, queue, name, count, _DUE_FIRST, *models
         )
+        if wait == 0:
+            await self._connection.run(lua.TICK, queue)
+        if wait == 0 and not found:
+            version, stopped, now, wait, *found = await self._connection.run(
+                lua.CLAIM, queue, name, count, _DUE_OR_NOT, *models
+            )
         claimed_at = now / 1000
         return Claim(
             tasks=tuple(
@@ -289,16 +298,16 @@ class Store:
 
     async def publish(self, queue: QueueKey, publications: Sequence[Publication]) -> list[bool]:
         """Tell chunks of running tasks; for each whether it was accepted. A refused one was no longer the caller's."""
-        return await events.publish(self._connection, queue, publications) if publications else []
+        return await telling.publish(self._connection, queue, publications) if publications else []
 
     async def progress(self, queue: QueueKey, task_id: str, fence: int, progress: Progress) -> bool:
         """Tell how far a running task is; False when it is no longer the caller's."""
-        return await events.progress(self._connection, queue, task_id, fence, progress)
+        return await telling.progress(self._connection, queue, task_id, fence, progress)
 
     def all_progress(self, queue: QueueKey) -> AsyncIterator[Mapping[str, Progress]]:
         """How far each running task is that says so, by id: now, and whenever one says more. Waits without asking, for
         ever, also for a store that is away."""
-        return events.all_progress(self._connection, queue)
+        return telling.all_progress(self._connection, queue)
 
     # Rate limits
 

@@ -3,10 +3,13 @@
 A record is, big-endian and without gaps:
 
     state 1, cancel flag 1, lost leases 1, fence 4, attempts 2, enqueued ms 6, claimed ms 6    overwritten in place
-    sequence 4, stage 4, deadline ms 6 (0: none)                        set when it comes in
-    priority 1 (and HAS_EVENTS), lengths of model 1, batch 1, tenant 1, session 1 and metadata 3, then these five
+    sequence 4, priority 1 (and HAS_EXTRAS if it has the next line, HAS_EVENTS), length of model 1    set as it comes in
+    [deadline ms 6 (0: none), lengths of batch 1, tenant 1, session 1 and metadata 3]
+    the names of model, batch, tenant and session, the metadata as JSON
     the body; once final, before it: length of the worker's name 1, the name, length 4 of the result, the result as
     JSON. Only a failed task keeps its body, for a redrive
+
+Before its first claim (fence 0) a task has the number of its stage where the time of the claim comes; 0: none.
 
 One value in place of a hash of fields: about 180 bytes less for each waiting task of 1 KiB, one write for each move,
 and a finished task is one SET with its expiry.
@@ -34,9 +37,10 @@ from taskfleet.core.task import (
 )
 
 # struct has no integers of 6 and 3 bytes: they are read as a high and a low part.
-_HEAD = struct.Struct(">cBBIHHIHIIIHIBBBBBBH")
+_HEAD = struct.Struct(">cBBIHHIHIIBB")
+_EXTRAS = struct.Struct(">HIBBBBH")
 _LENGTH = struct.Struct(">I")
-HAS_EVENTS = 128
+HAS_EXTRAS, HAS_EVENTS = 4, 128
 
 _STATES = {
     b"p": TaskState.PENDING,
@@ -74,22 +78,33 @@ class _Head:
     )  # fmt: skip
 
     def __init__(self, record: bytes) -> None:
-        state, _, _, self.fence, self.attempts, *numbers = _HEAD.unpack_from(record)
-        high, low, claimed_high, claimed_low, _, _, late_high, late_low, priority, *lengths, meta_high, meta_low = (
-            numbers
-        )
+        (
+            state, _, _, self.fence, self.attempts, high, low, claimed_high, claimed_low, _, priority, model
+        ) = _HEAD.unpack_from(record)  # fmt: skip
         self.state = _STATES[state]
         self.enqueued_at = ((high << 32) | low) / 1000
-        self.claimed_at = ((claimed_high << 32) | claimed_low) / 1000
-        self.deadline = ((late_high << 32) | late_low) / 1000 or None
-        self.priority = Priority(priority & ~HAS_EVENTS)
-        at, names = _HEAD.size, []
-        for length in lengths:
+        self.claimed_at = ((claimed_high << 32) | claimed_low) / 1000 if self.fence else 0.0
+        self.priority = Priority(priority & ~(HAS_EXTRAS | HAS_EVENTS))
+        self.deadline: float | None = None
+        self.batch = self.tenant = self.session = ""
+        self.metadata = b""
+        if priority & HAS_EXTRAS:
+            self.rest = self._read_extras(record, model)
+        else:
+            self.rest = _HEAD.size + model
+            self.model = record[_HEAD.size : self.rest].decode()
+
+    def _read_extras(self, record: bytes, model: int) -> int:
+        """Where they end."""
+        high, low, batch, tenant, session, meta_high, meta_low = _EXTRAS.unpack_from(record, _HEAD.size)
+        self.deadline = ((high << 32) | low) / 1000 or None
+        at, names = _HEAD.size + _EXTRAS.size, []
+        for length in (model, batch, tenant, session):
             names.append(record[at : at + length].decode())
             at += length
         self.model, self.batch, self.tenant, self.session = names
         self.metadata = record[at : at + ((meta_high << 16) | meta_low)]
-        self.rest = at + len(self.metadata)
+        return at + len(self.metadata)
 
 
 def leased(task_id: bytes, record: bytes, claimed_at: float) -> LeasedTask:

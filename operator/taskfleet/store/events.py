@@ -2,56 +2,22 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 
 import orjson
 
 from taskfleet.core.errors import InputError, NotFound, StoreUnreachable
-from taskfleet.core.events import EventKind, Progress, Publication, TaskEvent
+from taskfleet.core.events import EventKind, TaskEvent
 from taskfleet.core.task import QueueKey
 from taskfleet.store import keys, lua
-from taskfleet.store.channels import ChannelListener
 from taskfleet.store.connection import Connection
-from taskfleet.store.followers import Followers
+from taskfleet.store.followers import AWAY_SECONDS, Followers
 
 _AT_ONCE = 100
-_PAUSE = 0.5  # before the next look at a store that is away
 _ID = re.compile(r"([0-9]{1,10})-([0-9]{1,10})")
 _BEFORE_ALL = (0, 0)
 
 Place = tuple[int, int]
-
-
-async def publish(connection: Connection, queue: QueueKey, publications: Sequence[Publication]) -> list[bool]:
-    """One script call for all of them."""
-    arguments: list[bytes | str | int] = []
-    for told in publications:
-        about = orjson.dumps(told.about)
-        arguments += (told.task_id, told.fence, told.first - 1, about, len(told.chunks), *told.chunks)
-    return [answer == 1 for answer in await connection.run(lua.PUBLISH, queue, *arguments)]
-
-
-async def progress(connection: Connection, queue: QueueKey, task_id: str, fence: int, told: Progress) -> bool:
-    data = orjson.dumps({"fraction": told.fraction, "message": told.message})
-    return bool(await connection.run(lua.PROGRESS, queue, task_id, fence, data))
-
-
-async def all_progress(connection: Connection, queue: QueueKey) -> AsyncIterator[dict[str, Progress]]:
-    """See ``Store.all_progress``."""
-    async with ChannelListener(connection, [queue], lambda queue: keys.key(queue, "progress")) as listener:
-        while True:
-            try:
-                stored = await connection.call("HGETALL", keys.key(queue, "progress"))
-            except StoreUnreachable:
-                await asyncio.sleep(_PAUSE)
-                continue
-            yield {task_id.decode(): _progress(told) for task_id, told in stored.items()}
-            await listener.wait(None)
-
-
-def _progress(stored: bytes) -> Progress:
-    _fence, _, told = stored.partition(b":")
-    return Progress(**orjson.loads(told))
 
 
 async def events(
@@ -68,7 +34,7 @@ async def events(
             except StoreUnreachable:
                 if not reached:
                     raise
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(AWAY_SECONDS)
                 continue
             reached = True
             for event in found:
@@ -121,9 +87,10 @@ class _Reader:
         if found := await self._kept():  # it ended between the two
             return found
         self.done = True
-        if await self._connection.call("EXISTS", self.key):
-            return []
         place = _text(self._place)
+        last = await self._connection.call("XREVRANGE", self.key, "+", "-", "COUNT", 1)
+        if last and last[0][0].decode() == place:
+            return []  # the end was read before
         end = TaskEvent(place, EventKind.FINISHED, None, {"state": state.decode(), "attempts": attempts})
         return [TaskEvent(place, EventKind.TRIMMED, None, {}), end] if was_kept else [end]
 

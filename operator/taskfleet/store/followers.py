@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from taskfleet.store.channels import ChannelListener
 from taskfleet.store.connection import Connection
 
+AWAY_SECONDS = 0.5  # before a reader's next look at a store that is away
+
 
 class Followers:
     """``follow`` a channel; its event is set whenever something may be new there, also after a lost connection."""

@@ -7,9 +7,10 @@ import orjson
 
 from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask
 from taskfleet.core.task import DEFAULT_TENANT, NO_TIMES_IN_A_SESSION, NewTask
-from taskfleet.store.codec import HAS_EVENTS
+from taskfleet.store.codec import HAS_EVENTS, HAS_EXTRAS
 
-_INCOMING = struct.Struct(">HIBBBBBBH")
+_FIRST = struct.Struct(">BB")
+_EXTRAS = struct.Struct(">BBHIBBBBH")
 _TASK = struct.Struct(">HBQQH")
 _LENGTH = struct.Struct(">I")
 _MAX_32 = 0xFFFFFFFF
@@ -76,20 +77,15 @@ class NewTasks:
             raise InvalidTask(f"task {task.id!r}: metadata: it has {len(metadata)} bytes; keep it below 16 MiB")
         identity = task.id.encode()
         deadline, delay, start = (round((time or 0.0) * 1000) for time in (task.deadline, task.delay, task.not_before))
-        head = _INCOMING.pack(
-            *(
-                deadline >> 32,
-                deadline & _MAX_32,
-                task.priority + (HAS_EVENTS if task.events else 0),
-                len(model),
-                len(self._batch),
-                len(tenant_bytes),
-                len(session),
-                len(metadata) >> 16,
-                len(metadata) & 0xFFFF,
-            )
-        )
         names = (model, self._batch, tenant_bytes, session, metadata)
+        priority = task.priority + (HAS_EVENTS if task.events else 0)
+        if deadline or any(names[1:]):
+            head = _EXTRAS.pack(
+                *(priority + HAS_EXTRAS, len(model), deadline >> 32, deadline & _MAX_32),
+                *(len(self._batch), len(tenant_bytes), len(session), len(metadata) >> 16, len(metadata) & 0xFFFF),
+            )
+        else:
+            head = _FIRST.pack(priority, len(model))
         length = len(head) + sum(map(len, names)) + len(body)
         self._parts += (
             _TASK.pack(number, task.once, delay, start, len(identity)),

@@ -49,7 +49,7 @@ from taskfleet.core.task import QueueKey
 SCHEMA = "tf:schema"
 OPEN_JOBS = "tf:jobs"  # set of namespace/name/job of jobs that somebody must drive
 QUEUES = "tf:queues"  # set of namespace/name of the queues there are
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 ENDED_EVERYWHERE = "tf:{*}:ended"  # a pattern of channels
 
 _NAMES = (

@@ -1,16 +1,21 @@
-"""The Lua scripts: read from ``scripts/*.lua``, each behind the preludes that its first line asks for.
+"""The Lua scripts: read from ``scripts/*.lua``, each behind what it uses of the preludes that its first line asks for.
 
 A script is ``-- needs: due, stages`` and its own text; preludes may need others. The names of the keys come first, from
-keys.py.
+keys.py. The server runs a script's whole text at each call, and to define a function costs it as much as a small
+command: a prelude's statements that nothing uses are left out.
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 
 from taskfleet.store import keys
 
 _NEEDS = "-- needs:"
+_COMMENT = re.compile(r"--[^\n]*")
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_DEFINED = re.compile(r"local (?:function (\w+)|([\w, ]+))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +32,14 @@ def _read(name: str) -> str:
 
 
 def load(name: str) -> Script:
-    """The script of a file. Errors: ValueError when its first line does not say what it needs."""
+    """The script of a file. Errors: ValueError when its first line does not say what it needs, or when a prelude has
+    anything but local definitions."""
     parts: dict[str, str] = {}
     _gather(name, parts)
-    if len(parts) == 1:
+    own = parts.pop(name)
+    if not parts:
         raise ValueError(f"{name}.lua must begin with '{_NEEDS} ...'")
-    text = "\n".join((keys.lua_names(), *parts.values()))
+    text = "\n".join((*_used("\n".join((keys.lua_names(), *parts.values())), own), own))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -45,6 +52,20 @@ def _gather(name: str, parts: dict[str, str]) -> None:
             for needed in first.removeprefix(_NEEDS).split(","):
                 _gather(needed.strip(), parts)
         parts[name] = source
+
+
+def _used(preludes: str, script: str) -> list[str]:
+    """The statements of the preludes that a script uses, itself or through others, in their order."""
+    statements = [text.rstrip() for text in re.split(r"^(?=local )", _COMMENT.sub("", preludes), flags=re.MULTILINE)]
+    words, used = set(_WORD.findall(_COMMENT.sub("", script))), list[str]()
+    for statement in reversed([text for text in statements if text.strip()]):
+        defined = _DEFINED.match(statement)
+        if defined is None:
+            raise ValueError(f"a prelude may only define locals: {statement.strip()!r}")
+        if words.intersection(_WORD.findall(defined[1] or defined[2])):
+            words.update(_WORD.findall(statement))
+            used.append(statement)
+    return used[::-1]
 
 
 CANCEL = load("cancel")

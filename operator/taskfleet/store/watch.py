@@ -22,7 +22,7 @@ Read = Callable[[Sequence[str]], Awaitable[Sequence[TaskView | None]]]
 AT_ONCE = 500
 QUICKEST, SLOWEST = 0.01, 0.25
 NUDGED = 0.5  # between two looks at what nobody nudges about, where ends are nudged
-SHARE = 0.2  # of the time may go into looking
+SHARE, NUDGED_SHARE = 0.2, 0.04  # of the time may go into looking
 
 
 class Watch:
@@ -164,8 +164,8 @@ class Watch:
         await self._read_all(ids)
         now = time.monotonic()
         self._pause = QUICKEST if len(self._open) < before else min(self._pause * 1.5, SLOWEST)
-        least = NUDGED if self._nudges_come else self._pause
-        self._next_round = now + max(least, (now - began) / SHARE)
+        least, share = (NUDGED, NUDGED_SHARE) if self._nudges_come else (self._pause, SHARE)
+        self._next_round = now + max(least, (now - began) / share)
 
     async def _read_all(self, ids: Sequence[str]) -> None:
         try:

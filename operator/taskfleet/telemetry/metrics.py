@@ -156,7 +156,8 @@ class WorkerMetrics:
             self._tokens_output.inc(outcome.usage.output_tokens)
             input_price, output_price = self._prices
             spent = outcome.usage.input_tokens * input_price + outcome.usage.output_tokens * output_price
-            self._cost.inc(spent / 1_000_000)
+            if spent:
+                self._cost.inc(spent / 1_000_000)
 
     def limiter_available(self, kind: str, left: int) -> None:
         """What is left of a limit that the endpoint has; ``kind`` is requests or tokens."""
@@ -210,7 +211,19 @@ class ControllerMetrics:
         self.oldest_pending = Gauge(
             "taskfleet_queue_oldest_pending_seconds", "Age of the oldest waiting task.", QUEUE, registry=registry
         )
+        self.queue_paused = Gauge(
+            "taskfleet_queue_paused",
+            "1 while no task is started because someone said so, else 0.",
+            QUEUE,
+            registry=registry,
+        )
         self.totals = StoreTotals(registry)
+        self.scaling_limited = Gauge(
+            "taskfleet_pool_scaling_limited",
+            "1 while a limit holds back workers that could be used, else 0.",
+            POOL,
+            registry=registry,
+        )
         self.pool_workers = Gauge(
             "taskfleet_pool_workers",
             "Workers of an endpoint, by state: starting (asked for, not ready) and ready.",
@@ -258,10 +271,11 @@ class ControllerMetrics:
         for priority in Priority:
             self.queue_depth.labels(*labels, priority.label)
         self.oldest_pending.labels(*labels)
+        self.queue_paused.labels(*labels)
         self.totals.show(queue, {}, dict.fromkeys(FINISHED, 0))
 
-    def show_queue(self, queue: QueueKey, stats: QueueStats) -> None:
-        """``pending`` includes what is scheduled: both wait for a worker."""
+    def show_queue(self, queue: QueueKey, stats: QueueStats, *, paused: bool) -> None:
+        """``pending`` includes what is scheduled: both wait for a worker. ``paused``: by its spec or for a time."""
         labels = (queue.namespace, queue.name)
         waiting = stats.pending + stats.scheduled
         for state in TaskState:
@@ -269,6 +283,7 @@ class ControllerMetrics:
             self.queue_tasks.labels(*labels, state.value).set(number)
         for priority in Priority:
             self.queue_depth.labels(*labels, priority.label).set(stats.depth.get(priority.label, 0))
+        self.queue_paused.labels(*labels).set(paused)
         oldest = stats.oldest_pending_at
         self.oldest_pending.labels(*labels).set(0 if oldest is None else max(0.0, stats.now - oldest))
         finished = {outcome: getattr(stats, outcome) for outcome in FINISHED}
@@ -277,7 +292,7 @@ class ControllerMetrics:
 
     def forget_queue(self, queue: QueueKey) -> None:
         labels = dict(zip(QUEUE, (queue.namespace, queue.name), strict=True))
-        for metric in (self.queue_tasks, self.queue_depth, self.oldest_pending):
+        for metric in (self.queue_tasks, self.queue_depth, self.oldest_pending, self.queue_paused):
             metric.remove_by_labels(labels)
         self.totals.forget(queue)
 
@@ -286,11 +301,15 @@ class ControllerMetrics:
         for metric in (self.pool_workers, self.pool_desired, self.endpoint_healthy):
             metric.remove_by_labels(dict(zip(POOL, pool, strict=True)))
         self.scale_reaction.labels(*pool)
+        self.show_scaling(pool, limited=False)
         for direction in SCALE_DIRECTIONS:
             for reason in SCALE_REASONS:
                 self.scale_decisions.labels(*pool, direction, reason)
         for endpoint in endpoints:
             self.show_endpoint((*pool, endpoint), desired=0, ready=0, healthy=False)
+
+    def show_scaling(self, pool: PoolLabels, *, limited: bool) -> None:
+        self.scaling_limited.labels(*pool).set(limited)
 
     def show_endpoint(self, endpoint: EndpointLabels, *, desired: int, ready: int, healthy: bool) -> None:
         self.pool_workers.labels(*endpoint, "ready").set(ready)
@@ -302,8 +321,8 @@ class ControllerMetrics:
         labels = dict(zip(POOL, pool, strict=True))
         for metric in (self.pool_workers, self.pool_desired, self.endpoint_healthy):
             metric.remove_by_labels(labels)
-        for counted in (self.scale_decisions, self.scale_reaction):
-            counted.remove_by_labels(labels)
+        for whole in (self.scale_decisions, self.scale_reaction, self.scaling_limited):
+            whole.remove_by_labels(labels)
 
 
 class StoreTotals(Collector):

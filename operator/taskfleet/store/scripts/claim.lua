@@ -1,14 +1,17 @@
 -- needs: due
--- ARGV: worker, count, models. Reply: {version, stopped, now, ms until something is due (-1: nothing), id, record, ...}
--- with each record as it was before this claim.
+-- ARGV: worker, count, 1 when what is due has just been brought, models. Reply: {version, stopped, now, ms until
+-- something is due (-1: nothing), id, record, ...} with each record as it was before this claim. Nothing is claimed while
+-- something is due: to bring it is for tick.lua, since most claims need none of what that takes.
 
-local worker, wanted = ARGV[1], tonumber(ARGV[2])
+local worker, wanted, brought, FIRST_MODEL = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', 4
 local policy = read_policy()
 if not policy then return {0, 1, now, -1} end
+local due = next_due(policy)
+if due and due <= now and not brought then return {policy.version, policy.stopped and 1 or 0, now, 0} end
 
 local AT_A_TIME = 20                   -- tasks read at once: the most that one read too many can cost
 local ENOUGH_BYTES = 8 * 1024 * 1024   -- a claim brings no more than this, and one reading
-local skips_left, bytes = 1000 + wanted, 0
+local skips_left, bytes, met_old = 1000 + wanted, 0, false
 local found, new_leases, new_holders = {}, {}, {}
 local served = {}  -- ids: one that was used again stands in its flow twice, maybe in one reading
 
@@ -39,11 +42,11 @@ local function take_of(flow, count)
             local t = records[i] and parse(records[i])
             if served[ids[i]] or not waits_in(t, flow) or is_staged(t) then
                 skips_left = skips_left - 1
-            elseif now - t.enqueued > policy.ttl_ms or is_late(t) then
+            elseif is_too_old(t, policy) or is_late(t) then
                 skips_left = skips_left - 1
                 served[ids[i]] = true
-                t.id, t.fixed = ids[i], string.sub(records[i], MOVING_BYTES + 1, t.body_at)
-                expire(t, policy, is_late(t) and TOO_LATE or TOO_OLD)
+                met_old = true
+                call('ZADD', DEADLINES, now, ids[i])  -- its end is for tick.lua
             else
                 served[ids[i]] = true
                 lease(t, ids[i], records[i])
@@ -95,8 +98,9 @@ local SHARE = 20
 local ROUND = SHARE * 6  -- after as many, one, two or three lower priorities have all had the same
 
 local function take_all(lanes, left, wanted)
-    local models = table.concat(ARGV, ',', 3)
-    local before = tonumber(call('HGET', SHARES, models) or 0)
+    local models = table.concat(ARGV, ',', FIRST_MODEL)
+    local has_lower = left[1] + left[2] + left[3] > 0
+    local before = has_lower and tonumber(call('HGET', SHARES, models) or 0) or 0
     local passed, taken, top = before, 0, 0
     while taken < wanted and top <= 3 and skips_left > 0 and bytes < ENOUGH_BYTES do
         local lower = {}
@@ -126,10 +130,10 @@ end
 local function lanes_with_tasks()
     local names = {}
     for priority = 0, 3 do
-        for i = 3, #ARGV do names[#names + 1] = ARGV[i] .. ':' .. priority end
+        for i = FIRST_MODEL, #ARGV do names[#names + 1] = ARGV[i] .. ':' .. priority end
     end
     local counts = call('HMGET', LANES, unpack(names))
-    local by_priority, waiting, models = {}, {}, #ARGV - 2
+    local by_priority, waiting, models = {}, {}, #ARGV - FIRST_MODEL + 1
     for priority = 0, 3 do by_priority[priority], waiting[priority] = {}, 0 end
     for i = 1, #names do
         local count = tonumber(counts[i] or 0)
@@ -142,22 +146,20 @@ local function lanes_with_tasks()
     return by_priority, waiting
 end
 
-go_on_when_full()
-local more_is_due = bring_due(policy)
-write_moves(policy)
-
 local taken = 0
-if not policy.stopped and #ARGV > 2 then
+if not policy.stopped and #ARGV >= FIRST_MODEL then
     local lanes, waiting = lanes_with_tasks()
+    go_on_when_full()
     taken = take_all(lanes, waiting, wanted)
 end
 if taken > 0 then
     call_with_many('ZADD', LEASES, new_leases)
     call_with_many('HSET', HOLDERS, new_holders)
+    due = math.min(due or math.huge, new_leases[1])
 end
-write_moves(policy)
+local emptied = write_counters(policy)
+for i = 1, #emptied do drop_lane(emptied[i]) end
 
-local due = next_due(policy)
 local wait = due and math.max(0, due - now) or -1
-if more_is_due or skips_left <= 0 or (taken < wanted and bytes >= ENOUGH_BYTES) then wait = 0 end
+if met_old or skips_left <= 0 or (taken < wanted and bytes >= ENOUGH_BYTES) then wait = 0 end
 return {policy.version, policy.stopped and 1 or 0, now, wait, unpack(found)}

@@ -10,6 +10,10 @@ local LOST_ATTEMPT = '{"error":{"code":"worker_lost","message":"its worker stopp
 local NEVER_BEGUN = '{"error":{"code":"claim_lost","message":"the answer to the claim did not reach its worker"}}'
 local TOO_OLD = '{"error":{"code":"expired","message":"it waited longer than the queue\'s taskTTL"}}'
 
+local function is_too_old(t, policy)
+    return now - t.enqueued > policy.ttl_ms
+end
+
 local function expire(t, policy, why)
     finish(t, EXPIRED, policy, '', why)
     woken = true
@@ -98,14 +102,20 @@ local function promote()
     return #ids
 end
 
--- What waits past its deadline, also in the middle of its lane. What runs is looked at again when it comes back.
+-- What waits past its deadline, also in the middle of its lane, and what a claim found to have waited too long. What runs
+-- is looked at again when it comes back.
 local function end_late(policy)
     local ids = call('ZRANGEBYSCORE', DEADLINES, '-inf', now, 'LIMIT', 0, AT_ONCE)
     if #ids == 0 then return 0 end
     call('ZREM', DEADLINES, unpack(ids))
     for i = 1, #ids do
         local t = load_task(ids[i])
-        if t and is_late(t) and t.state ~= RUNNING and not STATE_WORDS[t.state] then expire(t, policy, TOO_LATE) end
+        local waits = t and t.state ~= RUNNING and not STATE_WORDS[t.state]
+        if waits and is_late(t) then
+            expire(t, policy, TOO_LATE)
+        elseif waits and is_too_old(t, policy) then
+            expire(t, policy, TOO_OLD)
+        end
     end
     return #ids
 end

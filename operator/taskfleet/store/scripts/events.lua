@@ -37,11 +37,17 @@ local function trim_events(key, last)
     end
 end
 
+-- From now on, of a task of which nothing is kept yet.
+local function keep_events(t)
+    local byte = string.byte(t.fixed, PRIORITY_AT - MOVING_BYTES + 1)
+    call('SETRANGE', TASK_ .. t.id, PRIORITY_AT, pack('>B', byte + HAS_EVENTS))
+end
+
 -- The task that runs under this lease, which may be told of from now on; nil when it is another's.
 local function holding(policy, id, fence)
     local t = policy and load_task(id)
     if not t or t.state ~= RUNNING or t.fence ~= fence then return nil end
-    if not t.events then call('SETRANGE', TASK_ .. id, PRIORITY_AT, pack('>B', t.priority + HAS_EVENTS)) end
+    if not t.events then keep_events(t) end
     return t
 end
 

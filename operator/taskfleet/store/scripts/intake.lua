@@ -1,7 +1,7 @@
 -- needs: flows
 -- How tasks come in: all are checked, then all are written. `blob` is what incoming.py packs: for each task the number of
 -- its flow, 1 when a task of its id stands for it, delay and first moment in ms (0: none), id, and the record from the
--- deadline on.
+-- priority on.
 
 local function read_new(blob, first_flow)
     local new = {ids = {}, keys = {}, rest = {}, flows = {}, start = {}, once = {}, tenants = {}}
@@ -62,7 +62,7 @@ local function doubles(new, stage)
     if call('EXISTS', unpack(new.keys)) == 0 then return nil end
     local kept = {}
     for i = 1, #new.keys do
-        local record = call('GETRANGE', new.keys[i], 0, HEAD_BYTES - 1)
+        local record = call('GETRANGE', new.keys[i], 0, HEAD_BYTES + EXTRAS_BYTES - 1)
         if record == '' then
             kept[#kept + 1] = i
         else
@@ -81,10 +81,11 @@ end
 
 -- The name of a task's session, and its deadline.
 local function read_rest(rest)
-    local deadline, _, model_bytes, batch_bytes, tenant_bytes, session_bytes = unpack_('>I6BBBBB', rest)
-    if session_bytes == 0 then return '', deadline end
-    local at = HEAD_BYTES - DEADLINE_AT + model_bytes + batch_bytes + tenant_bytes
-    return string.sub(rest, at + 1, at + session_bytes), deadline
+    local priority, model_bytes = unpack_('BB', rest)
+    if priority % HAS_EVENTS < HAS_EXTRAS then return '', 0 end
+    local deadline, batch_bytes, tenant_bytes, session_bytes, _, at = unpack_(EXTRAS, rest, 3)
+    at = at + model_bytes + batch_bytes + tenant_bytes
+    return string.sub(rest, at, at + session_bytes - 1), deadline
 end
 
 -- Writes the records, and returns where their ids belong: `ready` {flow, ids} each, `scheduled` and `deadlines` as score
@@ -96,8 +97,7 @@ local function write_new(new, stage)
     local last = call('HINCRBY', STATS, 'sequence', n)
     local places = {ready = {}, scheduled = {}, deadlines = {}, blocked = {}, sessions = {}}
     local scheduled, deadlines = places.scheduled, places.deadlines
-    local moving = pack(MOVING, PENDING, 0, 0, 0, 0, now, 0)
-    local stage_bytes = pack('>I4', stage)
+    local moving = pack(MOVING, PENDING, 0, 0, 0, 0, now, stage)
     local pairs_, by_flow = {}, {}
     for i = 1, n do
         local id, flow, moves = new.ids[i], new.flows[i], moving
@@ -115,10 +115,10 @@ local function write_new(new, stage)
             is_blocked = call('RPUSH', SESSION_ .. session, id) > 1
         end
         if is_blocked then
-            moves = pack(MOVING, BLOCKED, 0, 0, 0, 0, now, 0)
+            moves = pack(MOVING, BLOCKED, 0, 0, 0, 0, now, stage)
             change(places.blocked, flow.lane, 1)
         elseif new.start[i] > now then
-            moves = pack(MOVING, SCHEDULED_STATE, 0, 0, 0, 0, new.start[i], 0)
+            moves = pack(MOVING, SCHEDULED_STATE, 0, 0, 0, 0, new.start[i], stage)
             scheduled[#scheduled + 1] = new.start[i]
             scheduled[#scheduled + 1] = id
         else
@@ -131,7 +131,7 @@ local function write_new(new, stage)
             ids[#ids + 1] = id
         end
         pairs_[2 * i - 1] = new.keys[i]
-        pairs_[2 * i] = moves .. pack('>I4', (last - n + i) % 4294967296) .. stage_bytes .. new.rest[i]
+        pairs_[2 * i] = moves .. pack('>I4', (last - n + i) % 4294967296) .. new.rest[i]
     end
     call('MSET', unpack(pairs_))
     return places

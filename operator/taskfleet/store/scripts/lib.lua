@@ -46,31 +46,42 @@ end
 
 -- A task's record; codec.py describes it. The first part moves with the task and is overwritten in place.
 local MOVING = '>c1BBI4I2I6I6'
-local HEAD = '>c1BBI4I2I6I6I4I4I6BBBBBI3'
-local MOVING_BYTES, DEADLINE_AT, PRIORITY_AT, HEAD_BYTES = 21, 29, 35, 43
-local HAS_EVENTS = 128  -- beside the priority: what is told of the task is kept (events.lua)
+local HEAD = '>c1BBI4I2I6I6I4BB'
+local EXTRAS = '>I6BBBI3'
+local MOVING_BYTES, PRIORITY_AT, HEAD_BYTES, EXTRAS_BYTES = 21, 25, 27, 12
+local HAS_EXTRAS = 4
+local HAS_EVENTS = 128  -- what is told of the task is kept (events.lua)
 local FIRST_READ = 192
 local PENDING, SCHEDULED_STATE, RUNNING, COMPLETED, FAILED_STATE, CANCELLED, EXPIRED = 'p', 's', 'r', 'c', 'f', 'x', 'e'
 local BLOCKED = 'b'  -- pending, behind another task of its session
 local STATE_WORDS = {c = 'completed', f = 'failed', x = 'cancelled', e = 'expired'}
 
 local function parse(record)
-    local t = {}
-    local model_bytes, batch_bytes, tenant_bytes, session_bytes, metadata_bytes
-    t.state, t.cancel, t.lost, t.fence, t.attempts, t.enqueued, t.claimed, t.sequence, t.stage, t.deadline, t.priority,
-        model_bytes, batch_bytes, tenant_bytes, session_bytes, metadata_bytes = unpack_(HEAD, record)
-    if t.priority >= HAS_EVENTS then t.events, t.priority = true, t.priority - HAS_EVENTS end
-    local batch_at = HEAD_BYTES + model_bytes
+    local state, cancel, lost, fence, attempts, enqueued, claimed, sequence, priority, model_bytes =
+        unpack_(HEAD, record)
+    local deadline, batch_bytes, tenant_bytes, session_bytes, metadata_bytes = 0, 0, 0, 0, 0
+    local model_at, events = HEAD_BYTES, priority >= HAS_EVENTS
+    if events then priority = priority - HAS_EVENTS end
+    if priority >= HAS_EXTRAS then
+        priority, model_at = priority - HAS_EXTRAS, HEAD_BYTES + EXTRAS_BYTES
+        deadline, batch_bytes, tenant_bytes, session_bytes, metadata_bytes = unpack_(EXTRAS, record, HEAD_BYTES + 1)
+    end
+    local batch_at = model_at + model_bytes
     local tenant_at = batch_at + batch_bytes
     local session_at = tenant_at + tenant_bytes
-    t.model = string.sub(record, HEAD_BYTES + 1, batch_at)
-    t.batch = string.sub(record, batch_at + 1, tenant_at)
-    t.tenant = string.sub(record, tenant_at + 1, session_at)
-    t.session = string.sub(record, session_at + 1, session_at + session_bytes)
-    t.lane = t.model .. ':' .. t.priority
-    t.flow = t.tenant .. ':' .. t.lane
-    t.body_at = session_at + session_bytes + metadata_bytes
-    return t
+    local tenant = tenant_bytes > 0 and string.sub(record, tenant_at + 1, session_at) or ''
+    local model = string.sub(record, model_at + 1, batch_at)
+    local lane = model .. ':' .. priority
+    return {
+        id = false, fixed = false,  -- for load_task: a table that need not grow
+        state = state, cancel = cancel, lost = lost, fence = fence, attempts = attempts, enqueued = enqueued,
+        claimed = claimed, sequence = sequence, deadline = deadline, model = model, priority = priority,
+        tenant = tenant, lane = lane, events = events,
+        stage = fence == 0 and claimed or 0, flow = tenant .. ':' .. lane,
+        batch = batch_bytes > 0 and string.sub(record, batch_at + 1, tenant_at) or '',
+        session = session_bytes > 0 and string.sub(record, session_at + 1, session_at + session_bytes) or '',
+        body_at = session_at + session_bytes + metadata_bytes,
+    }
 end
 
 -- Whether a task belongs to a submission that has not been committed, and so is not there yet.

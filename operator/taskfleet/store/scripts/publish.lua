@@ -10,8 +10,9 @@ local function tell(id, fence, before, about, first, count)
     if not t then return 0 end
     local key, last = begin_attempt(t, about)
     for i = math.max(1, last.chunks - before + 1), count do
-        -- Some never came: the gap in the numbers says so to readers.
-        if before + i > last.chunks + 1 then last.number = last.number + 1 end
+        -- Chunks that never came, or that the store has lost, keep their numbers: who has read them reads on behind them,
+        -- and to others the gap says that they are missing.
+        last.number = last.number + before + i - last.chunks - 1
         last.chunks = before + i
         append_event(key, last, fence, 'chunk', ARGV[first + i - 1])
     end

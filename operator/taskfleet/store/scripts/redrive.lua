@@ -5,12 +5,23 @@
 
 local ENOUGH_BYTES = 8 * 1024 * 1024
 local policy = read_policy()
-local no = refusal(policy, '', 0) or full(policy, #ARGV)
+local no = refusal(policy, '', 0)
+if no then return no end
+
+local tasks, count, wanted = {}, 0, {}
+for i = 1, #ARGV do
+    tasks[i] = load_task(ARGV[i]) or false
+    if tasks[i] and tasks[i].state == FAILED_STATE then
+        count = count + 1
+        change(wanted, tasks[i].tenant, 1)
+    end
+end
+no = full(policy, count) or tenant_full(policy, wanted)
 if no then return no end
 
 local answers, bytes = {'ok'}, 0
 for i = 1, #ARGV do
-    local t = load_task(ARGV[i])
+    local t = tasks[i]
     if not t then
         answers[i + 1] = 'not_found'
     elseif t.state ~= FAILED_STATE then
@@ -21,9 +32,9 @@ for i = 1, #ARGV do
         local is_blocked = t.session ~= '' and call('RPUSH', SESSION_ .. t.session, t.id) > 1
         t.state = is_blocked and BLOCKED or PENDING
         local sequence = call('HINCRBY', STATS, 'sequence', 1) % 4294967296
-        local deadline = t.deadline > now and t.deadline or 0
-        call('SET', TASK_ .. t.id, moving_part(t) .. pack('>I4', sequence) .. string.sub(t.fixed, 5, 8)
-            .. pack('>I6', deadline) .. string.sub(t.fixed, 15) .. body)
+        local deadline, fixed = t.deadline > now and t.deadline or 0, string.sub(t.fixed, 5)
+        if deadline ~= t.deadline then fixed = string.sub(fixed, 1, 2) .. pack('>I6', 0) .. string.sub(fixed, 9) end
+        call('SET', TASK_ .. t.id, moving_part(t) .. pack('>I4', sequence) .. fixed .. body)
         if deadline > 0 then call('ZADD', DEADLINES, deadline, t.id) end
         call('ZREM', FAILED, t.id)
         if t.events then call('UNLINK', EVENTS_ .. t.id) end

@@ -13,7 +13,7 @@ for i = 1, #lanes do
     local lane, left = lanes[i], AT_ONCE
     while left > 0 and is_lane(lane) do
         local t = oldest_in(lane)
-        if not t or now - t.enqueued <= policy.ttl_ms then break end
+        if not t or not is_too_old(t, policy) then break end
         expire(t, policy, TOO_OLD)
         left = left - 1
     end

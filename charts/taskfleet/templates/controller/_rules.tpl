@@ -1,19 +1,5 @@
-apiVersion: v1
-kind: ServiceAccount
-metadata:
-  name: taskfleet-controller
-  namespace: taskfleet-system
-  labels:
-    app.kubernetes.io/name: taskfleet-controller
----
-# What the controller does, and nothing else. A test runs it with exactly this role and sees every verb used.
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata:
-  name: taskfleet-controller
-  labels:
-    app.kubernetes.io/name: taskfleet-controller
-rules:
+{{/* What the controller does, and nothing else. A test runs it with exactly this role and sees every verb used. */}}
+{{- define "taskfleet.rules" -}}
 # Read queues and pools, show their status.
 - apiGroups: [taskfleet.dev]
   resources: [taskqueues, workerpools]
@@ -44,18 +30,4 @@ rules:
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata:
-  name: taskfleet-controller
-  labels:
-    app.kubernetes.io/name: taskfleet-controller
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: ClusterRole
-  name: taskfleet-controller
-subjects:
-- kind: ServiceAccount
-  name: taskfleet-controller
-  namespace: taskfleet-system
+{{- end }}

@@ -1,0 +1,99 @@
+"""The chart against a real API server: every object is one that it takes, and the narrow role is enough."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.apiserver.conftest import stop_all
+from tests.apiserver.site import Site
+from tests.support.apiserver import ApiServer
+from tests.support.chart import ALL_ON, Object, render
+from tests.support.modelstub import ModelStub
+
+AFFINITY = {
+    "podAntiAffinity": {
+        "preferredDuringSchedulingIgnoredDuringExecution": [
+            {"weight": 1, "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname"}}
+        ]
+    }
+}
+CHOICES: dict[str, Any] = {
+    "as it comes": {},
+    "everything on": ALL_ON,
+    "another store": {"valkey": {"enabled": False}, "store": {"existingSecret": "mine"}},
+    "an existing claim": {"valkey": {"persistence": {"existingClaim": "mine"}}},
+    "no volume": {"valkey": {"persistence": {"enabled": False}}},
+    "placed": {
+        "imagePullSecrets": [{"name": "pull"}],
+        "controller": {
+            "nodeSelector": {"disk": "ssd"},
+            "tolerations": [{"key": "llm", "operator": "Exists"}],
+            "affinity": AFFINITY,
+            "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+            "podLabels": {"team": "llm"},
+            "podAnnotations": {"a": "b"},
+        },
+        "valkey": {"podLabels": {"team": "llm"}, "podAnnotations": {"a": "b"}, "appendfsync": "always"},
+    },
+}
+
+
+@pytest.mark.parametrize("choice", list(CHOICES))
+def test_the_api_server_takes_every_object_in_a_restricted_namespace(
+    crds: ApiServer, namespace: str, choice: str
+) -> None:
+    crds.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/warn=restricted", check=True)
+    for account in ("default", "taskfleet-controller"):  # of the pods; nothing here makes the one that is always there
+        crds.kubectl("create", "serviceaccount", account, "-n", namespace)
+    objects = [
+        each
+        for each in render(CHOICES[choice], namespace=namespace)
+        if not each["apiVersion"].startswith("monitoring.coreos.com/")  # the Prometheus operator's are not there
+    ]
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    applied = crds.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", stdin=listed)
+    assert applied.returncode == 0, applied.stderr
+    assert "would violate PodSecurity" not in applied.stderr
+    assert len(applied.stdout.splitlines()) == len(objects)
+
+
+@pytest.fixture
+def narrow(
+    crds: ApiServer,
+    namespace: str,
+    store_url: str,
+    stub_model: ModelStub,
+    runner: asyncio.Runner,
+    tmp_path: Path,
+) -> Iterator[Site]:
+    """A namespace whose controller has the chart's Role there and nothing else."""
+    release = f"narrow-{namespace}"
+    kinds = ("ServiceAccount", "Role", "RoleBinding")
+    objects: list[Object] = [
+        each
+        for each in render({"watchNamespaces": [namespace]}, release=release, namespace=namespace)
+        if each["kind"] in kinds
+    ]
+    assert sorted(each["kind"] for each in objects) == sorted(kinds)
+    crds.apply(*objects)
+    account = next(each for each in objects if each["kind"] == "ServiceAccount")["metadata"]["name"]
+    login = crds.kubeconfig_of(namespace, account, tmp_path / "narrow.kubeconfig")
+    made = Site(crds, namespace, login, store_url, stub_model.url, runner)
+    yield made
+    stop_all(made)
+
+
+def test_a_role_in_one_namespace_is_all_that_a_controller_of_it_needs(narrow: Site) -> None:
+    controller = narrow.start_controller()
+    narrow.apply(narrow.queue(), narrow.pool())
+    narrow.submit()
+    narrow.until(lambda: narrow.replicas() == 1, "a worker for the task")
+    narrow.finish_all()
+    narrow.until(lambda: narrow.replicas() == 0, "no worker without a task")
+    narrow.delete("TaskQueue")
+    narrow.until(lambda: narrow.get("TaskQueue") is None, "the queue to be released")
+    assert [line for line in controller.lines if "forbidden" in str(line)] == []

@@ -1,0 +1,117 @@
+"""The boards: well made, over what the code exports, and full when a real Prometheus scrapes a real run."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from taskfleet.core.task import QueueKey
+from taskfleet.store import Store
+from taskfleet.telemetry.server import status_server
+from tests.chart.exported import complaints
+from tests.controller.control import controlling, task_queue, worker_pool
+from tests.support.chart import CHART, Object
+from tests.support.modelstub import ModelStub
+from tests.support.prometheus import prometheus, promtool
+from tests.support.promql import VARIABLES, plain
+from tests.support.waiting import eventually
+from tests.support.workerprocess import MODEL, prompts, worker_process
+
+BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((CHART / "dashboards").glob("*.json"))}
+NAMES = list(BOARDS)
+
+
+def queries(board: Object) -> Iterator[tuple[str, str]]:
+    """Each query with the title of its panel."""
+    for panel in board["panels"]:
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_board_asks_for_what_is_exported(name: str) -> None:
+    found = {title: complaints(expression) for title, expression in queries(BOARDS[name])}
+    assert {title: told for title, told in found.items() if told} == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_boards_variables_are_lists_of_what_there_is(name: str) -> None:
+    for variable in BOARDS[name]["templating"]["list"]:
+        if variable["type"] == "query":
+            asked = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"])
+            assert asked is not None
+            assert complaints(plain(f"sum by ({asked[2]}) ({asked[1]})")) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_board_can_be_imported_anywhere_and_its_panels_do_not_overlap(name: str) -> None:
+    board = BOARDS[name]
+    assert board["uid"] == f"taskfleet-{name}"
+    assert board["templating"]["list"][0]["name"] == "datasource"
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(ids) == len(set(ids))
+    taken: set[tuple[int, int]] = set()
+    for panel in board["panels"]:
+        assert panel["description"], panel["title"]
+        assert panel["datasource"]["uid"] == "${datasource}"
+        where = panel["gridPos"]
+        assert where["x"] + where["w"] <= 24
+        cells = {(where["x"] + x, where["y"] + y) for x in range(where["w"]) for y in range(where["h"])}
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+def test_links_lead_to_boards_that_there_are() -> None:
+    text = json.dumps(list(BOARDS.values()))
+    linked = set(re.findall(r"/d/([a-z-]+)", text))
+    assert linked == {"taskfleet-queue", "taskfleet-pool"}
+    assert linked <= {board["uid"] for board in BOARDS.values()}
+
+
+def test_promtool_takes_every_query(tmp_path: Path) -> None:
+    rules = [
+        {"record": f"panel:{number}", "expr": plain(expression)}
+        for number, (_, expression) in enumerate(each for board in BOARDS.values() for each in queries(board))
+    ]
+    (tmp_path / "queries.yaml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    checked = promtool("check", "rules", "queries.yaml", folder=tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+async def test_every_panel_has_data_when_prometheus_scrapes_a_run(
+    store: Store, queue: QueueKey, store_url: str, stub_model: ModelStub, tmp_path: Path
+) -> None:
+    """A reconciler and a worker process, both real, on a real store."""
+    limited = {"rateLimit": {"requestsPerMinute": 6000, "tokensPerMinute": 600000}}
+    async with controlling(store_url) as control:
+        control.reconciler.set_queue(task_queue(queue.name, models=MODEL))
+        control.reconciler.set_pool(worker_pool(queue.name, stub_model.url, models=MODEL, endpoints={"stub": limited}))
+        await control.at_rest()
+        served = status_server(registry=control.registry, ready=lambda: "", port=0, setting="--port", host="127.0.0.1")
+        worker = worker_process(store_url, queue, stub_model.url, port="0", endpoint=limited)
+        async with served as port:
+            with worker as process, prometheus([port, await process.port()], tmp_path) as server:
+                wanted = {
+                    f"{name}: {title}: {expression}": plain(expression, VARIABLES | {"$__rate_interval": "5s"})
+                    for name, board in BOARDS.items()
+                    for title, expression in queries(board)
+                }
+                number = 0
+
+                async def all_have_data() -> bool:
+                    nonlocal number
+                    await store.submit(queue, prompts(*(f"t{number}-{each}" for each in range(3))))
+                    number += 1
+                    for panel, expression in list(wanted.items()):
+                        samples = server.query(expression)
+                        if samples and all(sample["value"][1] != "NaN" for sample in samples):
+                            del wanted[panel]
+                    return not wanted
+
+                try:
+                    await eventually(all_have_data, "data in every panel", timeout=20)
+                except AssertionError as error:
+                    raise AssertionError(f"{error}; none in {sorted(wanted)}") from None

@@ -1,0 +1,50 @@
+"""The chart as Helm renders it, with Helm's own engine and without a cluster."""
+
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import yaml
+
+CHART = Path(__file__).parents[2] / "charts" / "taskfleet"
+RELEASE, NAMESPACE = "taskfleet", "taskfleet-system"
+# Everything that is off as the chart comes.
+ALL_ON: dict[str, Any] = {
+    "serviceMonitor": {"enabled": True},
+    "podMonitor": {"enabled": True},
+    "prometheusRule": {"enabled": True},
+    "grafana": {"dashboards": {"enabled": True}},
+    "valkey": {"podDisruptionBudget": {"enabled": True}},
+}
+
+Object = dict[str, Any]
+
+
+def render(values: Object | None = None, *, release: str = RELEASE, namespace: str = NAMESPACE) -> list[Object]:
+    """All objects of the release, also those of `helm test`. Raises HelmError in Helm's words."""
+    with helm_python.Chart.load(CHART) as chart:
+        rendered = chart.render(values, name=release, namespace=namespace)
+    texts = [text for path, text in sorted(rendered.items()) if path.endswith(".yaml")]
+    return [document for text in texts for document in yaml.safe_load_all(text) if document]
+
+
+def refusal(values: Object, *, release: str = RELEASE) -> str:
+    """What Helm says to values that it does not take; fails the test when it takes them."""
+    try:
+        render(values, release=release)
+    except helm_python.HelmError as error:
+        return str(error)
+    raise AssertionError(f"Helm takes {values}")
+
+
+def notes(values: Object | None = None) -> str:
+    """What is shown after an installation."""
+    with helm_python.Chart.load(CHART) as chart:
+        return chart.render(values, name=RELEASE, namespace=NAMESPACE)["taskfleet/templates/NOTES.txt"]
+
+
+def of_kind(objects: list[Object], kind: str, ending: str = "") -> Object:
+    """The one object of a kind whose name ends so."""
+    found = [each for each in objects if each["kind"] == kind and each["metadata"]["name"].endswith(ending)]
+    assert len(found) == 1, f"{len(found)} objects {kind} *{ending}"
+    return found[0]
