@@ -144,6 +144,7 @@ async def test_an_empty_file_and_one_with_too_many_lines_fail(site: Site) -> Non
         ({"metadata": {"a": "x" * 513}}, "metadata.a"),
         ({"metadata": {str(n): "x" for n in range(17)}}, "metadata"),
         ({"output_expires_after": {}}, "output_expires_after"),
+        ({"taskfleet": {"idempotency_key": "k"}}, "Idempotency-Key"),
     ],
 )
 async def test_a_batch_that_is_none_is_refused(site: Site, change: dict[str, Any], param: str) -> None:
@@ -154,16 +155,16 @@ async def test_a_batch_that_is_none_is_refused(site: Site, change: dict[str, Any
 
 
 async def test_what_is_not_there_is_a_404(site: Site) -> None:
-    asked = {"input_file_id": "file-0000000000000000", "endpoint": CHAT, "completion_window": "24h"}
+    asked = {"input_file_id": "file-000000000000000000000000", "endpoint": CHAT, "completion_window": "24h"}
     answer = await site.post("/v1/batches", asked)
     assert (answer.status_code, answer.json()["error"]["param"]) == (404, "input_file_id")
-    for path in ("batch_0000000000000000", "batch_x", "x/y", "%2e%2e"):
+    for path in ("batch_000000000000000000000000", "batch_x", "x/y", "%2e%2e"):
         assert (await site.get(f"/v1/batches/{path}")).status_code == 404
 
 
 async def test_its_output_is_readable_while_it_runs(served: Site, model: ModelStub) -> None:
-    batch = await start(served.openai, jsonl(line("quick"), *(line(f"slow{n}") for n in range(4))))
     model.set_fault("hang", containing="slow")
+    batch = await start(served.openai, jsonl(line("quick"), *(line(f"slow{n}") for n in range(4))))
 
     async def first_line() -> Any:
         now = await served.openai.batches.retrieve(batch.id)

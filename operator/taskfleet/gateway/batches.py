@@ -11,7 +11,7 @@ from starlette.responses import Response
 from taskfleet.api import taskfields
 from taskfleet.core.errors import AlreadyEnded, InputError, NotFound
 from taskfleet.core.quantities import parse_duration
-from taskfleet.core.task import Priority, QueueKey, new_task_id
+from taskfleet.core.task import Priority, QueueKey
 from taskfleet.gateway.answers import json_answer
 from taskfleet.gateway.batchlines import ENDPOINTS
 from taskfleet.gateway.batchrun import BatchRunner
@@ -19,6 +19,7 @@ from taskfleet.gateway.bodies import json_object, known_fields
 from taskfleet.gateway.callers import Caller
 from taskfleet.gateway.files import known_file
 from taskfleet.gateway.filestore import FileStore
+from taskfleet.gateway.ids import PATTERN, new_id
 from taskfleet.gateway.paging import listed, page_wanted
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.uploads import PURPOSE
@@ -28,7 +29,7 @@ MOST_LISTED = 100
 _FIELDS = ("input_file_id", "endpoint", "completion_window", "metadata")
 _LONGEST_WINDOW = 30 * 24 * 3600.0
 _MOST_METADATA, _LONGEST_KEY, _LONGEST_VALUE = 16, 64, 512
-_ID = re.compile(r"batch_[A-Za-z0-9]{16}")
+_ID = re.compile(f"batch_{PATTERN}")
 _FINAL = ("failed", "completed", "expired", "cancelled")
 _TIMES = (
     *("in_progress_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at"),
@@ -49,6 +50,9 @@ class Batches:
         body = await json_object(request)
         wishes = read_wishes(request.headers, body)
         known_fields(body, "", _FIELDS)
+        unused = next(iter(wishes.task), None)
+        if unused is not None:
+            raise InputError(f"{HEADERS.get(unused, unused)}: it is not for a batch, but for one task; leave it out")
         endpoint, window = body.get("endpoint"), _window(body.get("completion_window"))
         if not isinstance(endpoint, str) or endpoint not in ENDPOINTS:
             raise InputError(f"endpoint: {taskfields.shown(endpoint)} is none of {', '.join(ENDPOINTS)}")
@@ -59,7 +63,7 @@ class Batches:
         queue = await self._queues.chosen(wishes.queue, caller)
         now = round(time.time())
         document = {
-            "id": f"batch_{new_task_id()}",
+            "id": f"batch_{new_id()}",
             "tenant": caller.tenant_for(wishes.tenant),
             "priority": caller.priority_for(wishes.priority, Priority.LOW).label,
             "endpoint": endpoint,

@@ -15,10 +15,10 @@ from typing import BinaryIO
 
 import orjson
 
-from taskfleet.core.task import new_task_id
+from taskfleet.gateway.ids import PATTERN, new_id
 
 ABANDONED_SECONDS = 24 * 3600.0  # an upload that is older was cut
-_ID = re.compile(r"file-[A-Za-z0-9]{16}(-output|-errors)?")
+_ID = re.compile(f"file-{PATTERN}(-output|-errors)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class FileStore:
     @contextlib.contextmanager
     def upload(self) -> Iterator["Upload"]:
         """A file on its way in; gone at the end of the block unless it was kept."""
-        path = self._folder / f".upload-{new_task_id()}"
+        path = self._folder / f".upload-{new_id()}"
         with path.open("xb") as stream:
             os.fchmod(stream.fileno(), 0o600)
             try:
@@ -114,7 +114,7 @@ class Upload:
         """On disk, whatever happens next."""
         self._stream.flush()
         os.fsync(self._stream.fileno())
-        file = StoredFile(f"file-{new_task_id()}", tenant, filename, purpose, round(time.time()))
+        file = StoredFile(f"file-{new_id()}", tenant, filename, purpose, round(time.time()))
         self._path.rename(self._files.content(file.id))
         self._files.put(file)
         return file

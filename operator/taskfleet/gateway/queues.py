@@ -1,5 +1,6 @@
 """The queues that a gateway serves, as the store has them: looked up once a moment, not once a request."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Queues:
         self._store = store
         self._namespace = namespace
         self._usual = usual
-        self._open: dict[QueueKey, tuple[float, OpenQueue]] = {}
+        self._open: dict[QueueKey, tuple[float, asyncio.Future[OpenQueue]]] = {}
 
     async def chosen(self, name: str | None, caller: Caller) -> OpenQueue:
         """The queue of a request. Raises NotFound, InputError (none is named, and there are several), StoreError."""
@@ -83,11 +84,11 @@ class Queues:
     async def open(self, key: QueueKey) -> OpenQueue:
         """Raises NotFound, StoreError."""
         now = time.monotonic()
-        until, known = self._open.get(key, (0.0, None))
-        if known is None or now >= until:
-            known = await self._read(key)
-            self._open[key] = (now + FRESH_SECONDS, known)
-        return known
+        until, reading = self._open.get(key, (0.0, None))
+        if reading is None or now >= until:  # whoever comes meanwhile waits for the same reading
+            reading = asyncio.ensure_future(self._read(key))
+            self._open[key] = (now + FRESH_SECONDS, reading)
+        return await asyncio.shield(reading)
 
     async def _key(self, name: str | None, caller: Caller) -> QueueKey:
         if name is not None:
@@ -104,9 +105,15 @@ class Queues:
         return there[0]
 
     async def _read(self, key: QueueKey) -> OpenQueue:
+        try:
+            return await self._looked_up(key)
+        except BaseException:
+            self._open.pop(key, None)  # the next one looks again, and names that are no queue's are not kept
+            raise
+
+    async def _looked_up(self, key: QueueKey) -> OpenQueue:
         policy, stats = await self._store.policy(key), await self._store.stats(key)
         if policy is None or stats is None:
-            self._open.pop(key, None)
             raise self._not_there(key)
         spec = published_spec(policy, key)
         return OpenQueue(key, policy, spec, TaskReader(spec), stats, await self._store.workers(key))

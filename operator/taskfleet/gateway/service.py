@@ -17,6 +17,7 @@ from taskfleet.core.errors import InputError, StoreError
 from taskfleet.core.task import QueueKey
 from taskfleet.gateway.app import build_app
 from taskfleet.gateway.batchrun import BatchRunner
+from taskfleet.gateway.connections import BoundedHttp
 from taskfleet.gateway.ends import Ends
 from taskfleet.gateway.filestore import FileStore
 from taskfleet.gateway.keyring import Doorman, KeyRing, OpenDoor
@@ -80,7 +81,7 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
         server = _Server(
             uvicorn.Config(
                 build_app(parts, files, runner, doorman, metrics, lambda: health.trouble),
-                http="httptools",
+                http=BoundedHttp,
                 ws="none",
                 lifespan="off",
                 log_config=None,
