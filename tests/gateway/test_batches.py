@@ -39,7 +39,7 @@ async def start(client: AsyncOpenAI, data: bytes, window: str = "24h", **more: A
 
 async def ended(client: AsyncOpenAI, batch_id: str, *, timeout: float = 25.0) -> Any:  # noqa: ASYNC109
     async def final() -> Any:
-        with contextlib.suppress(openai.APIConnectionError):
+        with contextlib.suppress(openai.APIConnectionError, openai.InternalServerError):
             batch = await client.batches.retrieve(batch_id)
             return batch if batch.status in ("completed", "failed", "expired", "cancelled") else None
 
