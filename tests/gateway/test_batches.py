@@ -216,6 +216,21 @@ async def test_a_batch_larger_than_the_queue_holds_goes_in_as_there_is_room(serv
     assert (batch.status, batch.request_counts.completed) == ("completed", 40)
 
 
+async def test_a_batch_whose_file_was_deleted_fails_in_words(site: Site) -> None:
+    await site.work.open(limits={"maxPending": 1})  # so that it is still being enqueued
+    batch = await start(site.openai, jsonl(*(line(f"r{n}") for n in range(2000))))
+
+    async def runs() -> bool:
+        return (await site.openai.batches.retrieve(batch.id)).status == "in_progress"
+
+    await eventually(runs, "the batch to run")
+    await site.openai.files.delete(batch.input_file_id)
+    await site.openai.batches.cancel(batch.id)
+    batch = await ended(site.openai, batch.id)
+    assert batch.status == "failed"
+    assert [(error.code, error.param) for error in batch.errors.data] == [("file_not_found", "input_file_id")]
+
+
 async def test_batches_are_listed_newest_first_in_pages(site: Site) -> None:
     made = [(await start(site.openai, jsonl(line("x")))).id for _ in range(5)]
     here = {"Taskfleet-Queue": str(site.queue)}

@@ -4,6 +4,7 @@ What is in them already says what need not be written again: after a kill at any
 """
 
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ class Counts:
 
 
 class BatchFiles:
-    """Of one batch. ``open`` first; one writer at a time."""
+    """Of one batch. ``open`` first; then it may be written to from several threads."""
 
     def __init__(self, files: FileStore, queue: QueueKey, batch: str, endpoint: str) -> None:
         stem = f"file-{batch.removeprefix('batch_')}"
@@ -44,6 +45,7 @@ class BatchFiles:
         self._files = files
         self._queue = queue
         self._operation = ENDPOINTS[endpoint]
+        self._writing = threading.Lock()
         self._output: BinaryIO
         self._errors: BinaryIO
 
@@ -63,33 +65,33 @@ class BatchFiles:
 
     def write(self, views: list[TaskView]) -> None:
         """Add the lines of tasks that ended; those that are there already are left out."""
-        output, errors = bytearray(), bytearray()
-        for view in views:
-            line = self._line(view)
-            if _number(line) in self.counts.done:
-                continue
-            if view.state is TaskState.COMPLETED:
-                self.counts.done.add(_number(line))
-                self.counts.completed += 1
-                output += orjson.dumps(line) + b"\n"
-            else:
-                self._count_error(line)
-                errors += orjson.dumps(line) + b"\n"
-        _append(self._output, output)
-        _append(self._errors, errors)
+        with self._writing:
+            output, errors = bytearray(), bytearray()
+            for view in views:
+                line = self._line(view)
+                if _number(line) in self.counts.done:
+                    continue
+                if view.state is TaskState.COMPLETED:
+                    self.counts.done.add(_number(line))
+                    self.counts.completed += 1
+                    output += orjson.dumps(line) + b"\n"
+                else:
+                    self._count_error(line)
+                    errors += orjson.dumps(line) + b"\n"
+            _append(self._output, output)
+            _append(self._errors, errors)
 
     def refuse(self, batch: str, number: int, custom_id: str, why: TaskState | TaskfleetError) -> None:
         """Add the line of a request that never was in the queue: its batch ended before, or it can be no task."""
-        if number in self.counts.done:
-            return
         line = _frame(batch, number, custom_id)
         if isinstance(why, TaskState):
             line |= _never_ran(why)
         else:
-            body = error_body(why)
-            line |= {"response": _response(400, line["id"], body), "error": None}
-        self._count_error(line)
-        _append(self._errors, orjson.dumps(line) + b"\n")
+            line |= {"response": _response(400, line["id"], error_body(why)), "error": None}
+        with self._writing:
+            if number not in self.counts.done:
+                self._count_error(line)
+                _append(self._errors, orjson.dumps(line) + b"\n")
 
     def close(self) -> None:
         """On disk, whatever happens next."""

@@ -25,6 +25,10 @@ BYTES_AT_ONCE = 3 * 2**20
 Line = tuple[int, str, NewTask | InputError]
 
 
+class _InputGone(Exception):
+    """Someone deleted the file whose lines these are."""
+
+
 class RunningBatch:
     """In its driver's hands. ``document`` is what the store keeps of it."""
 
@@ -53,7 +57,7 @@ class RunningBatch:
         try:
             if self._document["status"] != "validating" or await self._check():
                 await self._run()
-        except FileNotFoundError:
+        except _InputGone:
             words = f"input_file_id: the file {self._document['input_file_id']} is not there any more"
             await self._fail([{"code": "file_not_found", "line": None, "message": words, "param": "input_file_id"}])
 
@@ -168,7 +172,10 @@ class RunningBatch:
         await self._parts.store.jobs.update(self._queue, self._id, fields)
 
     def _lines(self) -> Iterator[bytes]:
-        return self._files.lines(self._document["input_file_id"], MAX_LINE_BYTES)
+        try:
+            yield from self._files.lines(self._document["input_file_id"], MAX_LINE_BYTES)
+        except FileNotFoundError as error:
+            raise _InputGone from error
 
     def _open_ids(self) -> list[str]:
         return [f"{self._id}-{number}" for number in sorted(self._enqueued - self._out.counts.done)]
