@@ -6,8 +6,7 @@ import pytest
 import yaml
 
 from taskfleet.controller.cluster.objects import LABEL_STORE_ACCESS
-from tests.chart.test_values import pods
-from tests.support.chart import ALL_ON, Object, of_kind, render
+from tests.support.chart import ALL_ON, Object, of_kind, pod_specs, render
 
 
 def containers(pod: Object) -> list[Object]:
@@ -17,7 +16,7 @@ def containers(pod: Object) -> list[Object]:
 @pytest.mark.parametrize("values", [{}, {"valkey": {"auth": {"existingSecret": "mine"}}}], ids=["made up", "existing"])
 def test_a_password_stands_in_a_secret_and_nowhere_else(values: Object) -> None:
     objects = render(values)
-    for pod in pods(objects):
+    for pod in pod_specs(objects):
         for container in containers(pod):
             for variable in container.get("env", []):
                 if variable["name"] == "VALKEY_PASSWORD":
@@ -31,7 +30,7 @@ def test_a_password_stands_in_a_secret_and_nowhere_else(values: Object) -> None:
 
 
 def test_every_pod_keeps_the_restricted_standard_with_a_read_only_root() -> None:
-    found = pods(render(ALL_ON))
+    found = pod_specs(render(ALL_ON))
     assert len(found) == 3
     for pod in found:
         assert pod["securityContext"]["runAsNonRoot"] is True

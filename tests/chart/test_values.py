@@ -9,7 +9,7 @@ import helm_python
 import pytest
 import yaml
 
-from tests.support.chart import ALL_ON, CHART, NAMESPACE, Object, notes, of_kind, refusal, render
+from tests.support.chart import ALL_ON, CHART, NAMESPACE, Object, notes, of_kind, pod_specs, refusal, render
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
@@ -122,7 +122,7 @@ def test_a_store_of_ones_own_comes_from_its_secret_and_brings_no_valkey() -> Non
     values = {"valkey": {"enabled": False}, "store": {"existingSecret": "my-store", "existingSecretKey": "address"}}
     objects = render(values)
     assert not [each for each in objects if "valkey" in each["metadata"]["name"]]
-    for pod in pods(objects):
+    for pod in pod_specs(objects):
         for container in pod.get("initContainers", []) + pod["containers"]:
             (url,) = [each for each in container["env"] if each["name"] == "TASKFLEET_STORE_URL"]
             assert url["valueFrom"]["secretKeyRef"] == {"name": "my-store", "key": "address"}
@@ -164,11 +164,6 @@ def test_selectors_hold_nothing_that_an_upgrade_changes() -> None:
             "app.kubernetes.io/instance",
             "app.kubernetes.io/component",
         }
-
-
-def pods(objects: list[Object]) -> list[Object]:
-    templated = [each["spec"]["template"]["spec"] for each in objects if "template" in each.get("spec", {})]
-    return templated + [each["spec"] for each in objects if each["kind"] == "Pod"]
 
 
 def test_the_notes_say_the_next_command_and_warn_of_what_may_be_lost() -> None:
@@ -224,6 +219,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"watchNamespaces": ["a", "a"]}, "/watchNamespaces"),
     ({"watchNamespaces": ["a,b"]}, "/watchNamespaces/0"),
     ({"nameOverride": "Bad Name"}, "/nameOverride"),
+    ({"nameOverride": "taskfleet-worker"}, "/nameOverride"),  # by which the controller knows its workers
     ({"fullnameOverride": "x\ny"}, "/fullnameOverride"),
     ({"crds": {"enabled": "yes"}}, "/crds/enabled"),
     ({"valkey": {"appendfsync": "no"}}, "/valkey/appendfsync"),
@@ -253,3 +249,13 @@ REFUSED: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("values", "where"), REFUSED, ids=[json.dumps(values)[:60] for values, _ in REFUSED])
 def test_a_value_that_makes_no_sense_is_refused_by_its_name(values: Object, where: str) -> None:
     assert where in refusal(values)
+
+
+def test_a_value_that_is_taken_away_is_missed_by_its_name() -> None:
+    """``null`` removes a default, and a template would stumble over the hole."""
+    for name in sorted(names(VALUES)):
+        *above, last = name.split(".")
+        values: Object = {last: None}
+        for outer in reversed(above):
+            values = {outer: values}
+        assert f"missing property '{last}'" in refusal(values), name

@@ -48,3 +48,9 @@ def of_kind(objects: list[Object], kind: str, ending: str = "") -> Object:
     found = [each for each in objects if each["kind"] == kind and each["metadata"]["name"].endswith(ending)]
     assert len(found) == 1, f"{len(found)} objects {kind} *{ending}"
     return found[0]
+
+
+def pod_specs(objects: list[Object]) -> list[Object]:
+    """Of every pod that the objects are or make."""
+    templated = [each["spec"]["template"]["spec"] for each in objects if "template" in each.get("spec", {})]
+    return templated + [each["spec"] for each in objects if each["kind"] == "Pod"]

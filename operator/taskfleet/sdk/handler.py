@@ -53,11 +53,9 @@ class HandlerProvider:
 
     A coroutine function runs on the loop, a plain function in a thread (which goes on after a cancel: Python cannot
     stop a thread). An InputError fails the task at once, any other exception is tried again as the queue's policy says.
-    ``running``: the ids of the tasks that are here.
     """
 
     def __init__(self, handler: Handler, report: Report, threads: int) -> None:
-        self.running: set[str] = set()
         self._handler = handler
         self._report = report
         self._awaits = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
@@ -66,13 +64,6 @@ class HandlerProvider:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="taskfleet-handler")
 
     async def complete(self, call: Call) -> Outcome:
-        self.running.add(call.task_id)
-        try:
-            return await self._complete(call)
-        finally:
-            self.running.discard(call.task_id)
-
-    async def _complete(self, call: Call) -> Outcome:
         try:
             async with asyncio.timeout(call.timeout) as limit:
                 result = await self._run(HandlerTask(call, self._report))

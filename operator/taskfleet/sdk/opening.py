@@ -12,7 +12,7 @@ from taskfleet.api.endpoint import Endpoint
 from taskfleet.core.errors import InputError, NotRunning, TaskfleetError
 from taskfleet.core.events import Progress
 from taskfleet.core.pool import Strategy
-from taskfleet.core.task import QueueKey, TaskState
+from taskfleet.core.task import QueueKey
 from taskfleet.sdk import given
 from taskfleet.sdk.backend import StoreBackend
 from taskfleet.sdk.blocked import LoopWatch
@@ -115,10 +115,9 @@ async def opened(wanted: Wanted, news: News) -> Opened:
         live = Live(backend, watch, news, takes_any_model=wanted.handler is not None and wanted.url is None)
         workers = provider = None
         if wanted.handler is not None:
-            provider = HandlerProvider(wanted.handler, _reports(news), wanted.max_workers)
+            provider = HandlerProvider(wanted.handler, _reports(live), wanted.max_workers)
         if wanted.url is not None:
-            heard_here = provider.running if provider else frozenset[str]()
-            telling = asyncio.create_task(tell_progress(live, heard_here), name="progress")
+            telling = asyncio.create_task(tell_progress(live), name="progress")
             stack.push_async_callback(_ended, telling)
         if endpoints:
             with _what_is_missing():
@@ -161,12 +160,17 @@ def _handler_endpoint(max_workers: int, models: Sequence[str]) -> Endpoint:
     return Endpoint(name=HANDLER, url="http://localhost", models=list(models), concurrency=max_workers)
 
 
-def _reports(news: News) -> Any:
-    """What handlers report, from any thread, brought to the loop."""
+def _reports(live: Live) -> Any:
+    """What handlers report of tasks of ours, from any thread, brought to the loop."""
     loop = asyncio.get_running_loop()
 
     def report(task_id: str, told: Progress) -> None:
-        loop.call_soon_threadsafe(news.tell, task_id, TaskState.RUNNING, told.fraction or 0.0, told.message)
+        loop.call_soon_threadsafe(heard, task_id, told)
+
+    def heard(task_id: str, told: Progress) -> None:
+        if live.watch.follows(task_id):
+            live.news.reported_here.add(task_id)
+            live.news.progressed(task_id, told)
 
     return report
 

@@ -136,8 +136,7 @@ class ParallelTaskQueue:
         """Enqueue one task and return its id.
 
         ``prompt``: a text, a list of messages, or the fields of a task line. Options: ``model``, ``priority``,
-        ``parameters`` (temperature, max_tokens, ...), ``metadata``, ``delay`` (seconds), ``deadline`` (a datetime),
-        ``stream``.
+        ``parameters`` (temperature, ...), ``metadata``, ``delay`` (seconds), ``deadline`` (a datetime), ``stream``.
         Raises InvalidTask, UnknownModel, DuplicateTask, QueueFull, StoreError.
         """
         identity = {} if task_id is None else {"id": given.task_id(task_id)}
@@ -188,17 +187,10 @@ class ParallelTaskQueue:
         (view,) = await seen(self._now.live, [given.task_id(task_id)])
         return view.state
 
-    async def events(self, task_id: str, after: str = "") -> AsyncIterator[TaskEvent]:
-        """What is told of a task, as it comes, to its end: attempts that begin, pieces of its answer, progress.
-
-        Of a task that was submitted with ``stream=True`` all is told: an event ``chunk`` has ``data["choices"]`` with
-        deltas as OpenAI streams them. After ``restarted`` what came before is void. ``after``: the id of an event, to
-        go on behind it. Raises NotFound, NotRunning, InputError, StoreUnreachable.
-        """
-        live = self._now.live
-        found = live.backend.events(given.task_id(task_id), after)
-        while (event := await live.watch.unless_broken(asyncio.ensure_future(anext(found, None)))) is not None:
-            yield event
+    def events(self, task_id: str, after: str = "") -> AsyncIterator[TaskEvent]:
+        """What is told of a task, to its end (docs/guides/events.md), behind the event with the id ``after``. Raises
+        NotFound, NotRunning, InputError, StoreUnreachable."""
+        return self._now.live.events(given.task_id(task_id), after)
 
     async def cancel(self, task_id: str) -> bool:
         """Cancel a task: one that waits at once, one that runs within a moment (its call is closed).
