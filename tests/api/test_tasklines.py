@@ -1,6 +1,7 @@
 """Task lines: what is accepted, and the words for what is not."""
 
 import json
+import re
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from taskfleet.api.tasklines import (
 )
 from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.core.errors import DuplicateTask, InvalidTask, TaskfleetError, UnknownModel
+from taskfleet.core.operation import Operation
 from taskfleet.core.task import Priority, TaskError, TaskState, TaskView, Usage
 
 SPEC = TaskQueueSpec.model_validate(
@@ -58,6 +60,38 @@ def test_a_whole_line_becomes_a_task() -> None:
 def test_a_hint_for_an_agent_stays_with_the_task(tool: str) -> None:
     assert decode_body(parse({"prompt": "Hi", "tool": tool}).body).tool == tool
     assert decode_body(parse({"prompt": "Hi"}).body).tool is None
+
+
+def test_a_task_may_be_one_of_openais_calls() -> None:
+    body = decode_body(parse({"operation": "embeddings", "parameters": {"input": ["a", "b"]}}).body)
+    assert (body.operation, body.messages, body.parameters) == (Operation.EMBEDDINGS, [], {"input": ["a", "b"]})
+    assert decode_body(parse({"operation": "chat.completions", "prompt": "Hi"}).body).operation is Operation.CHAT
+    assert decode_body(parse({"prompt": "Hi"}).body).operation is None
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (
+            {"operation": "sing", "prompt": "Hi"},
+            '"sing" is none of chat.completions, completions, embeddings',
+        ),
+        ({"operation": 7, "prompt": "Hi"}, "operation: 7 is none of"),
+        ({"operation": "completions", "prompt": "Hi"}, "prompt: with this operation it belongs into parameters.prompt"),
+        ({"operation": "embeddings", "parameters": {}}, "parameters.input: it must be given"),
+    ],
+)
+def test_an_operation_that_is_none_or_lacks_its_question_is_refused(line: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidTask, match=re.escape(says)):
+        parse(line)
+
+
+def test_a_task_that_is_nested_too_deep_to_be_written_is_refused() -> None:
+    deep: Any = "x"
+    for _ in range(400):
+        deep = [deep]
+    with pytest.raises(InvalidTask, match="nest its values less deep"):
+        parse({"prompt": "Hi", "parameters": {"deep": deep}})
 
 
 def test_a_prompt_alone_is_enough() -> None:

@@ -108,3 +108,20 @@ async def test_a_model_that_no_pool_serves_is_served_by_fallback(
         await in_use(store, queue, {"large": "small"})
         await control.workers(1)
         await served(control, queue, "ServedByFallback")
+
+
+async def test_which_models_are_served_is_published_once_all_pools_had_time_to_be_seen(
+    store: Store, store_url: str, queue: QueueKey, stub_model: ModelStub
+) -> None:
+    async with controlling(store_url) as control:
+        control.reconciler.set_queue(task_queue(queue.name, models=MODELS))
+        little = {"little": {"url": stub_model.url, "models": ["small"]}}
+        control.reconciler.set_pool(worker_pool(queue.name, "", endpoints=little))
+
+        async def published() -> bool:
+            policy = await store.policy(queue)
+            return policy is not None and policy.served == ("small",)
+
+        await in_use(store, queue, {})
+        assert (await store.policy(queue)).served is None, "a pool may not have been seen yet"
+        await eventually(published, "the models to be published", timeout=15.0)

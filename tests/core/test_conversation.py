@@ -52,3 +52,8 @@ def test_instructions_are_carried_on_until_a_call_brings_its_own() -> None:
 def test_an_answer_that_is_more_than_text_is_kept_as_it_is() -> None:
     calls = {"content": None, "tool_calls": [{"id": "1"}]}
     assert turn_of([user("go")], [user("go")], calls)[-1] == {"role": "assistant", **calls}
+
+
+def test_of_a_whole_answer_what_was_said_is_kept() -> None:
+    answer = {"id": "c-1", "choices": [{"index": 0, "message": {"role": "assistant", "content": "1"}}]}
+    assert turn_of([user("one?")], [user("one?")], answer) == FIRST

@@ -13,7 +13,7 @@ from taskfleet.core.pool import EndpointObserved, Strategy
 from taskfleet.core.task import Priority, TaskState, TaskView
 from taskfleet.sdk.checkpoint import Done
 from taskfleet.sdk.slots import pool_policy, share_slots
-from taskfleet.sdk.watch import Watch
+from taskfleet.store.watch import Watch
 
 
 def endpoint(name: str, concurrency: int, models: Sequence[str] = ("m",)) -> Endpoint:

@@ -18,6 +18,7 @@ from taskfleet.store.partitions import known
 from taskfleet.store.partitions.home import parts_of, place_of
 from tests.store import inside
 from tests.store.given import BODY, MODEL, claim_ids, claim_one, error, policy, report, settle, task, tasks
+from tests.support.waiting import eventually
 
 PARTITIONS = 4
 POLICY = policy(partitions=PARTITIONS)
@@ -412,3 +413,16 @@ async def test_what_is_told_of_a_task_is_read_wherever_it_is(
     assert kinds == ["started", "chunk", "chunk", "progress", "finished"]
     with pytest.raises(NotFound):
         await anext(aiter(store.events(spread, "nobody")))
+
+
+async def test_the_end_of_a_task_is_heard_under_the_name_of_its_queue(store: Store, spread: QueueKey) -> None:
+    heard = asyncio.create_task(anext(aiter(store.ends())))
+    await store.submit(spread, at_home_in(0, 1))
+    leased = await claim_one(store, spread)
+
+    async def is_followed() -> bool:
+        return bool(await store._connection.call("PUBSUB", "NUMPAT"))
+
+    await eventually(is_followed, "the ends to be followed")
+    await store.settle(spread, [settle(leased)])
+    assert await heard == (spread, [leased.id])

@@ -209,6 +209,8 @@ class ModelStub:
         self._gate.set()
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/v1/chat/completions", self._chat(_completion))
+        app.router.add_post("/v1/completions", self._chat(_text_completion))
+        app.router.add_post("/v1/embeddings", self._chat(_embedding))
         app.router.add_post("/v1/messages", self._chat(anthropic_completion))
         app.router.add_post("/api/chat", self._chat(ollama_completion))
         app.router.add_get("/v1/models", self._models)
@@ -249,6 +251,7 @@ class ModelStub:
     async def _answer(self, request: web.Request, completion: Completion) -> web.StreamResponse:
         body = json.loads(await request.read())
         prompt = prompt_of(body["messages"][-1]["content"]) if body.get("messages") else ""
+        prompt = prompt or prompt_of(body.get("prompt", body.get("input", "")))
         self.calls[prompt] += 1
         if self.keep_requests:
             port = request.transport.get_extra_info("peername")[1] if request.transport else 0
@@ -369,6 +372,23 @@ def _completion(model: str, prompt: str) -> dict[str, Any]:
         ],
         "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
     }
+
+
+def _text_completion(model: str, prompt: str) -> dict[str, Any]:
+    return {
+        "id": "cmpl-stub",
+        "object": "text_completion",
+        "created": 1_700_000_000,
+        "model": model,
+        "choices": [{"index": 0, "text": f"echo: {prompt}", "logprobs": None, "finish_reason": "length"}],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+    }
+
+
+def _embedding(model: str, prompt: str) -> dict[str, Any]:
+    vector = [float(len(prompt)), 0.5, -1.0]
+    data = [{"object": "embedding", "index": 0, "embedding": vector}]
+    return {"object": "list", "model": model, "data": data, "usage": {"prompt_tokens": 4, "total_tokens": 4}}
 
 
 @contextlib.contextmanager

@@ -24,6 +24,17 @@ async def test_cancelling_a_running_task_closes_its_connection(work: Work, model
     assert model.calls == {"unwanted": 1, "wanted": 1}
 
 
+async def test_a_cancelled_task_does_not_wait_for_a_heartbeat(work: Work, model: ModelStub, store_url: str) -> None:
+    await work.open(leaseDuration="60s")  # of which a third is the time between two heartbeats
+    model.hold()
+    with worker_process(store_url, work.queue, model.url):
+        await work.submit("unwanted")
+        await eventually(lambda: model.inflight == 1, "the call to run")
+        await work.store.cancel(work.queue, ["unwanted"])
+        await eventually(lambda: model.hung_up == 1, "the call to be closed at once", timeout=1.5)
+        model.let_go()
+
+
 async def test_a_held_queue_gives_nothing_until_it_is_released(work: Work, model: ModelStub, store_url: str) -> None:
     await work.open(stopPolicy="Hold")
     with worker_process(store_url, work.queue, model.url) as worker:

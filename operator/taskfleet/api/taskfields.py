@@ -8,8 +8,12 @@ import orjson
 
 from taskfleet.api.messages import check_messages
 from taskfleet.core.errors import InvalidTask
+from taskfleet.core.operation import Operation
 from taskfleet.core.task import Priority, is_task_id, new_task_id
 
+_OPERATIONS = {operation.value: operation for operation in Operation}
+# The parameter that holds what is asked, where that is no conversation.
+_ASKED_IN: Mapping[Operation | None, str] = {Operation.COMPLETIONS: "prompt", Operation.EMBEDDINGS: "input"}
 _PRIORITIES = {priority.label: priority for priority in Priority}
 # These belong to the call itself: the queue chooses the model, the worker waits for the whole answer.
 _NOT_PARAMETERS = {"model": "give it as the field model", "messages": "give them as the field messages"}
@@ -17,8 +21,23 @@ MAX_KEY = 255
 _TOOL = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,254}[^\s\x00-\x1f\x7f-\x9f])?")
 
 
-def messages(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the task asks, whether as ``messages`` or as a ``prompt``."""
+def operation(fields: Mapping[str, Any]) -> Operation | None:
+    """Which call of OpenAI's protocol the task is, or None."""
+    word = fields.get("operation")
+    if word is None:
+        return None
+    if not isinstance(word, str) or word not in _OPERATIONS:
+        raise InvalidTask(f"operation: {shown(word)} is none of {', '.join(_OPERATIONS)}")
+    return _OPERATIONS[word]
+
+
+def messages(fields: Mapping[str, Any], operation: Operation | None) -> list[dict[str, Any]]:
+    """What the task asks, whether as ``messages`` or as a ``prompt``; nothing where it is among the parameters."""
+    if operation in _ASKED_IN:
+        for name in ("prompt", "messages"):
+            if name in fields:
+                raise InvalidTask(f"{name}: with this operation it belongs into parameters.{_ASKED_IN[operation]}")
+        return []
     if ("prompt" in fields) == ("messages" in fields):
         both = "prompt" in fields
         trouble = "both prompt and messages are given" if both else "neither prompt nor messages is given"
@@ -33,9 +52,12 @@ def messages(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"role": "user", "content": prompt}]
 
 
-def parameters(fields: Mapping[str, Any]) -> dict[str, Any]:
+def parameters(fields: Mapping[str, Any], operation: Operation | None) -> dict[str, Any]:
     """What goes to the server beside the messages."""
     found = json_object(fields, "parameters")
+    needed = _ASKED_IN.get(operation)
+    if needed is not None and not isinstance(found.get(needed), str | list):
+        raise InvalidTask(f"parameters.{needed}: it must be given, as a string or an array")
     for name, advice in _NOT_PARAMETERS.items():
         if name in found:
             raise InvalidTask(f"parameters.{name}: not a parameter; {advice}")

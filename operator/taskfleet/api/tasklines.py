@@ -1,7 +1,8 @@
 """Task lines and result lines: the JSONL that people write and read.
 
 A task line is ``{"id"? | "idempotency_key"?, "model"?, "prompt" | "messages", "priority"?, "tenant"?, "session"?,
-"tool"?, "stream"?, "parameters"?, "metadata"?, "delay"? | "not_before"?, "deadline"?}`` and nothing else.
+"tool"?, "stream"?, "operation"?, "parameters"?, "metadata"?, "delay"? | "not_before"?, "deadline"?}`` and nothing
+else.
 A result line is what ``result_line`` returns.
 """
 
@@ -16,6 +17,7 @@ from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.api.tasktimes import task_times
 from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask, UnknownModel
 from taskfleet.core.models import resolve_model
+from taskfleet.core.operation import Operation
 from taskfleet.core.task import (
     DEFAULT_TENANT,
     NO_TIMES_IN_A_SESSION,
@@ -29,6 +31,7 @@ from taskfleet.core.task import (
 
 FIELDS = (
     *("id", "idempotency_key", "model", "prompt", "messages", "priority", "tenant", "session", "tool", "stream"),
+    "operation",
     *("parameters", "metadata", "delay", "not_before", "deadline"),
 )
 _FIELD_SET = frozenset(FIELDS)
@@ -41,7 +44,7 @@ class TaskBody:
     """What a worker needs of a task: the arguments of its call. ``metadata`` only comes back with the result.
 
     ``tool`` is a hint for an agent that executes the task; a model server is not told. ``stream``: its answer is told
-    to readers piece by piece.
+    to readers piece by piece. ``operation``: see there.
     """
 
     messages: list[dict[str, Any]]
@@ -49,6 +52,7 @@ class TaskBody:
     metadata: dict[str, Any]
     tool: str | None = None
     stream: bool = False
+    operation: Operation | None = None
 
 
 def read_task_lines(lines: Iterable[bytes], *, spec: TaskQueueSpec) -> Iterator[NewTask]:
@@ -129,14 +133,16 @@ def decode_body(body: bytes) -> TaskBody:
     """The body of a stored task. Raises InvalidTask when it is not one of ours."""
     try:
         fields = orjson.loads(body)
+        operation = fields.get("operation")
         return TaskBody(
             fields["messages"],
             fields.get("parameters", {}),
             fields.get("metadata", {}),
             fields.get("tool"),
             fields.get("stream", False),
+            None if operation is None else Operation(operation),
         )
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise InvalidTask(f"the task's body is not one that Taskfleet wrote: {error}") from error
 
 
@@ -189,15 +195,7 @@ class TaskReader:
         if None in fields.values():  # null means not given: tables exported as JSON are full of it
             fields = {name: value for name, value in fields.items() if value is not None}
         stream = taskfields.stream(fields)
-        body = orjson.dumps(
-            taskfields.tool(fields)
-            | stream
-            | {
-                "messages": taskfields.messages(fields),
-                "parameters": taskfields.parameters(fields),
-                "metadata": taskfields.json_object(fields, "metadata"),
-            }
-        )
+        body = _body(fields, stream)
         if len(body) > self._max_bytes:
             raise InvalidTask(
                 f"the task is {len(body)} bytes as JSON and the queue takes at most {self._max_bytes} "
@@ -228,6 +226,18 @@ class TaskReader:
         if model not in self._lanes:
             self._lanes[model] = resolve_model(model, self._offered, self._default)
         return self._lanes[model]
+
+
+def _body(fields: Mapping[str, Any], stream: dict[str, Any]) -> bytes:
+    operation = taskfields.operation(fields)
+    body = taskfields.tool(fields) | stream | ({} if operation is None else {"operation": operation.value})
+    body["messages"] = taskfields.messages(fields, operation)
+    body["parameters"] = taskfields.parameters(fields, operation)
+    body["metadata"] = taskfields.json_object(fields, "metadata")
+    try:
+        return orjson.dumps(body)
+    except TypeError as error:  # it reads deeper JSON than it writes
+        raise InvalidTask(f"the task cannot be written as JSON again ({error}); nest its values less deep") from None
 
 
 def _json_object(line: bytes) -> dict[str, Any]:

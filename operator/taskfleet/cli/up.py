@@ -9,6 +9,7 @@ from taskfleet.cli.options import manifests_option, output_option
 from taskfleet.cli.output import Output
 from taskfleet.cli.running import run_async
 from taskfleet.cli.settings import load_settings
+from taskfleet.gateway.service import USUAL_PORT as GATEWAY_PORT
 from taskfleet.local.app import UpOptions, run_up
 from taskfleet.local.status import HOST, USUAL_PORT
 from taskfleet.local.view import open_view
@@ -63,6 +64,13 @@ Examples:
     help=f"Port of /metrics, /healthz and /readyz on {HOST}; 0 takes any free one "
     f"(default: {USUAL_PORT}, or any free one when that is taken).",
 )
+@click.option(
+    "--gateway-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help=f"Port of the gateway (OpenAI's API, tasks, queues) on {HOST}; 0 takes any free one "
+    f"(default: {GATEWAY_PORT}, or any free one when that is taken).",
+)
 @output_option
 def up(
     manifests: tuple[Path, ...],
@@ -70,6 +78,7 @@ def up(
     namespace: str | None,
     until_empty: bool,
     metrics_port: int | None,
+    gateway_port: int | None,
     output: Output,
 ) -> int:
     """Run the queues and worker pools of manifests on this machine, with a store of its own."""
@@ -80,6 +89,7 @@ def up(
         namespace=settings.find("namespace", namespace).value or "default",
         until_empty=until_empty,
         metrics_port=metrics_port,
+        gateway_port=gateway_port,
     )
     with closing(open_view(as_json=output.as_json)) as view:
         return run_async(run_up(options, view))

@@ -8,9 +8,14 @@ from taskfleet.core.settlement import QueuePolicy, TenantShare
 
 
 def queue_policy(
-    spec: TaskQueueSpec, *, closed: bool = False, fallbacks: Mapping[str, str] | None = None
+    spec: TaskQueueSpec,
+    *,
+    closed: bool = False,
+    fallbacks: Mapping[str, str] | None = None,
+    served: tuple[str, ...] | None = None,
 ) -> QueuePolicy:
-    """The policy to publish. ``closed`` refuses new tasks: the queue is being deleted. ``fallbacks``: those in use."""
+    """The policy to publish. ``closed`` refuses new tasks: the queue is being deleted. ``fallbacks``: those in use.
+    ``served``: the models that pools serve, as far as is known."""
     return QueuePolicy(
         spec=spec.to_wire(),
         max_pending=spec.limits.max_pending,
@@ -26,4 +31,5 @@ def queue_policy(
         fallbacks=fallbacks or {},
         partitions=spec.partitions,
         external=spec.execution is Execution.EXTERNAL,
+        served=served,
     )

@@ -92,7 +92,8 @@ class QueueReconciler:
 
     async def _publish(self, store: Store, queue: TaskQueue, state: QueueState) -> None:
         fallbacks = await self._fallbacks(store, queue, state)
-        policy = queue_policy(queue.spec, closed=_is_deleted(queue), fallbacks=fallbacks)
+        served = self._served(queue, state)
+        policy = queue_policy(queue.spec, closed=_is_deleted(queue), fallbacks=fallbacks, served=served)
         if policy != state.published:
             await store.put_policy(queue.key, policy)
             state.published = policy
@@ -109,6 +110,12 @@ class QueueReconciler:
             published.fallbacks if published else {},
             all_seen=not self._pools_may_be_missing(state),
         )
+
+    def _served(self, queue: TaskQueue, state: QueueState) -> tuple[str, ...] | None:
+        """The models that a waiting caller may hope for; None as long as a pool may not have been seen."""
+        if queue.spec.execution is Execution.EXTERNAL or self._pools_may_be_missing(state):
+            return None
+        return tuple(sorted(self._world.model_health(queue.key)))
 
     def _pools_may_be_missing(self, state: QueueState) -> bool:
         return state.known_since is not None and self._clock() < state.known_since + MISSING_POOL_PATIENCE
@@ -171,7 +178,7 @@ class QueueReconciler:
         if stats is None:
             return None
         due = None if stats.next_due_at is None else now + max(_OVERDUE_SECONDS, stats.next_due_at - stats.now)
-        if state.queue.spec.fallbacks and state.known_since is not None and self._pools_may_be_missing(state):
+        if state.known_since is not None and self._pools_may_be_missing(state):
             patience_ends = state.known_since + MISSING_POOL_PATIENCE
             due = patience_ends if due is None else min(due, patience_ends)
         somebody_claims = state.queue.spec.execution is Execution.EXTERNAL or any(

@@ -52,8 +52,15 @@ def continued(asked: Sequence[Message], turns: Sequence[Turn], max_tokens: int) 
 
 def turn_of(asked: Sequence[Message], messages: Sequence[Message], output: str | Message) -> list[Message]:
     """What the next call needs of this one: ``asked`` and the answer, behind the instructions that ``messages`` had."""
-    answer = {"role": "assistant", "content": output} if isinstance(output, str) else {"role": "assistant", **output}
-    return [*_instructions(messages), *_said(asked), answer]
+    return [*_instructions(messages), *_said(asked), {"role": "assistant", **_answer(output)}]
+
+
+def _answer(output: str | Message) -> Message:
+    """What was said; of a whole answer in OpenAI's form, the first of its choices."""
+    if isinstance(output, str):
+        return {"content": output}
+    choices = output.get("choices")
+    return choices[0]["message"] if isinstance(choices, list) else output
 
 
 def _instructions(messages: Sequence[Message]) -> list[Message]:

@@ -190,6 +190,7 @@ class QueuePolicy:
     """What the store enforces by itself, and ``spec``: the whole TaskQueue spec for workers and submitters.
 
     ``fallbacks``: for each model that no healthy endpoint serves now, the model that serves its tasks.
+    ``served``: models that endpoints of WorkerPools list, also those that are down now; None where nobody knows.
     ``external``: no worker runs the tasks, so one whose lease ends has killed nobody and is never poison.
     ``tenants`` by name; ``default`` holds for all that are not named. ``partitions``: over how many places of a
     Valkey Cluster its tasks are spread; it cannot change while the queue exists.
@@ -209,3 +210,4 @@ class QueuePolicy:
     external: bool = False
     tenants: Mapping[str, TenantShare] = field(default_factory=dict)
     partitions: int = 1
+    served: tuple[str, ...] | None = None

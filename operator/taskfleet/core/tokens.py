@@ -17,6 +17,7 @@ TOKENS_PER_PICTURE = 1000
 # What an answer has when nothing says how long it may be and no answer has been seen.
 ANSWER_TOKENS = 256
 
+_ASKED_BESIDE = ("tools", "functions", "response_format", "prompt", "input")
 _MOST_ANSWER = ("max_completion_tokens", "max_tokens", "num_predict")
 
 
@@ -24,9 +25,7 @@ def estimate_tokens(
     messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], usual_answer: float = ANSWER_TOKENS
 ) -> int:
     """Tokens of input and output together, at least 1. ``usual_answer``: those of an answer that has no maximum."""
-    asked = _weight(messages) + _weight(
-        {name: parameters[name] for name in ("tools", "functions", "response_format") if name in parameters}
-    )
+    asked = _weight(messages) + _weight({name: parameters[name] for name in _ASKED_BESIDE if name in parameters})
     answer = _most_answer(parameters)
     answers = _count(parameters.get("n")) or 1
     return max(1, ceil(asked + (usual_answer if answer is None else answer) * answers))

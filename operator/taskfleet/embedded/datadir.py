@@ -43,12 +43,15 @@ class DataDir:
         self.logs = path / "logs"
         self.store = path / "valkey"
 
-    def announce(self, *, store_url: str, status_url: str, namespace: str, queues: Sequence[QueueKey]) -> None:
+    def announce(
+        self, *, store_url: str, status_url: str, namespace: str, queues: Sequence[QueueKey], gateway_url: str = ""
+    ) -> None:
         """Write ``up.json``: from now on other commands find this ``up``."""
         note = {
             "pid": os.getpid(),
             "store_url": store_url,
             "status_url": status_url,
+            "gateway_url": gateway_url,
             "namespace": namespace,
             "queues": [str(queue) for queue in queues],
         }

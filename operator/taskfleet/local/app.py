@@ -24,6 +24,7 @@ from taskfleet.core.needs import count
 from taskfleet.embedded.datadir import DataDir, locked
 from taskfleet.embedded.server import EmbeddedStore
 from taskfleet.local.fleet import ProcessFleet
+from taskfleet.local.httpgateway import gateway_on_loopback
 from taskfleet.local.logfile import logs_in
 from taskfleet.local.manifestfiles import ManifestFiles
 from taskfleet.local.servicenames import on_this_machine
@@ -49,6 +50,7 @@ class UpOptions:
     namespace: str
     until_empty: bool
     metrics_port: int | None
+    gateway_port: int | None = None
 
     @property
     def command_line(self) -> str:
@@ -57,6 +59,7 @@ class UpOptions:
         words += ["--data", str(self.data)]
         words += [] if self.namespace == "default" else ["--namespace", self.namespace]
         words += [] if self.metrics_port is None else ["--metrics-port", str(self.metrics_port)]
+        words += [] if self.gateway_port is None else ["--gateway-port", str(self.gateway_port)]
         return shlex.join(words)
 
 
@@ -107,11 +110,18 @@ class _Laptop:
         self._exit_code = 0
         self._seen_store_error = ""
         self._status_url = ""
+        self._gateway_url = ""
 
     async def run(self, manifests: Manifests) -> int:
         port = self._options.metrics_port
         serving = status_on_loopback(registry=self._registry, ready=self._not_ready, port=port)
-        async with serving as self._status_url:
+        answering = gateway_on_loopback(
+            store_url=self._server.url,
+            namespace=self._options.namespace,
+            files=self._data.path / "files",
+            port=self._options.gateway_port,
+        )
+        async with serving as self._status_url, answering as self._gateway_url:
             with _signals(self._told_to_stop):
                 await self._work(manifests)
         await self._say_goodbye()
@@ -128,6 +138,7 @@ class _Laptop:
         for queue in self._manifests.queues:  # so that commands find it as soon as we are announced
             await self._store.put_policy(queue.key, queue_policy(queue.spec))
         self._announce()
+        self._view.tell(f"OpenAI's API at {self._gateway_url}/v1, for this machine only and without a key")
         self._view.tell(f"metrics at {self._status_url}/metrics, health at /healthz and /readyz there")
         try:
             async with asyncio.TaskGroup() as group:
@@ -170,7 +181,11 @@ class _Laptop:
     def _announce(self) -> None:
         keys = [queue.key for queue in self._manifests.queues]
         self._data.announce(
-            store_url=self._server.url, status_url=self._status_url, namespace=self._options.namespace, queues=keys
+            store_url=self._server.url,
+            status_url=self._status_url,
+            namespace=self._options.namespace,
+            queues=keys,
+            gateway_url=self._gateway_url,
         )
 
     async def _follow_manifests(self) -> None:

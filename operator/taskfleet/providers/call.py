@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from taskfleet.core.events import Progress
+from taskfleet.core.operation import Operation
 from taskfleet.core.outcome import Outcome
 from taskfleet.core.task import Priority
 from taskfleet.providers.deltas import Said
@@ -14,9 +15,10 @@ from taskfleet.providers.deltas import Said
 class Call:
     """One model call. ``model`` is the server's own name for it, ``timeout`` is in seconds for the whole call.
 
-    ``parameters`` (temperature, max_tokens, ...) go to the server as they are. The rest says which task it is: model
-    servers are not told, code in their place is. ``said``: hears of the answer piece by piece; None: nobody listens.
-    ``progress``: hears, from any thread, of how far it is; a server does not say.
+    ``parameters`` (temperature, max_tokens, ...) go to the server as they are. ``operation``: give the server's whole
+    answer to that call, where the provider speaks OpenAI's protocol. The rest says which task it is: model servers are
+    not told, code in their place is. ``said``: hears of the answer piece by piece; None: nobody listens. ``progress``:
+    hears, from any thread, of how far it is; a server does not say.
     """
 
     model: str
@@ -27,6 +29,7 @@ class Call:
     attempt: int = 1
     priority: Priority = Priority.NORMAL
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    operation: Operation | None = None
     said: Said | None = None
     progress: Callable[[Progress], None] = lambda _progress: None
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from taskfleet.core.errors import InputError
+from taskfleet.core.operation import Operation
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, Retry
 from taskfleet.core.task import TaskError
 from taskfleet.providers.answers import message_in, refusal
@@ -14,6 +15,8 @@ from taskfleet.providers.call import Call
 from taskfleet.providers.deltas import Said, say_all
 from taskfleet.providers.http import Answer, HttpClient, NoAnswer
 from taskfleet.providers.streams import AnswerStream, ErrorInStream, NotACompletion
+
+Read = Callable[[Mapping[str, Any]], Ok]
 
 _OURS = ("model", "messages", "stream")
 
@@ -23,7 +26,8 @@ class Dialect:
     """One protocol. ``request`` gives the JSON to send (InputError: the task cannot be said in this protocol),
     ``completion`` reads the JSON of a 200 (NotACompletion), ``refused`` any other answer; ``headers`` go with every
     call and carry the key, "" when there is none. ``streaming`` is what a request says besides to be answered piece by
-    piece, ``stream`` reads such an answer.
+    piece, ``stream`` reads such an answer. ``whole`` reads the answers to OpenAI's own calls, where the protocol has
+    them, and gives all of one as the output; a chat is answered with what was said where it has not.
     """
 
     path: str
@@ -33,6 +37,7 @@ class Dialect:
     stream: Callable[[Said], AnswerStream]
     refused: Callable[[Answer], Outcome] = refusal
     streaming: Mapping[str, Any] = field(default_factory=lambda: {"stream": True})
+    whole: Mapping[Operation, Read] = field(default_factory=dict)
 
 
 def bearer(api_key: str) -> dict[str, str]:
@@ -55,8 +60,13 @@ class HttpProvider:
         taken = [name for name in _OURS if name in call.parameters]
         if taken:
             return Fatal(TaskError("bad_request", f"parameters: a task may not set {', '.join(taken)}"))
+        operation, path, read = call.operation, self._dialect.path, self._dialect.completion
+        if operation is not None and operation in self._dialect.whole:
+            path, read = operation.path, self._dialect.whole[operation]
+        elif operation not in (None, Operation.CHAT):
+            return Fatal(TaskError("bad_request", f"operation: this endpoint's provider has no {operation}"))
         try:
-            return await (self._whole(call) if call.said is None else self._streamed(call, call.said))
+            return await (self._whole(call, path, read) if call.said is None else self._streamed(call, path, read))
         except InputError as error:
             return Fatal(TaskError("bad_request", str(error)))
         except NoAnswer as failure:
@@ -66,41 +76,44 @@ class HttpProvider:
     async def close(self) -> None:
         await self._http.close()
 
-    async def _whole(self, call: Call) -> Outcome:
+    async def _whole(self, call: Call, path: str, read: Read) -> Outcome:
         request = orjson.dumps(self._dialect.request(call))
-        return self._outcome(await self._http.post(self._dialect.path, request, call.timeout))
+        return self._outcome(await self._http.post(path, request, call.timeout), read)
 
-    async def _streamed(self, call: Call, said: Said) -> Outcome:
+    async def _streamed(self, call: Call, path: str, read: Read) -> Outcome:
+        said = call.said
+        assert said is not None
         stream = self._dialect.stream(said)
         request = orjson.dumps({**self._dialect.request(call), **self._dialect.streaming})
         try:
-            answer = await self._http.post(self._dialect.path, request, call.timeout, stream.line)
+            answer = await self._http.post(path, request, call.timeout, stream.line)
             if answer.streamed:
-                return self._dialect.completion(stream.whole())
+                return read(stream.whole())
         except ErrorInStream as trouble:
             body = self._http.redact(trouble.answer.body)
             return self._dialect.refused(Answer(trouble.answer.status, {}, body))
         except NotACompletion as lack:
             return _rubbish(f"a 200 {lack}")
-        outcome = self._outcome(answer)
+        outcome = self._outcome(answer, read)
         if isinstance(outcome, Ok):  # from a server that does not stream
             say_all(said, outcome.output)
         return outcome
 
-    def _outcome(self, answer: Answer) -> Outcome:
-        return self._completion(answer) if answer.status == 200 else self._dialect.refused(answer)
+    def _outcome(self, answer: Answer, read: Read) -> Outcome:
+        return _completion(answer, read) if answer.status == 200 else self._dialect.refused(answer)
 
-    def _completion(self, answer: Answer) -> Outcome:
-        try:
-            data = orjson.loads(answer.body)
-        except orjson.JSONDecodeError:
-            kind = answer.headers.get("Content-Type", "no content type")
-            return _rubbish(f"a 200 that is not JSON ({kind}, {len(answer.body)} bytes)")
-        try:
-            return self._dialect.completion(data if isinstance(data, Mapping) else {})
-        except NotACompletion as lack:
-            words = message_in(data)
-            return _rubbish(f"a 200 {lack}{': ' + words if words else ''}")
+
+def _completion(answer: Answer, read: Read) -> Outcome:
+    try:
+        data = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        kind = answer.headers.get("Content-Type", "no content type")
+        return _rubbish(f"a 200 that is not JSON ({kind}, {len(answer.body)} bytes)")
+    try:
+        return read(data if isinstance(data, Mapping) else {})
+    except NotACompletion as lack:
+        words = message_in(data)
+        return _rubbish(f"a 200 {lack}{': ' + words if words else ''}")
 
 
 def _rubbish(words: str) -> EndpointDown:

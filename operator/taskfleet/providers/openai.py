@@ -1,8 +1,9 @@
-"""The OpenAI protocol, as vLLM, llama.cpp, Ollama's /v1 and OpenAI speak it: chat completions."""
+"""The OpenAI protocol, as vLLM, llama.cpp, Ollama's /v1 and OpenAI speak it: chats, completions and embeddings."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from taskfleet.core.operation import Operation
 from taskfleet.core.outcome import Ok
 from taskfleet.core.task import Usage
 from taskfleet.providers.call import Call
@@ -14,18 +15,42 @@ _SAYS_SOMETHING = ("content", "tool_calls", "reasoning_content", "refusal")
 
 
 def _request(call: Call) -> Mapping[str, Any]:
-    return {**call.parameters, "model": call.model, "messages": call.messages}
+    asked = {} if call.operation in (Operation.COMPLETIONS, Operation.EMBEDDINGS) else {"messages": call.messages}
+    return {**call.parameters, "model": call.model, **asked}
 
 
 def _completion(data: Mapping[str, Any]) -> Ok:
-    choices = data.get("choices")
-    if not isinstance(choices, list) or not choices:
-        raise NotACompletion("without a completion")
+    choices = _listed(data, "choices", "without a completion")
     messages = [message for message in map(_message, choices) if message is not None]
     if len(messages) < len(choices):
         raise NotACompletion("whose choices hold no message")
     output = said(messages[0]) if len(messages) == 1 else {"choices": choices}
     return Ok(output, _usage(data.get("usage")))
+
+
+def _whole_chat(data: Mapping[str, Any]) -> Ok:
+    return Ok(data, _completion(data).usage)
+
+
+def _whole_text(data: Mapping[str, Any]) -> Ok:
+    choices = _listed(data, "choices", "without a completion")
+    if not all(isinstance(choice, Mapping) and isinstance(choice.get("text"), str) for choice in choices):
+        raise NotACompletion("whose choices hold no text")
+    return Ok(data, _usage(data.get("usage")))
+
+
+def _whole_embeddings(data: Mapping[str, Any]) -> Ok:
+    found = _listed(data, "data", "without an embedding")
+    if not all(isinstance(each, Mapping) and each.get("embedding") for each in found):
+        raise NotACompletion("whose data hold no embedding")
+    return Ok(data, _usage(data.get("usage")))
+
+
+def _listed(data: Mapping[str, Any], name: str, lack: str) -> list[Any]:
+    found = data.get(name)
+    if not isinstance(found, list) or not found:
+        raise NotACompletion(lack)
+    return found
 
 
 def _message(choice: Any) -> Mapping[str, Any] | None:
@@ -49,6 +74,11 @@ def _usage(usage: Any) -> Usage:
     return Usage(count(usage.get("prompt_tokens")), count(usage.get("completion_tokens")))
 
 
+_WHOLE = {
+    Operation.CHAT: _whole_chat,
+    Operation.COMPLETIONS: _whole_text,
+    Operation.EMBEDDINGS: _whole_embeddings,
+}
 OPENAI = Dialect(
     "/chat/completions",
     _request,
@@ -56,4 +86,5 @@ OPENAI = Dialect(
     bearer,
     OpenAIStream,
     streaming={"stream": True, "stream_options": {"include_usage": True}},
+    whole=_WHOLE,
 )

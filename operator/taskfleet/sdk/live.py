@@ -11,7 +11,7 @@ from taskfleet.core.task import TaskState, TaskView
 from taskfleet.sdk.backend import Backend
 from taskfleet.sdk.results import Progress, TaskResult
 from taskfleet.sdk.tally import Tally
-from taskfleet.sdk.watch import Watch
+from taskfleet.store.watch import Watch
 
 log = logging.getLogger(__name__)
 

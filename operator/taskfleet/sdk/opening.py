@@ -20,8 +20,8 @@ from taskfleet.sdk.handler import Handler, HandlerProvider
 from taskfleet.sdk.instances import Instance, found_endpoints, named_endpoints
 from taskfleet.sdk.live import Live, News
 from taskfleet.sdk.progress import tell_progress
-from taskfleet.sdk.watch import Watch
 from taskfleet.store import Store
+from taskfleet.store.watch import Watch
 
 if TYPE_CHECKING:
     from taskfleet.sdk.workers import Workers

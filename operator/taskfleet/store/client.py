@@ -26,6 +26,7 @@ from taskfleet.store import (
     codec,
     deadletters,
     endings,
+    ends,
     events,
     incoming,
     keys,
@@ -38,6 +39,7 @@ from taskfleet.store import (
 )
 from taskfleet.store.connection import Connection
 from taskfleet.store.followers import Followers
+from taskfleet.store.jobs import Jobs
 
 _AT_ONCE = 500
 _TICK_STEPS = 10
@@ -52,6 +54,7 @@ class Engine:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._followers = Followers(connection)
+        self.jobs = Jobs(connection)
 
     @classmethod
     async def connect(cls, url: str, *, timeout: float = 5.0) -> Self:  # noqa: ASYNC109 - for every later call too
@@ -81,6 +84,8 @@ class Engine:
 
     async def put_policy(self, queue: QueueKey, policy: QueuePolicy) -> bool:
         """Make the queue exist with this policy; whether that changed anything (and then its listeners wake)."""
+        if not await self._connection.call("SISMEMBER", keys.QUEUES, str(queue)):
+            await self._connection.call("SADD", keys.QUEUES, str(queue))
         changed = await self._connection.run(lua.PUT_POLICY, queue, *codec.pack_policy(policy))
         return bool(changed)
 
@@ -88,6 +93,11 @@ class Engine:
         """The queue's policy, or None when there is no such queue."""
         stored = await self._connection.call("HGET", keys.key(queue, "policy"), "json")
         return codec.unpack_policy(stored) if stored else None
+
+    async def queues(self) -> list[QueueKey]:
+        """The queues there are, by name."""
+        found = await self._connection.call("SMEMBERS", keys.QUEUES)
+        return [QueueKey.parse(name) for name in sorted(each.decode() for each in found)]
 
     async def pause(self, queue: QueueKey, *, until: float | None = None, seconds: float | None = None) -> float | None:
         """No task is claimed from now on: until ``until`` (seconds since the epoch) or for ``seconds``, and without
@@ -115,6 +125,7 @@ class Engine:
         """Remove the queue with all its tasks and results, in bounded steps; it takes nothing new at once."""
         call = self._connection.call
         await call("UNLINK", keys.key(queue, "policy"))
+        await call("SREM", keys.QUEUES, str(queue))
         cursor, more = 0, True
         while more:
             cursor, found = await self._connection.scan(queue, cursor, _AT_ONCE)
@@ -327,6 +338,13 @@ class Engine:
         for _ in range(_TICK_STEPS):
             if not await self._connection.run(lua.TICK, queue):
                 return
+
+    # Wake-ups
+
+    def ends(self) -> AsyncIterator[tuple[QueueKey, list[str]]]:
+        """Hear of tasks that end, in any queue, as they do: for ever, also after a lost connection. What ended while it
+        was lost is not told of."""
+        return ends.ends(self._connection)
 
 
 def _names(found: Sequence[Any]) -> frozenset[str]:

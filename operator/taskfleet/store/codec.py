@@ -213,7 +213,8 @@ def _tenants(policy: QueuePolicy) -> Iterator[str | int]:
 def unpack_policy(stored: bytes) -> QueuePolicy:
     fields = orjson.loads(stored)
     tenants = {name: TenantShare(**share) for name, share in fields.pop("tenants").items()}
-    return QueuePolicy(**fields, tenants=tenants)
+    served = fields.pop("served", None)
+    return QueuePolicy(**fields, tenants=tenants, served=None if served is None else tuple(served))
 
 
 def pack_report(report: WorkerReport) -> bytes:

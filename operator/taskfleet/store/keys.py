@@ -35,6 +35,8 @@ One-letter names where there is one key per task: they are paid for a million ti
     orders          zset    batch with such a list -> ms at which it was last looked at
     shares          hash    models of an endpoint -> tasks claimed for it while lower priorities waited, modulo a round
     limit:POOL/ENDPOINT  hash  what its workers have reserved; expires when nothing of it counts any more
+    jobs            zset    ids of a gateway's batches, all of score 0
+    job:ID          hash    what it keeps of one, JSON by field; job:ID:holder  string  who drives it, for a moment
     workers, seen   hash, zset   last report of each worker, and the ms of it
     began           hash    worker -> ms at which its process was first heard, and a word for the process
     stages          zset    open stage -> ms of its last chunk
@@ -48,6 +50,7 @@ One-letter names where there is one key per task: they are paid for a million ti
                             partitions, which are told by their number
     events:ID       channel something was told of the task
     progress        channel id of a task that told how far it is
+    ended           channel ids of tasks that just ended, with blanks between them
 """
 
 from dataclasses import dataclass
@@ -55,7 +58,10 @@ from dataclasses import dataclass
 from taskfleet.core.task import QueueKey
 
 SCHEMA = "tf:schema"
+OPEN_JOBS = "tf:jobs"  # set of namespace/name/job of jobs that somebody must drive
+QUEUES = "tf:queues"  # set of namespace/name of the queues there are
 SCHEMA_VERSION = 6
+ENDED_EVERYWHERE = "tf:{*}:ended"  # a pattern of channels
 
 _NAMES = (
     "policy",
@@ -76,6 +82,8 @@ _NAMES = (
     "stages",
     "orders",
     "wake",
+    "ended",
+    "jobs",
 )
 _FAMILIES = {
     "flow": "flow:",
@@ -88,6 +96,7 @@ _FAMILIES = {
     "task": "t:",
     "events": "events:",
     "batch": "batch:",
+    "job": "job:",
     "stage": "stage:",
     "limit": "limit:",
 }
@@ -106,6 +115,12 @@ def prefix(queue: QueueKey) -> str:
     if isinstance(queue, Partition):
         return f"tf:{{{queue}/{queue.of}.{queue.number}}}:"
     return f"tf:{{{queue}}}:"
+
+
+def queue_of(key: str) -> QueueKey:
+    """The queue whose key, or channel, this is, or that of one of its partitions."""
+    namespace, name, *_ = key[key.index("{") + 1 : key.rindex("}")].split("/")
+    return QueueKey(namespace, name)
 
 
 def key(queue: QueueKey, name: str) -> str:
@@ -130,6 +145,10 @@ def batch(queue: QueueKey, name: str) -> str:
 
 def stage(queue: QueueKey, number: bytes) -> str:
     return prefix(queue) + _FAMILIES["stage"] + number.decode()
+
+
+def job(queue: QueueKey, name: str) -> str:
+    return prefix(queue) + _FAMILIES["job"] + name
 
 
 def turns(queue: QueueKey, session: str) -> str:

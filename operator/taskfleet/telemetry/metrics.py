@@ -26,6 +26,7 @@ EndpointLabels = tuple[str, str, str, str]
 
 QUEUE_SECONDS_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200, 28800)
 RUN_SECONDS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 REACTION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60)
 
 OUTCOMES: Mapping[type[Outcome], str] = {
@@ -165,6 +166,35 @@ class WorkerMetrics:
     def drained(self) -> None:
         """A running task was handed back because the worker goes away."""
         self._drained.inc()
+
+
+class GatewayMetrics:
+    """What one gateway process counts. ``route`` is the pattern of a path, never what a client wrote."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._requests = Counter(
+            "taskfleet_gateway_requests", "Requests answered, by status.", ("route", "status"), registry=registry
+        )
+        self._seconds = Histogram(
+            "taskfleet_gateway_request_seconds",
+            "Time from a request's head to its answer.",
+            ("route",),
+            buckets=REQUEST_BUCKETS,
+            registry=registry,
+        )
+        self.store_up = Gauge(
+            "taskfleet_store_up", "1 when the last call to the store worked, else 0.", registry=registry
+        )
+
+    def open_route(self, route: str) -> None:
+        """Create the series of a route at 0."""
+        self._seconds.labels(route)
+        self._requests.labels(route, "200")
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        self._requests.labels(route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
 
 
 class ControllerMetrics:

@@ -178,6 +178,7 @@ class Calls:
             attempt=task.attempt,
             priority=task.priority,
             metadata=body.metadata,
+            operation=body.operation,
             said=call.stream.said if call.stream else None,
             progress=self._reports.of(task),
         )

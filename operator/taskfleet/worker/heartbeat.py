@@ -1,6 +1,7 @@
 """Heartbeats: one call renews all leases, reports the worker, and brings what was lost or cancelled."""
 
 import asyncio
+import contextlib
 import secrets
 import time
 
@@ -16,6 +17,7 @@ from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.storehealth import StoreHealth
 
 RETRY_SECONDS = 0.5
+WOKEN_SECONDS = 0.25  # between two heartbeats, however often the queue wakes us
 
 
 class Heartbeats:
@@ -43,14 +45,24 @@ class Heartbeats:
         self._limiter = limiter
         self._pace = pace
         self._health = health
+        self._woken = asyncio.Event()
 
     async def run(self) -> None:
         while True:
+            self._woken.clear()
             began = time.monotonic()
             interval = self._calls.policy.heartbeat_seconds
             if not await self.beat():
                 interval = min(interval, RETRY_SECONDS)
-            await asyncio.sleep(max(began + interval - time.monotonic(), 0.0))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(began + interval - time.monotonic(), 0.0)):
+                    await self._woken.wait()
+                    await asyncio.sleep(max(began + WOKEN_SECONDS - time.monotonic(), 0.0))
+
+    def soon(self) -> None:
+        """The queue has woken: among what changed may be that a task which runs here was cancelled."""
+        if self._calls.running:
+            self._woken.set()
 
     async def beat(self) -> bool:
         """One heartbeat now; False when the store could not take it. Running calls go on meanwhile."""

@@ -194,7 +194,7 @@ class Service:
             extra={"worker": settings.worker, "queue": str(settings.queue), "endpoint": settings.endpoint.name},
         )
         async with asyncio.TaskGroup() as group:  # any of them broken ends the process, loudly
-            parts = (outbox.run(), streams.run(), reports.run(), beats.run(), _follow(wakes, self._claims))
+            parts = (outbox.run(), streams.run(), reports.run(), beats.run(), _follow(wakes, self._claims, beats))
             background = [group.create_task(part) for part in parts]
             claiming = group.create_task(self._claims.run())
             await self._stop.wait()
@@ -222,7 +222,8 @@ class Service:
         return StoreUnreachable.exit_code
 
 
-async def _follow(wakes: WakeListener, claims: ClaimLoop) -> None:
+async def _follow(wakes: WakeListener, claims: ClaimLoop, beats: Heartbeats) -> None:
     while True:
         if await wakes.wait(None):
             claims.woken()
+            beats.soon()

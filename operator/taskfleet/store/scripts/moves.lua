@@ -4,6 +4,7 @@
 
 local freed = {}           -- ids whose lease ended in this script
 local failed_now = {}
+local ended = {}           -- ids of what became final
 local coming_back = {}     -- flow -> what comes back to it
 local arriving = {}        -- flow -> ids that come to its end
 local sessions_freed = {}  -- name -> true: its first task became final
@@ -69,6 +70,7 @@ local function finish(t, state, policy, worker, result)
     if t.deadline > 0 then call('ZREM', DEADLINES, t.id) end
     change_batch(t.batch, STATE_WORDS[state], 1)
     if t.events then tell_end(t, state, keep) end
+    ended[#ended + 1] = t.id
 end
 
 local function wait_in(flows, t)

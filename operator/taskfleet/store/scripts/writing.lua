@@ -22,6 +22,10 @@ local function write_moves(policy)
         activate(flow.lane, flow.tenant, flow.since)
     end
     coming_back, arriving = {}, {}
+    if #ended > 0 then
+        call('PUBLISH', ENDED, table.concat(ended, ' '))
+        ended = {}
+    end
     local emptied = write_counters(policy)
     for i = 1, #emptied do drop_lane(emptied[i]) end
 end

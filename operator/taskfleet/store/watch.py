@@ -74,6 +74,14 @@ class Watch:
             self._open.pop(task_id, None)
         self._none_open_now()
 
+    def drop(self, task_id: str, sink: Sink) -> None:
+        """``sink`` need not hear of this one any more; it is no longer followed when nobody else wants to."""
+        sinks = self._open.get(task_id)
+        if sinks is not None and sink in sinks:
+            sinks.remove(sink)
+            if not sinks:
+                self.unfollow([task_id])
+
     def nudge(self, ids: Iterable[str]) -> None:
         """These may have ended just now."""
         for task_id in ids:

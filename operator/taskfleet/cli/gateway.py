@@ -1,0 +1,104 @@
+"""``taskfleet gateway``: run the HTTP gateway in front of a store."""
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+import click
+import uvloop
+
+from taskfleet.cli.target import find_target
+from taskfleet.core.task import QueueKey
+from taskfleet.gateway.service import USUAL_PORT, GatewayOptions
+from taskfleet.gateway.service import gateway as serving
+from taskfleet.telemetry.logs import configure_logs
+
+log = logging.getLogger("taskfleet.gateway")
+
+EPILOG = """
+\b
+Keys are made with `taskfleet keys create`, and sent by clients as Authorization: Bearer KEY. The file is read again
+when it changes. Without one only this machine may reach the gateway, and everyone on it may do everything.
+/healthz, /readyz and /metrics are on the same port, and ask for no key.
+
+\b
+Examples:
+  taskfleet gateway --queue demo
+  taskfleet gateway --store-url valkey://valkey:6379 --host 0.0.0.0 --keys keys.yaml
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "--store-url",
+    envvar="TASKFLEET_STORE_URL",
+    metavar="URL",
+    help="The store (default: that of the running `up` on the data folder).",
+)
+@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Data folder of that `up`.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to serve on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=USUAL_PORT, show_default=True, help="Port; 0 takes any free one."
+)
+@click.option("--keys", type=click.Path(path_type=Path), metavar="FILE", help="API keys, as YAML.")
+@click.option(
+    "--files",
+    type=click.Path(path_type=Path),
+    default=Path("taskfleet-files"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder of what batches read and write; gateways of one store share it.",
+)
+@click.option("--queue", metavar="QUEUE", help="Queue of requests that name none (default: the only one there is).")
+@click.option("-n", "--namespace", metavar="NS", help="Namespace of queues that are named without one.")
+def gateway(
+    store_url: str | None,
+    data: Path | None,
+    host: str,
+    port: int,
+    keys: Path | None,
+    files: Path,
+    queue: str | None,
+    namespace: str | None,
+) -> None:
+    """Serve OpenAI's API, tasks and batches over HTTP, in front of the queues of a store."""
+    configure_logs()
+    if store_url is None:
+        target = find_target(data, namespace)
+        store_url, namespace = target.store_url, target.namespace
+    space = namespace or "default"
+    options = GatewayOptions(
+        store_url=store_url,
+        host=host,
+        port=port,
+        setting="--port",
+        namespace=space,
+        usual=None if queue is None else _queue(queue, space),
+        keys=keys,
+        files=files,
+    )
+    uvloop.run(_until_signalled(options))
+
+
+async def _until_signalled(options: GatewayOptions) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(options) as here:
+        log.info("gateway started", extra={"url": here.url, "keys": str(options.keys or "none: this machine only")})
+        stopped, broken = asyncio.create_task(stop.wait()), asyncio.create_task(here.until_broken())
+        await asyncio.wait((stopped, broken), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if broken.done():
+            broken.result()
+        broken.cancel()
+    log.info("gateway stopped")
+
+
+def _queue(text: str, namespace: str) -> QueueKey:
+    try:
+        return QueueKey.parse(text) if "/" in text else QueueKey(namespace, text)
+    except ValueError as error:
+        raise click.UsageError(f"--queue: {error}") from error

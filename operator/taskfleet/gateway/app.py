@@ -1,0 +1,161 @@
+"""The ASGI application: which path is whose, who may call it, and how whatever goes wrong is answered."""
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from taskfleet.api.gatewaykeys import Right
+from taskfleet.core.errors import TaskfleetError
+from taskfleet.gateway.administration import Administration
+from taskfleet.gateway.answers import Refused, bug_answer, error_answer
+from taskfleet.gateway.batches import Batches
+from taskfleet.gateway.batchrun import BatchRunner
+from taskfleet.gateway.bodies import Gone
+from taskfleet.gateway.callers import Caller
+from taskfleet.gateway.files import Files
+from taskfleet.gateway.filestore import FileStore
+from taskfleet.gateway.keyring import Doorman
+from taskfleet.gateway.models import Models
+from taskfleet.gateway.online import Online
+from taskfleet.gateway.parts import Parts
+from taskfleet.gateway.tasks import Tasks
+from taskfleet.telemetry.metrics import GatewayMetrics
+
+log = logging.getLogger(__name__)
+
+Handle = Callable[[Request, Caller], Awaitable[Response]]
+_REQUEST_ID = re.compile(r"[\w.\-]{1,128}", re.ASCII)
+_GONE = 499  # as proxies log a client that went away
+
+
+def build_app(
+    parts: Parts,
+    files: FileStore,
+    runner: BatchRunner,
+    doorman: Doorman,
+    metrics: GatewayMetrics,
+    not_ready: Callable[[], str],
+) -> Starlette:
+    """``not_ready()`` is "" when the gateway can serve, else the reason why not, which ``/readyz`` answers."""
+    door = _Door(doorman, metrics)
+    routes = [
+        *_status_routes(metrics, not_ready),
+        *(
+            Route(path, door.guard(path, right, handle), methods=[method])
+            for method, path, right, handle in _api(parts, files, runner)
+        ),
+    ]
+    return Starlette(routes=routes, exception_handlers={HTTPException: door.no_such_path})
+
+
+def _api(parts: Parts, store: FileStore, runner: BatchRunner) -> Sequence[tuple[str, str, Right, Handle]]:
+    online, models, tasks, queues = Online(parts), Models(parts), Tasks(parts), Administration(parts)
+    files, batches = Files(store), Batches(parts, store, runner)
+    return [
+        ("POST", "/v1/chat/completions", Right.SUBMIT, online.chat),
+        ("POST", "/v1/chat/completions/batch", Right.SUBMIT, online.chats),
+        ("POST", "/v1/completions", Right.SUBMIT, online.completions),
+        ("POST", "/v1/embeddings", Right.SUBMIT, online.embeddings),
+        ("GET", "/v1/models", Right.READ, models.listing),
+        ("GET", "/v1/models/{model:path}", Right.READ, models.show),
+        ("POST", "/v1/tasks", Right.SUBMIT, tasks.submit),
+        ("GET", "/v1/tasks/{id}", Right.READ, tasks.show),
+        ("GET", "/v1/tasks/{id}/status", Right.READ, tasks.status),
+        ("GET", "/v1/tasks/{id}/result", Right.READ, tasks.result),
+        ("GET", "/v1/tasks/{id}/events", Right.READ, tasks.events),
+        ("POST", "/v1/tasks/{id}/cancel", Right.SUBMIT, tasks.cancel),
+        ("POST", "/v1/tasks/{id}/progress", Right.WORK, tasks.progress),
+        ("POST", "/v1/tasks/{id}/complete", Right.WORK, tasks.complete),
+        ("POST", "/v1/tasks/{id}/fail", Right.WORK, tasks.fail),
+        ("POST", "/v1/files", Right.SUBMIT, files.upload),
+        ("GET", "/v1/files", Right.READ, files.listing),
+        ("GET", "/v1/files/{id}", Right.READ, files.show),
+        ("GET", "/v1/files/{id}/content", Right.READ, files.content),
+        ("DELETE", "/v1/files/{id}", Right.SUBMIT, files.delete),
+        ("POST", "/v1/batches", Right.SUBMIT, batches.create),
+        ("GET", "/v1/batches", Right.READ, batches.listing),
+        ("GET", "/v1/batches/{id}", Right.READ, batches.show),
+        ("POST", "/v1/batches/{id}/cancel", Right.SUBMIT, batches.cancel),
+        ("GET", "/v1/queues", Right.READ, queues.listing),
+        ("GET", "/v1/queues/{queue:path}/stats", Right.READ, queues.stats),
+        ("POST", "/v1/queues/{queue:path}/pause", Right.ADMIN, queues.pause),
+        ("POST", "/v1/queues/{queue:path}/resume", Right.ADMIN, queues.resume),
+        ("POST", "/v1/queues/{queue:path}/purge", Right.ADMIN, queues.purge),
+        ("POST", "/v1/queues/{queue:path}/redrive", Right.ADMIN, queues.redrive),
+    ]
+
+
+def _status_routes(metrics: GatewayMetrics, not_ready: Callable[[], str]) -> list[Route]:
+    async def healthz(_request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_request: Request) -> Response:
+        reason = not_ready()
+        return PlainTextResponse(f"{reason or 'ok'}\n", 503 if reason else 200)
+
+    async def shown(_request: Request) -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", shown)]
+
+
+class _Door:
+    """Stands before every handler: names the request, knows the caller, answers every error, and counts."""
+
+    def __init__(self, doorman: Doorman, metrics: GatewayMetrics) -> None:
+        self._doorman = doorman
+        self._metrics = metrics
+
+    def guard(self, path: str, right: Right, handle: Handle) -> Callable[[Request], Awaitable[Response]]:
+        self._metrics.open_route(path)
+
+        async def endpoint(request: Request) -> Response:
+            began, name = time.monotonic(), _request_id(request)
+            response = await self._answer(request, right, handle, name)
+            response.headers["x-request-id"] = name
+            self._metrics.answered(path, response.status_code, time.monotonic() - began)
+            return response
+
+        return endpoint
+
+    async def _answer(self, request: Request, right: Right, handle: Handle, name: str) -> Response:
+        try:
+            caller = self._doorman.caller(request.headers)
+            caller.check(right)
+            return await handle(request, caller)
+        except TaskfleetError as error:
+            answer = error_answer(error)
+            if answer.status_code >= 500:
+                log.warning("not served", extra={"request": name, "path": request.url.path, "error": str(error)})
+            return answer
+        except (Gone, ClientDisconnect):
+            return Response(status_code=_GONE)
+        except Exception:
+            log.exception("the gateway broke on a request", extra={"request": name, "path": request.url.path})
+            return bug_answer(name)
+
+    async def no_such_path(self, request: Request, error: Exception) -> Response:
+        """Of a path or method that is nobody's."""
+        assert isinstance(error, HTTPException)
+        if error.status_code == 405:
+            refused = Refused(405, "method_not_allowed", f"{request.method} is not for this path", error.headers)
+        else:
+            words = f"there is nothing at {request.url.path[:200]}; see the gateway's guide for what there is"
+            refused = Refused(error.status_code, "not_found", words)
+        answer = error_answer(refused)
+        answer.headers["x-request-id"] = _request_id(request)
+        return answer
+
+
+def _request_id(request: Request) -> str:
+    given = request.headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else f"req-{secrets.token_hex(8)}"

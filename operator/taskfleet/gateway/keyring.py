@@ -1,0 +1,109 @@
+"""The API keys that a gateway knows, from a file that may change under it: a Secret that is mounted, or one's own."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import yaml
+from pydantic import ValidationError
+
+from taskfleet.api.gatewaykeys import ApiKeys
+from taskfleet.core.errors import InputError
+from taskfleet.gateway.answers import Refused
+from taskfleet.gateway.callers import ANYONE, Caller
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+_HOW = "send it as the header Authorization: Bearer KEY (with OpenAI's clients: api_key)"
+
+
+class Doorman(Protocol):
+    """Knows callers by what they show."""
+
+    def caller(self, headers: Mapping[str, str]) -> Caller:
+        """Raises Refused (401)."""
+        ...
+
+
+class OpenDoor:
+    """No keys: everyone may do everything. Only for a gateway that nobody else reaches."""
+
+    def caller(self, headers: Mapping[str, str]) -> Caller:
+        return ANYONE
+
+
+class KeyRing:
+    """The keys of a file. ``follow`` loads them again when it changes; an edit that is wrong is logged, and the keys
+    before it stay."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises InputError when the file cannot be read or is wrong."""
+        self._path = path
+        self._seen = _fingerprint(path)
+        self._callers = _load(path)
+
+    def caller(self, headers: Mapping[str, str]) -> Caller:
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise Refused(401, "missing_api_key", f"there is no API key; {_HOW}", {"WWW-Authenticate": "Bearer"})
+        # What is compared are hashes: how long that takes tells nothing of a key.
+        found = self._callers.get(hash_of(key.strip()))
+        if found is None:
+            words = "this API key is not known here, or not any more"
+            raise Refused(401, "invalid_api_key", words, {"WWW-Authenticate": "Bearer"})
+        return found
+
+    async def follow(self) -> None:
+        """Look for changes for ever."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            seen = _fingerprint(self._path)
+            if seen == self._seen:
+                continue
+            self._seen = seen
+            try:
+                self._callers = _load(self._path)
+            except InputError as error:
+                log.warning("the changed API keys are not used", extra={"error": str(error)})
+            else:
+                log.info("took over the changed API keys", extra={"keys": len(self._callers)})
+
+
+def hash_of(key: str) -> str:
+    """What the file has of a key. Keys are long and random: no slow hash is needed."""
+    return hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
+
+
+def read_keys(path: Path) -> ApiKeys:
+    """The keys of a file. Raises InputError."""
+    try:
+        return ApiKeys.model_validate(yaml.safe_load(path.read_bytes()))
+    except OSError as error:
+        raise InputError(f"keys: {path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"keys: {path} is not YAML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise InputError(f"keys: {path}: {where}: {first['msg']}") from error
+
+
+def _load(path: Path) -> dict[str, Caller]:
+    keys = read_keys(path).keys
+    callers = {key.sha256: Caller.of(key) for key in keys}
+    if len(callers) < len(keys):
+        raise InputError(f"keys: {path}: two keys have the same sha256; remove one of them")
+    return callers
+
+
+def _fingerprint(path: Path) -> tuple[int, int, int] | None:
+    """None when it cannot be looked at; loading says why."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -1,0 +1,16 @@
+"""What the parts of a gateway share."""
+
+from dataclasses import dataclass
+
+from taskfleet.gateway.ends import Ends
+from taskfleet.gateway.queues import Queues
+from taskfleet.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """One of each in a process."""
+
+    store: Store
+    queues: Queues
+    ends: Ends

@@ -1,0 +1,189 @@
+"""A gateway's life: puts the parts together, serves until it is told to stop, and lets what runs end."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from taskfleet.core.errors import InputError, StoreError
+from taskfleet.core.task import QueueKey
+from taskfleet.gateway.app import build_app
+from taskfleet.gateway.batchrun import BatchRunner
+from taskfleet.gateway.connections import BoundedHttp
+from taskfleet.gateway.ends import Ends
+from taskfleet.gateway.filestore import FileStore
+from taskfleet.gateway.keyring import Doorman, KeyRing, OpenDoor
+from taskfleet.gateway.parts import Parts
+from taskfleet.gateway.queues import Queues
+from taskfleet.store import Store
+from taskfleet.telemetry.metrics import GatewayMetrics
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+USUAL_PORT = 8420
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayOptions:
+    """``keys``: the file of API keys; without it everyone may do everything, and only this machine may reach it.
+    ``port`` 0: any free one; ``setting`` names it in errors. ``usual``: the queue of requests that name none.
+    ``files``: the folder of what batches read and write; gateways of one store share it. ``grace_seconds``: for
+    requests that are being answered when it is to stop."""
+
+    store_url: str
+    host: str
+    port: int
+    setting: str
+    namespace: str
+    usual: QueueKey | None
+    keys: Path | None
+    files: Path
+    grace_seconds: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A gateway that serves at the base URL ``url``. ``parts`` are what it is made of, which go on for ever."""
+
+    url: str
+    parts: tuple["asyncio.Task[None]", ...]
+
+    async def until_broken(self) -> None:
+        """Raise what broke a part of it, if ever one breaks."""
+        done, _ = await asyncio.wait(self.parts, return_when=asyncio.FIRST_COMPLETED)
+        for part in done:
+            part.result()
+
+
+@contextlib.asynccontextmanager
+async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
+    """Serve until the block ends. Raises InputError (the address, the keys), StoreError."""
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # or every client that speaks no HTTP is a line
+    doorman = _doorman(options)
+    metrics = GatewayMetrics(CollectorRegistry())
+    async with contextlib.AsyncExitStack() as stack:
+        listening = stack.enter_context(_bound(options))
+        store = await Store.connect(options.store_url)
+        stack.push_async_callback(store.close)
+        parts = Parts(store, Queues(store, namespace=options.namespace, usual=options.usual), Ends(store))
+        files = _file_store(options.files)
+        runner = BatchRunner(parts, files)
+        health = _StoreHealth(store, metrics)
+        server = _Server(
+            uvicorn.Config(
+                build_app(parts, files, runner, doorman, metrics, lambda: health.trouble),
+                http=BoundedHttp,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=options.grace_seconds,
+            )
+        )
+        background = [parts.ends.run(), runner.run(), health.run()]
+        if isinstance(doorman, KeyRing):
+            background.append(doorman.follow())
+        answering = asyncio.create_task(_loudly(server.serve(sockets=[listening])))
+        others = [asyncio.create_task(_loudly(part)) for part in background]
+        stack.push_async_callback(_stopped, server, answering, others)
+        yield Serving(_url(options.host, listening.getsockname()[1]), (answering, *others))
+
+
+async def _loudly(part: Coroutine[Any, Any, None]) -> None:
+    try:
+        await part
+    except Exception:
+        log.exception("a part of the gateway broke")
+        raise
+
+
+async def _stopped(
+    server: uvicorn.Server, answering: "asyncio.Task[None]", others: Sequence["asyncio.Task[None]"]
+) -> None:
+    """Take nothing more, let what runs end, then end what serves it."""
+    server.should_exit = True
+    await asyncio.wait([answering])
+    for task in others:
+        task.cancel()
+    await asyncio.wait(others)
+
+
+class _Server(uvicorn.Server):
+    """One that leaves the signals of the process to the process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _StoreHealth:
+    """Whether the store answers: ``trouble`` is "" when it does."""
+
+    def __init__(self, store: Store, metrics: GatewayMetrics) -> None:
+        self.trouble = ""
+        self._store = store
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._store.ping()
+                self.trouble = ""
+            except StoreError as error:
+                self.trouble = str(error)
+            self._metrics.store_up.set(not self.trouble)
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def _file_store(folder: Path) -> FileStore:
+    try:
+        return FileStore(folder)
+    except OSError as error:
+        raise InputError(f"files: the folder {folder} cannot be used: {error.strerror}") from error
+
+
+def _doorman(options: GatewayOptions) -> Doorman:
+    if options.keys is not None:
+        return KeyRing(options.keys)
+    if not _only_here(options.host):
+        raise InputError(
+            f"keys: without API keys the gateway serves this machine only, and {options.host} can be reached from "
+            "elsewhere; give a file of keys, or serve on 127.0.0.1"
+        )
+    return OpenDoor()
+
+
+def _only_here(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextlib.contextmanager
+def _bound(options: GatewayOptions) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    with socket.socket(family) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((options.host, options.port))
+        except OSError as error:
+            raise InputError(f"{options.setting}: {options.port} cannot be used: {error.strerror}") from error
+        yield listening
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,219 @@
+"""OpenAI's own client, unchanged, in front of the queue."""
+
+import asyncio
+import time
+
+import httpx
+import openai
+import pytest
+
+from taskfleet.core.task import Priority, TaskState
+from tests.gateway.conftest import Site
+from tests.support.modelstub import ModelStub
+from tests.support.waiting import eventually
+
+
+async def test_a_chat_is_answered_with_the_servers_own_answer(served: Site) -> None:
+    answer = await served.openai.chat.completions.create(model="stub", messages=[{"role": "user", "content": "Hi"}])
+    assert answer.id == "chatcmpl-stub"
+    assert answer.choices[0].message.content == "echo: Hi"
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None
+    assert answer.usage.total_tokens == 10
+
+
+async def test_what_the_gateway_does_not_know_reaches_the_server_untouched(served: Site, model: ModelStub) -> None:
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "x-ours": [1.5]}}}]
+    parts = [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+    ]
+    earlier = [
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", "function": {"a": 1}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "42", "name": "x"},
+    ]
+    body = {
+        "messages": [{"role": "user", "content": parts}, *earlier],
+        "tools": tools,
+        "tool_choice": "auto",
+        "metadata": {"ours": "yes"},
+        "seed": 7,
+        "logit_bias": {"50256": -100},
+        "something_new": {"deep": [None, True, 0.1]},
+    }
+    answer = await served.post("/v1/chat/completions", {"model": "stub", "stream": False, **body})
+    assert answer.status_code == 200, answer.text
+    assert model.requests[0]["body"] == {"model": "stub", **body}
+
+
+async def test_completions_and_embeddings_are_tasks_too(served: Site, model: ModelStub) -> None:
+    said = await served.openai.completions.create(model="stub", prompt="Once", max_tokens=3)
+    assert said.choices[0].text == "echo: Once"
+    assert said.choices[0].finish_reason == "length"
+    vectors = await served.openai.embeddings.create(model="stub", input="four", encoding_format="float")
+    assert vectors.data[0].embedding == [4.0, 0.5, -1.0]
+    assert [each["body"].get("messages") for each in model.requests] == [None, None]
+
+
+async def test_the_headers_tell_how_the_task_went(served: Site) -> None:
+    answer = await served.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]})
+    headers = answer.headers
+    assert headers["taskfleet-queue"] == str(served.queue)
+    assert headers["taskfleet-model"] == "stub"
+    assert headers["taskfleet-endpoint"] == "stub"
+    assert headers["taskfleet-attempts"] == "1"
+    assert float(headers["taskfleet-run-seconds"]) >= 0
+    (view,) = await served.work.views([headers["taskfleet-task"]])
+    assert view.state is TaskState.COMPLETED
+    assert view.priority is Priority.HIGH
+
+
+async def test_wishes_travel_in_headers_or_in_extra_body(served: Site) -> None:
+    answer = await served.openai.chat.completions.with_raw_response.create(
+        model="stub",
+        messages=[{"role": "user", "content": "Hi"}],
+        extra_headers={"Taskfleet-Tenant": "gold"},
+        extra_body={"taskfleet": {"priority": "low", "session": "s-1", "metadata": {"row": 3}}},
+    )
+    (view,) = await served.work.views([answer.headers["taskfleet-task"]])
+    assert (view.priority, view.tenant, view.session) == (Priority.LOW, "gold", "s-1")
+    assert view.metadata == {"row": 3}
+
+
+async def test_an_answer_comes_soon_after_its_end(served: Site) -> None:
+    for _ in range(3):  # the first one warms everything up
+        began = time.monotonic()
+        answer = await served.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]})
+        seconds = time.monotonic() - began
+        assert answer.status_code == 200
+    assert seconds < 0.3, "an end is told, not looked for"
+
+
+async def test_many_wait_at_once(served: Site) -> None:
+    async def one(number: int) -> str | None:
+        messages = [{"role": "user", "content": f"{number}"}]
+        return (await served.openai.chat.completions.create(model="stub", messages=messages)).choices[0].message.content
+
+    answers = await asyncio.gather(*(one(number) for number in range(50)))
+    assert answers == [f"echo: {number}" for number in range(50)]
+
+
+async def test_a_client_that_goes_away_frees_its_slot_within_a_second(served: Site, model: ModelStub) -> None:
+    await served.work.open(leaseDuration="60s")  # a heartbeat alone would come after 20 s
+    model.hold()
+    with pytest.raises(httpx.TimeoutException):
+        await served.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "long"}]}, timeout=1.5)
+    await eventually(lambda: model.hung_up == 1, "the call to be closed", timeout=1.0)
+    model.let_go()
+    answer = await served.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "next"}]})
+    assert answer.status_code == 200
+
+
+async def test_a_client_that_detached_may_come_back_for_its_answer(served: Site, model: ModelStub) -> None:
+    model.hold()
+    body = {"messages": [{"role": "user", "content": "long"}], "taskfleet": {"detach": True}}
+    with pytest.raises(httpx.TimeoutException):
+        await served.post("/v1/chat/completions", body, timeout=1.0)
+    model.let_go()
+    await eventually(lambda: model.answered["long"] == 1, "the call to go on")
+    assert model.hung_up == 0
+
+
+async def test_a_wait_that_is_over_becomes_a_task(served: Site, model: ModelStub) -> None:
+    model.hold()
+    asked = {"messages": [{"role": "user", "content": "slow"}]}
+    answer = await served.post("/v1/chat/completions", asked, headers={"Prefer": "respond-async, wait=1"})
+    assert answer.status_code == 202
+    assert answer.json()["object"] == "task"
+    model.let_go()
+    result = await served.get(f"{answer.headers['location']}/result", params={"wait": "10"})
+    assert result.status_code == 200
+    assert result.json()["output"]["choices"][0]["message"]["content"] == "echo: slow"
+
+
+async def test_batch_true_is_a_task_and_a_place_to_look(site: Site) -> None:
+    answer = await site.post("/v1/chat/completions?batch=true", {"messages": [{"role": "user", "content": "later"}]})
+    assert answer.status_code == 202
+    assert answer.headers["taskfleet-queue-position"] == "1"
+    (view,) = await site.work.views([answer.json()["id"]])
+    assert view.priority is Priority.NORMAL
+
+
+async def test_many_chats_at_once_are_ids(served: Site) -> None:
+    asked = [{"messages": [{"role": "user", "content": word}]} for word in ("a", "b")]
+    answer = await served.post("/v1/chat/completions/batch", {"requests": asked})
+    assert answer.status_code == 202
+    views = await served.work.finished([each["id"] for each in answer.json()["data"]])
+    assert [view.output["choices"][0]["message"]["content"] for view in views] == ["echo: a", "echo: b"]
+
+
+async def test_the_same_idempotency_key_is_the_same_task(served: Site, model: ModelStub) -> None:
+    asked = {"messages": [{"role": "user", "content": "once"}]}
+    first, second = await asyncio.gather(
+        *(served.post("/v1/chat/completions", asked, headers={"Idempotency-Key": "k"}) for _ in range(2))
+    )
+    third = await served.post("/v1/chat/completions", asked, headers={"Idempotency-Key": "k"})
+    assert {each.status_code for each in (first, second, third)} == {200}
+    assert len({each.headers["taskfleet-task"] for each in (first, second, third)}) == 1
+    assert model.calls["once"] == 1
+
+
+async def test_the_models_are_listed_with_aliases_and_tags(site: Site) -> None:
+    await site.work.open(models=[{"name": "stub", "aliases": ["fast"], "tags": ["chat"], "description": "a stub"}])
+    await eventually(lambda: _ids(site, ["stub", "fast", "chat"]), "the gateway to see the new models", timeout=5.0)
+    model = await site.openai.models.retrieve("fast")
+    assert model.owned_by == "taskfleet"
+    with pytest.raises(openai.NotFoundError) as caught:
+        await site.openai.models.retrieve("gpt-9")
+    assert caught.value.code == "model_not_found"
+
+
+async def _ids(site: Site, wanted: list[str]) -> bool:
+    return [model.id async for model in site.openai.models.list()] == wanted
+
+
+async def test_a_server_that_refuses_the_request_is_quoted(served: Site, model: ModelStub) -> None:
+    model.set_fault("400-openai")
+    with pytest.raises(openai.BadRequestError, match="Supported values are"):
+        await served.openai.chat.completions.create(model="stub", messages=[{"role": "user", "content": "Hi"}])
+
+
+async def test_a_server_that_fails_every_attempt_is_a_502(served: Site, model: ModelStub) -> None:
+    await served.work.open(taskTimeout="100ms", retry={"maxAttempts": 1})
+    model.set_fault("hang")
+    with pytest.raises(openai.APIStatusError) as caught:
+        await served.openai.chat.completions.create(model="stub", messages=[{"role": "user", "content": "Hi"}])
+    assert caught.value.status_code == 504
+    assert caught.value.code == "timeout"
+
+
+async def test_a_full_queue_says_when_to_come_back(site: Site) -> None:
+    await site.work.open(limits={"maxPending": 1})
+    asked = {"messages": [{"role": "user", "content": "Hi"}]}
+    assert (await site.post("/v1/chat/completions?batch=true", asked)).status_code == 202
+    refused = await site.post("/v1/chat/completions", asked)
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) >= 1
+    assert int(refused.headers["taskfleet-queue-position"]) >= 1
+    assert refused.json()["error"]["code"] == "queue_full"
+    assert refused.json()["error"]["type"] == "rate_limit_error"
+
+
+async def test_a_paused_queue_is_a_503_in_words(site: Site) -> None:
+    await site.work.store.pause(site.queue, seconds=60)
+    refused = await site.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]})
+    assert refused.status_code == 503
+    assert "paused until" in refused.json()["error"]["message"]
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+
+
+async def test_a_model_that_nobody_serves_is_a_503_in_words(site: Site) -> None:
+    from dataclasses import replace
+
+    policy = await site.work.store.policy(site.queue)
+    assert policy is not None
+    await site.work.store.put_policy(site.queue, replace(policy, served=("another",)))
+    refused = await site.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]})
+    assert refused.status_code == 503
+    assert "no endpoint of a WorkerPool serves it" in refused.json()["error"]["message"]
