@@ -55,7 +55,7 @@ def test_what_is_not_utf_8_is_refused_in_words(taskfleet: Taskfleet, remote: Rem
     done = taskfleet("submit", remote.name, "x", option, os.fsdecode(b"caf\xe9"))
     assert (done.code, remote.pending()) == (2, 0)
     assert "Traceback" not in done.err
-    assert "is not UTF-8; write names and texts in UTF-8" in done.err
+    assert f"{option} 'caf\ufffd' is not UTF-8; write names and texts in UTF-8" in done.err
 
 
 def test_the_namespace_of_an_unqualified_queue_name_is_an_option(taskfleet: Taskfleet, remote: Remote) -> None:

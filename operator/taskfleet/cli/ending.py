@@ -53,11 +53,7 @@ def _ended(state: TaskState) -> str:
 
 
 def whole_text(field: str, text: str) -> str:
-    """The text itself. Raises InputError when it is empty, or cannot be stored because it is not Unicode."""
+    """The text itself. Raises InputError when it is empty."""
     if not text.strip():
         raise InputError(f"{field}: it is empty; say in a sentence what happened")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{field}: it is not UTF-8; write it in UTF-8") from None
     return text

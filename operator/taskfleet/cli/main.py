@@ -153,10 +153,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def _check_text(arguments: Sequence[str]) -> None:
     """Names and texts are UTF-8; only files may be called otherwise."""
-    for argument in arguments:
+    for before, argument in zip(("", *arguments), arguments, strict=False):
         told = os.fsencode(argument).decode(errors="replace")
         if os.fsdecode(told) != argument and not os.path.lexists(argument):
-            raise InputError(f"argument {told!r} is not UTF-8; write names and texts in UTF-8")
+            what = before if before.startswith("-") else "argument"
+            raise InputError(f"{what} {told!r} is not UTF-8; write names and texts in UTF-8")
 
 
 def _with_hint(error: click.UsageError) -> str:

@@ -18,26 +18,19 @@ _STATUSES = {
 _REASONS = {"max_tokens": "length", "tool_use": "tool_calls", "refusal": "content_filter"}
 
 
-class AnthropicStream:
+class AnthropicStream(ServerSentEvents):
     """The blocks as they grow; for readers, what they say in OpenAI's form."""
 
     def __init__(self, said: Said) -> None:
+        super().__init__()
         self._said = said
-        self._events = ServerSentEvents()
         self._message: dict[str, Any] = {}
         self._blocks: dict[int, _Block] = {}
         self._calls = 0
         self._stopped = False
 
-    def line(self, line: bytes) -> None:
-        data = self._events.line(line)
-        if data is not None:
-            self._take(data)
-
     def whole(self) -> Mapping[str, Any]:
-        rest = self._events.rest()
-        if rest is not None:
-            self._take(rest)
+        self._end_event()
         if not self._stopped:
             raise cut()
         return {**self._message, "content": [self._blocks[index].whole() for index in sorted(self._blocks)]}

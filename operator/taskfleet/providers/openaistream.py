@@ -7,25 +7,18 @@ from taskfleet.providers.deltas import Deltas, Said
 from taskfleet.providers.streams import ErrorInStream, NotACompletion, ServerSentEvents, cut, json_of
 
 
-class OpenAIStream:
+class OpenAIStream(ServerSentEvents):
     """Chunks as server-sent events. Only [DONE] tells that all came: one choice may end before another begins."""
 
     def __init__(self, said: Said) -> None:
+        super().__init__()
         self._said = said
-        self._events = ServerSentEvents()
         self._whole = Deltas()
         self._usage: Any = None
         self._done = False
 
-    def line(self, line: bytes) -> None:
-        data = self._events.line(line)
-        if data is not None:
-            self._take(data)
-
     def whole(self) -> Mapping[str, Any]:
-        rest = self._events.rest()
-        if rest is not None:
-            self._take(rest)
+        self._end_event()
         if not self._done:
             raise cut()
         return {"choices": self._whole.as_choices(), "usage": self._usage}

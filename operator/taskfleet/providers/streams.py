@@ -46,20 +46,23 @@ def json_of(text: bytes) -> Mapping[str, Any]:
 
 
 class ServerSentEvents:
-    """The data of each event of ``text/event-stream``; who names its events says so in their data too."""
+    """An answer as ``text/event-stream``; the data of each event goes to ``_take``. Who names its events says so in
+    their data too."""
 
     def __init__(self) -> None:
         self._data: list[bytes] = []
 
-    def line(self, line: bytes) -> bytes | None:
-        """The data of an event that is whole now."""
+    def line(self, line: bytes) -> None:
         if line.startswith(b"data:"):
             self._data.append(line[5:].removeprefix(b" "))
         elif not line:
-            return self.rest()
-        return None
+            self._end_event()
 
-    def rest(self) -> bytes | None:
-        """The data of an event whose last line has come."""
+    def _end_event(self) -> None:
+        """Also of one that no blank line ended."""
         data, self._data = self._data, []
-        return b"\n".join(data) if data else None
+        if data:
+            self._take(b"\n".join(data))
+
+    def _take(self, data: bytes) -> None:
+        raise NotImplementedError
