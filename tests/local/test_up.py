@@ -245,6 +245,7 @@ def test_up_json_is_for_its_owner_only_and_a_second_up_is_told_of_the_first(read
         "pid": process.pid,
         "store_url": ready.up_file["store_url"],
         "status_url": ready.up_file["status_url"],
+        "gateway_url": ready.up_file["gateway_url"],
         "namespace": "default",
         "queues": ["default/demo"],
     }
