@@ -59,7 +59,7 @@ def test_progress_is_told_and_shown(
         (("--", "-0.1"), "-0.1 is not a fraction"),
         ((), "it says nothing"),
         (("--message", "x" * 1001), "has 1001 characters"),
-        (("--message", "\udcff"), "not Unicode"),
+        (("--message", "\udcff"), "is not UTF-8"),
     ],
 )
 def test_what_is_no_progress_is_refused(

@@ -8,7 +8,7 @@ import pytest
 from tests.cli.conftest import Taskfleet
 from tests.support.laptop import POOL_MANIFEST, QUEUE_MANIFEST
 
-QUEUE = QUEUE_MANIFEST.format(lease="2s")
+QUEUE = QUEUE_MANIFEST.format(lease="2s", partitions=1)
 POOL = POOL_MANIFEST.format(url="http://127.0.0.1:1/v1", concurrency=1, workers=1, minimum=0, down="1s")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -139,6 +140,16 @@ async def test_queues_are_listed_with_their_numbers(site: Site) -> None:
     assert (stats["pending"], stats["depth"]["critical"]) == (1, 1)
     assert (await site.get(f"/v1/queues/{site.queue.name}/stats")).json() | {"now": ""} == stats | {"now": ""}
     assert (await site.get("/v1/queues/none/stats")).status_code == 404
+
+
+async def test_a_queue_of_another_version_is_listed_with_its_trouble_and_hides_no_other(site: Site) -> None:
+    other = QueueKey("test", f"{site.queue.name}-3")
+    policy = await site.work.store.policy(site.queue)
+    assert policy is not None
+    await site.work.store.put_policy(other, replace(policy, spec={"colour": "blue"}))
+    there = {queue["id"]: queue for queue in (await site.get("/v1/queues")).json()["data"]}
+    assert "written by another version" in there[str(other)]["trouble"]
+    assert there[str(site.queue)]["models"] == [MODEL]
 
 
 async def test_a_dropped_queue_is_no_longer_listed(site: Site) -> None:

@@ -56,7 +56,10 @@ def test_only_the_rows_that_were_asked_for_are_measured(tmp_path: Path) -> None:
 def test_a_name_that_begins_no_rows_is_told_of_those_there_are() -> None:
     done = benchmark("benchmarks", "nonsense.at_all")
     assert done.returncode == 2
-    assert "no rows begin with nonsense; there are: queue, scaling, growth, worker, dataset, http" in done.stderr
+    assert (
+        "no rows begin with nonsense; there are: queue, scaling, growth, partitions, worker, dataset, http"
+        in done.stderr
+    )
 
 
 def test_memory_of_a_task_is_that_of_the_task_and_not_of_a_clients_buffers(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from taskfleet.core.errors import InputError, NotFound
+from taskfleet.core.errors import InputError, NotFound, StoreSchemaMismatch
 from taskfleet.core.quantities import parse_duration
 from taskfleet.core.settlement import QueueStats
 from taskfleet.core.task import is_task_id
@@ -35,6 +35,8 @@ class Administration:
                 found.append(_queue_object(await self._queues.open(key)))
             except NotFound:  # it was deleted since it was listed
                 continue
+            except StoreSchemaMismatch as error:  # of another version: no reason to hide the others
+                found.append({"id": str(key), "object": "queue", "trouble": str(error)})
         return json_answer({"object": "list", "data": found})
 
     async def stats(self, request: Request, caller: Caller) -> Response:
