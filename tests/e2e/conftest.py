@@ -16,7 +16,7 @@ from tests.e2e.cluster import SYSTEM, Cluster
 from tests.e2e.release import Release
 
 ROOT = Path(__file__).parents[2]
-STUB = [ROOT / "tests" / "support" / name for name in ("modelstub.py", "dialectstub.py")]
+STUB = sorted((ROOT / "tests" / "support").glob("*stub.py"))
 IMAGE = os.environ.get("TASKFLEET_E2E_IMAGE", "taskfleet:0.1.0")
 
 

@@ -34,6 +34,7 @@ def benchmark(*arguments: str) -> "subprocess.CompletedProcess[str]":
         ("scaling", {"scaling.rate_of_2_workers", "scaling.submit_by_50_at_once", "scaling.calls_of_a_sick_endpoint"}),
         ("growth", {"growth.claim_with_1000_pending", "growth.stats_with_10_tenants", "growth.drain_by_2_processes"}),
         ("worker_throughput", {"worker.calls", "worker.cpu_of_a_call"}),
+        ("dataset", {"dataset.rows", "dataset.memory_of_100000_rows", "dataset.memory_of_1000000_rows"}),
         ("http_clients", {"http.cpu_of_a_call"}),
     ],
 )
