@@ -540,7 +540,7 @@ def test_any_sequence_of_operations_keeps_the_rules(machine: type[StoreMachine],
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25 if machine.partitions == 1 else 12,
+            max_examples=16 if machine.partitions == 1 else 8,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
