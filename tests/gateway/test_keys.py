@@ -175,3 +175,23 @@ async def test_a_port_that_is_taken_is_named(options: GatewayOptions, site: Site
     with pytest.raises(InputError, match=f"--port: {port} cannot be used"):
         async with gateway(replace(options, port=port)):
             raise AssertionError("it serves")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://example.org"}, {"Origin": "null"}, {"Host": "example.org:8420"}, {"Host": "[::1"}],
+)
+async def test_without_keys_a_web_page_of_elsewhere_is_refused(site: Site, headers: dict[str, str]) -> None:
+    """Its scripts run in a browser of this machine, which may well call what is on the loopback."""
+    answer = await site.post("/v1/tasks", {"prompt": "x"}, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "not_from_here")
+    assert "use --keys" in answer.json()["error"]["message"]
+    stats = await site.work.store.stats(site.queue)
+    assert stats is not None and stats.pending == 0
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "http://localhost:3000"}, {"Host": "localhost:8420"}, {"Host": "[::1]:8420"}, {}]
+)
+async def test_without_keys_programs_of_this_machine_are_served(site: Site, headers: dict[str, str]) -> None:
+    assert (await site.post("/v1/tasks", {"prompt": "x"}, headers=headers)).status_code == 202

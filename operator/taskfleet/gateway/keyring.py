@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
+import ipaddress
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import ValidationError
@@ -30,10 +32,32 @@ class Doorman(Protocol):
 
 
 class OpenDoor:
-    """No keys: everyone may do everything. Only for a gateway that nobody else reaches."""
+    """No keys: every program of this machine may do everything. Web pages of others may not, though a browser here
+    shows them: neither as they are (``Origin``) nor under a name that leads here (``Host``)."""
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
+        for name in ("origin", "host"):
+            shown = headers.get(name)
+            if shown is not None and not _leads_here(shown):
+                words = f"{name}: {shown!r} is not this machine, and without API keys nobody else is served; use --keys"
+                raise Refused(403, "not_from_here", words)
         return ANYONE
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a name or address is that of this machine and of no other's."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _leads_here(url: str) -> bool:
+    """Of a URL, or of what one has behind its scheme."""
+    try:
+        return is_this_machine(urlsplit(url if "//" in url else f"//{url}").hostname or "")
+    except ValueError:
+        return False
 
 
 class KeyRing:

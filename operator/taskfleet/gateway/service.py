@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import socket
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
@@ -20,7 +19,7 @@ from taskfleet.gateway.batchrun import BatchRunner
 from taskfleet.gateway.connections import BoundedHttp
 from taskfleet.gateway.ends import Ends
 from taskfleet.gateway.filestore import FileStore
-from taskfleet.gateway.keyring import Doorman, KeyRing, OpenDoor
+from taskfleet.gateway.keyring import Doorman, KeyRing, OpenDoor, is_this_machine
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import Queues
 from taskfleet.store import Store
@@ -156,21 +155,12 @@ def _file_store(folder: Path) -> FileStore:
 def _doorman(options: GatewayOptions) -> Doorman:
     if options.keys is not None:
         return KeyRing(options.keys)
-    if not _only_here(options.host):
+    if not is_this_machine(options.host):
         raise InputError(
             f"keys: without API keys the gateway serves this machine only, and {options.host} can be reached from "
             "elsewhere; give a file of keys, or serve on 127.0.0.1"
         )
     return OpenDoor()
-
-
-def _only_here(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @contextlib.contextmanager
