@@ -70,7 +70,7 @@ async def test_a_file_that_is_too_large_is_refused_before_it_is_sent(site: Site)
     host, port = site.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = "Content-Type: multipart/form-data; boundary=a\r\nContent-Length: 300000000"
-    writer.write(f"POST /v1/files HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode())
+    writer.write(f"POST /v1/files HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n".encode())
     assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 413")
     writer.close()
 
@@ -80,7 +80,7 @@ async def test_an_upload_that_is_cut_leaves_nothing(site: Site, options: Gateway
     _, writer = await asyncio.open_connection(host, int(port))
     head = "Content-Type: multipart/form-data; boundary=a\r\nContent-Length: 100000"
     part = '--a\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nhalf'
-    writer.write(f"POST /v1/files HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n{part}".encode())
+    writer.write(f"POST /v1/files HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n{part}".encode())
     await writer.drain()
     await eventually(lambda: left_in(options.files), "the upload to begin")
     writer.close()
