@@ -121,6 +121,8 @@ class Cluster:
         # After a loss, until it has found its nodes anew, the library leaves their connections open.
         for known in ("nodes_cache", "startup_nodes"):
             await self._client.nodes_manager.aclose(known)
+        for node in self._start.values():  # one that it has replaced by another since
+            await node.disconnect()
 
 
 def one_server(address: Address, host: Host | None, timeout: float) -> OneServer:
