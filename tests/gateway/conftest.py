@@ -13,7 +13,6 @@ from openai import AsyncOpenAI
 
 from taskfleet.core.task import QueueKey
 from taskfleet.gateway.service import GatewayOptions, gateway
-from taskfleet.store import Store
 from taskfleet.worker.service import Service
 from taskfleet.worker.settings import WorkerSettings
 from tests.support.modelstub import ModelStub
@@ -42,20 +41,6 @@ class Site:
 
     async def get(self, path: str, **more: Any) -> httpx.Response:
         return await self.http.get(path, **more)
-
-
-@pytest.fixture
-def work(store: Store, queue: QueueKey) -> Work:
-    return Work(store, queue)
-
-
-@pytest.fixture
-def model(runner: asyncio.Runner) -> Iterator[ModelStub]:
-    """A stub model server on the test's own loop."""
-    stub = ModelStub()
-    runner.run(stub.start())
-    yield stub
-    runner.run(stub.stop())
 
 
 @pytest.fixture

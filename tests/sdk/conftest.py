@@ -9,7 +9,6 @@ import pytest
 from taskfleet import ParallelTaskQueue
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
-from tests.support.modelstub import ModelStub
 from tests.support.workerprocess import quick_policy
 
 QUICK: dict[str, Any] = {"retry": {"maxAttempts": 2, "initialDelay": "20ms", "maxDelay": "50ms"}, "taskTimeout": "20s"}
@@ -49,15 +48,6 @@ async def tick(store: Store, queue: QueueKey) -> None:
     while True:
         await store.tick(queue)
         await asyncio.sleep(0.1)
-
-
-@pytest.fixture
-def model(runner: asyncio.Runner) -> Iterator[ModelStub]:
-    """A stub model server on the test's own loop."""
-    stub = ModelStub()
-    runner.run(stub.start())
-    yield stub
-    runner.run(stub.stop())
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from taskfleet.core.errors import InputError, StoreError, StoreUnreachable
 from taskfleet.core.events import Progress
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store, keys
+from taskfleet.store.servers import Cluster
 from tests.store import inside
 from tests.store.given import MODEL, POLICY, claim_one, settle, tasks
 from tests.support.valkeycluster import (
@@ -236,3 +237,16 @@ async def test_one_node_of_several_that_answers_is_enough(tmp_path: Path) -> Non
         store = await connected(url)
         await store.ping()
         await asyncio.wait_for(store.close(), 5)
+
+
+async def test_a_node_that_the_library_has_forgotten_is_closed_with_the_store(tmp_path: Path) -> None:
+    with running_cluster(tmp_path) as cluster:
+        await eventually(lambda: agreed(cluster), "the nodes to agree", timeout=LONG)
+        store = await connected(cluster.url)
+        nodes = store._connection.servers
+        assert isinstance(nodes, Cluster)
+        lines = [line for node in nodes._start.values() for line in node._connections]
+        assert any(line.is_connected for line in lines)
+        nodes._client.nodes_manager.startup_nodes.clear()  # as it does with nodes that fail
+        await store.close()
+        assert not any(line.is_connected for line in lines)

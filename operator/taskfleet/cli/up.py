@@ -1,11 +1,12 @@
 """``taskfleet up``: queues and worker pools on this machine, with processes in place of Deployments."""
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import click
 
-from taskfleet.cli.options import manifests_option, output_option
+from taskfleet.cli.options import F, manifests_option, output_option
 from taskfleet.cli.output import Output
 from taskfleet.cli.running import run_async
 from taskfleet.cli.settings import load_settings
@@ -37,6 +38,15 @@ Examples:
 """
 
 
+def _port_option(name: str, what: str, usual: int) -> Callable[[F], F]:
+    return click.option(
+        name,
+        type=click.IntRange(0, 65535),
+        metavar="PORT",
+        help=f"Port of {what} on {HOST}; 0 takes any free one (default: {usual}, or any free one when that is taken).",
+    )
+
+
 @click.command(epilog=EPILOG)
 @manifests_option("Manifests of TaskQueues and WorkerPools; may be given several times.")
 @click.option(
@@ -57,20 +67,8 @@ Examples:
     help="End when all queues are empty and nothing runs; a new data folder waits for its first task. "
     "Exit code 1 when tasks failed.",
 )
-@click.option(
-    "--metrics-port",
-    type=click.IntRange(0, 65535),
-    metavar="PORT",
-    help=f"Port of /metrics, /healthz and /readyz on {HOST}; 0 takes any free one "
-    f"(default: {USUAL_PORT}, or any free one when that is taken).",
-)
-@click.option(
-    "--gateway-port",
-    type=click.IntRange(0, 65535),
-    metavar="PORT",
-    help=f"Port of the gateway (OpenAI's API, tasks, queues) on {HOST}; 0 takes any free one "
-    f"(default: {GATEWAY_PORT}, or any free one when that is taken).",
-)
+@_port_option("--metrics-port", "/metrics, /healthz and /readyz", USUAL_PORT)
+@_port_option("--gateway-port", "the gateway (OpenAI's API, tasks, queues)", GATEWAY_PORT)
 @output_option
 def up(
     manifests: tuple[Path, ...],
