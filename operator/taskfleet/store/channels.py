@@ -5,10 +5,10 @@ meanwhile is unknown, so all that is followed then counts as woken.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import AsyncIterator, Callable, Collection, Hashable
 from contextlib import suppress
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from valkey.asyncio.client import PubSub
 
@@ -17,9 +17,25 @@ from taskfleet.store.connection import Connection
 
 Topic = TypeVar("Topic", bound=Hashable)
 
-_FIRST_PAUSE = 0.05
-_LONGEST_PAUSE = 2.0
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 2.0
 _IDLE_CHANNEL = b"tf:idle"
+
+
+async def messages(pubsub: PubSub, patience: float) -> AsyncIterator[dict[str, Any]]:
+    """What is said on a connection, for ever. TimeoutError when it was silent for ``patience`` seconds, and again after
+    our ping: then the line is dead, though nobody said so."""
+    asked = False
+    while True:
+        message = await pubsub.get_message(timeout=patience)
+        if message is not None:
+            asked = False
+            yield message
+        elif asked:
+            raise TimeoutError
+        else:
+            await pubsub.ping()
+            asked = True
 
 
 class ChannelListener(Generic[Topic]):
@@ -91,13 +107,13 @@ class ChannelListener(Generic[Topic]):
                         await event.wait()
 
     async def _keep_listening(self) -> None:
-        pause = _FIRST_PAUSE
+        pause = FIRST_PAUSE
         while True:
             try:
                 with self._connection.explained():
                     async with self._connection.subscriber() as pubsub:
                         await self._subscribe(pubsub)
-                        pause = _FIRST_PAUSE
+                        pause = FIRST_PAUSE
                         await self._read(pubsub)
             except StoreError:
                 # Whoever listens also calls the store, and is told there that it is gone.
@@ -109,7 +125,7 @@ class ChannelListener(Generic[Topic]):
             for event in self._confirmed.values():
                 event.set()  # nothing will be confirmed any more, and once reconnected everything wakes
             await asyncio.sleep(pause)
-            pause = min(_LONGEST_PAUSE, pause * 2)
+            pause = min(LONGEST_PAUSE, pause * 2)
 
     async def _subscribe(self, pubsub: PubSub) -> None:
         self._confirmed = {}
@@ -123,16 +139,7 @@ class ChannelListener(Generic[Topic]):
         self._pubsub = pubsub
 
     async def _read(self, pubsub: PubSub) -> None:
-        asked = False
-        while True:
-            message = await pubsub.get_message(timeout=self._connection.timeout)
-            if message is None:
-                if asked:
-                    raise TimeoutError  # no answer to our ping: the line is dead, though nobody said so
-                await pubsub.ping()
-                asked = True
-                continue
-            asked = False
+        async for message in messages(pubsub, self._connection.timeout):
             if message["type"] == "message":
                 self._wake(message["channel"], message["data"])
             elif message["type"] == "subscribe":
