@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each task, and freezing trebles what that costs
 class Answer:
     """A whole HTTP answer; names of ``headers`` are in lower case. ``streamed``: its body was given away by lines."""
 
