@@ -1,10 +1,11 @@
-"""``taskfleet explain``: why something is as it is. So far: which model a name means."""
+"""``taskfleet explain``: why something is as it is. Here: which model a name means."""
 
 from pathlib import Path
 
 import click
 
 from taskfleet.api.taskqueue import published_spec
+from taskfleet.cli import explaining
 from taskfleet.cli.options import output_option, target_options, this_queue_option
 from taskfleet.cli.output import Output
 from taskfleet.cli.running import run_async
@@ -69,3 +70,7 @@ def model(name: str, queue: str, data: Path | None, namespace: str | None, outpu
         text += f"\nnow served by {serving}"
     output.result(data_line, text)
     return 0
+
+
+for about in (explaining.queue, explaining.pool, explaining.endpoint, explaining.task):
+    explain.add_command(about)

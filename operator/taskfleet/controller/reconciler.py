@@ -15,6 +15,7 @@ from taskfleet.api.base import ObjectMeta
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.agenda import Agenda
+from taskfleet.controller.chronicler import Chronicler
 from taskfleet.controller.fleet import Fleet, Surface
 from taskfleet.controller.heritage import heir
 from taskfleet.controller.pool_reconciler import PoolReconciler
@@ -71,6 +72,7 @@ class Reconciler:
         self._link = StoreLink(
             store_url, queues=self._world.queues.keys, changed=self._store_changed, woken=self._woken
         )
+        self._chronicler = surface = Chronicler(surface, self._link, self._world.queues.__contains__)
         self._client = probe_client()
         self._prober = Prober(self._client, lambda name: self.touch_pool(*name), reach)
         self._reporter = Reporter(surface, clock)
@@ -117,6 +119,7 @@ class Reconciler:
         self._agenda.drop(("TaskQueue", key))
         self._failures.pop(("TaskQueue", key), None)
         self._reporter.forget("TaskQueue", key.namespace, key.name)
+        self._chronicler.forget_queue(key)
         self._metrics.forget_queue(key)
         self._link.follow()
         self._mark_pools(key)
@@ -139,6 +142,7 @@ class Reconciler:
             return
         if before is not None and before.queue != pool.queue:
             self._metrics.forget_pool(pool_labels(before))
+            self._chronicler.forget_pool(before)
             self._mark_queue(before.queue)
         self._metrics.open_pool(pool_labels(pool), [endpoint.name for endpoint in pool.spec.endpoints])
         self._prober.watch(pool)
@@ -153,6 +157,7 @@ class Reconciler:
         self._prober.forget((namespace, name))
         self._reporter.forget("WorkerPool", namespace, name)
         self._metrics.forget_pool(pool_labels(gone))
+        self._chronicler.forget_pool(gone)
         self._agenda.mark(("WorkerPool", (namespace, name)))
         self._mark_queue(gone.queue)
 
@@ -166,17 +171,17 @@ class Reconciler:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; then let what is under way end, and return."""
         link, loop = asyncio.create_task(self._link.run()), asyncio.create_task(self._loop())
-        stopped = asyncio.create_task(_until(stop))
+        keeping, stopped = asyncio.create_task(self._chronicler.run()), asyncio.create_task(_until(stop))
         try:
-            ended, _ = await asyncio.wait((link, loop, stopped), return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait((link, loop, keeping, stopped), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for job in (stopped, loop, link):  # looks under way end before the store is closed under them
+            for job in (stopped, loop, keeping, link):  # looks under way end before the store is closed under them
                 job.cancel()
                 await asyncio.wait((job,))
             await self._prober.close()
             await self._client.aclose()
         for job in ended:
-            job.result()  # link and loop never end by themselves: raise what ended one
+            job.result()  # these never end by themselves: raise what ended one
 
     async def _loop(self) -> None:
         """Take what is due and look at it, several objects side by side, each by one at a time."""
@@ -251,6 +256,7 @@ class Reconciler:
 
     def _store_changed(self) -> None:
         self._metrics.store_up.set(self._link.is_up)
+        self._chronicler.store_changed()
         for key, state in self._world.queues.items():
             state.published = None  # another server, or one that lost its memory, may have come back
             self._agenda.mark(("TaskQueue", key))

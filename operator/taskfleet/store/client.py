@@ -7,6 +7,7 @@ is the one that other packages use. It may be shared by many coroutines of one e
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Self
 
+from taskfleet.core.chronicle import Chronicle
 from taskfleet.core.errors import NotFound
 from taskfleet.core.events import Progress, Publication, TaskEvent
 from taskfleet.core.ratelimit import RateLimits, Reservation, Returned
@@ -23,6 +24,7 @@ from taskfleet.core.settlement import (
 )
 from taskfleet.core.task import NewTask, QueueKey, TaskView, WaitingTask
 from taskfleet.store import (
+    chronicles,
     codec,
     deadletters,
     endings,
@@ -133,6 +135,17 @@ class Engine:
                 await call("UNLINK", *found)
             more = cursor != 0
         await call("PUBLISH", keys.key(queue, "wake"), b"")
+
+    # What the controller says
+
+    async def record(self, queue: QueueKey, news: Chronicle) -> None:
+        """Keep this beside the queue: the newest status of each object (None: it is gone), and decisions, newest first,
+        before the last ones. It goes with the queue."""
+        await chronicles.record(self._connection, queue, news)
+
+    async def chronicle(self, queue: QueueKey) -> Chronicle:
+        """What was recorded; empty when no controller has looked at the queue."""
+        return await chronicles.chronicle(self._connection, queue)
 
     # Producers
 

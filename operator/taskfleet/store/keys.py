@@ -37,6 +37,7 @@ One-letter names where there is one key per task: they are paid for a million ti
     limit:POOL/ENDPOINT  hash  what its workers have reserved; expires when nothing of it counts any more
     jobs            zset    ids of a gateway's batches, all of score 0
     job:ID          hash    what it keeps of one, JSON by field; job:ID:holder  string  who drives it, for a moment
+    said, decisions hash, list   what the controller says: KIND/NAME -> JSON of its status; JSON of its last decisions
     workers, seen   hash, zset   last report of each worker, and the ms of it
     began           hash    worker -> ms at which its process was first heard, and a word for the process
     stages          zset    open stage -> ms of its last chunk
@@ -84,6 +85,8 @@ _NAMES = (
     "wake",
     "ended",
     "jobs",
+    "said",
+    "decisions",
 )
 _FAMILIES = {
     "flow": "flow:",
