@@ -9,6 +9,7 @@ from taskfleet.api.status import EndpointStatus, TaskQueueStatus, WorkerPoolStat
 from taskfleet.api.taskqueue import Limits, Retry
 from taskfleet.api.workerpool import WorkerPoolSpec
 from taskfleet.api.workertemplate import Resources
+from taskfleet.core.pool import AutoscalingMode
 
 ENDPOINT = {"name": "local", "url": "http://llm:8080/v1", "models": ["smollm2"]}
 
@@ -52,10 +53,10 @@ def test_a_pool_aims_at_a_minute_of_backlog_unless_told_otherwise() -> None:
     assert pool(autoscaling={"targetBacklogPerWorker": 7}).policy.target.backlog_per_worker == 7
 
 
-def test_replicas_count_only_in_mode_external() -> None:
-    assert not pool(replicas=3).policy.external
+def test_planning_knows_the_mode_and_the_number_from_outside() -> None:
+    assert pool().policy.mode is AutoscalingMode.OPERATOR
     from_outside = pool(replicas=3, autoscaling={"mode": "External"}).policy
-    assert (from_outside.external, from_outside.replicas) == (True, 3)
+    assert (from_outside.mode, from_outside.replicas) == (AutoscalingMode.EXTERNAL, 3)
     assert pool(autoscaling={"mode": "External"}).policy.replicas is None
 
 
