@@ -17,6 +17,7 @@ import pytest
 
 from taskfleet.core.names import METRIC_NEEDED_WORKERS, autoscaler_name, deployment_name
 from tests.apiserver.conftest import CONTROLLER, SYSTEM, install_crds, install_role, stop_all
+from tests.apiserver.forbidding import forbidding
 from tests.apiserver.site import Object, Site
 from tests.support.apiserver import ApiServer, Servers
 from tests.support.chart import render
@@ -222,6 +223,19 @@ def test_in_mode_operator_kubectl_scale_is_refused_in_words(scaled: Site) -> Non
         scaled.server.merge(scaled.path("WorkerPool", "demo"), patch)
 
 
+def test_an_hpa_that_may_not_be_written_is_told_in_the_pool_and_the_pool_works_on(scaled: Site, metrics: int) -> None:
+    probe = foreign_hpa(scaled, "any", "Deployment", "any")
+    with forbidding(scaled, probe, "horizontalpodautoscalers", "no HPAs on Sundays"):
+        scaled.apply(scaled.queue(), pool(scaled, "HPA"))
+        scaled.submit(2)
+        scaled.until(lambda: scaled.replicas() == 1, "the worker that the controller starts")
+        scaled.until(
+            lambda: "no HPAs on Sundays" in scaled.condition("WorkerPool", "ScalingActive").get("message", ""),
+            "the refusal to be told",
+        )
+    scaled.until(lambda: scaled.replicas() == 2, "the HPA to come and do its part", timeout=40)
+
+
 @pytest.fixture
 def unregistered(servers: ApiServer) -> Iterator[None]:
     """No metrics API for a while, whether another test has registered one or not."""
@@ -323,6 +337,7 @@ def test_who_may_read_the_metric_is_the_api_servers_to_say_and_nobody_gets_past_
     assert code == 0, words
     assert json.loads(words)["items"][0]["metricLabels"] == {"pool": "demo", "queue": "demo"}
 
+    assert METRIC_NEEDED_WORKERS in server.kubectl("api-resources", "--api-group=external.metrics.k8s.io").stdout
     url = f"https://127.0.0.1:{metrics}{PATH}"
     for certificate in (
         None,

@@ -65,9 +65,9 @@ def test_no_call_is_cut_and_none_is_made_twice_when_workers_go(installed: Cluste
         return int(installed.get("tq", "demo", "-n", namespace)["status"]["completed"])
 
     wait_until(lambda: ended() >= TASKS // 2, "half of the tasks", timeout=30 + TASKS)
+    busy = stub(installed, namespace)["inflight"]
     installed.kubectl("scale", "wp", "demo", "--replicas=1", "-n", namespace)
     scaled = time.monotonic()
-    busy = stub(installed, namespace)["inflight"]
     wait_until(lambda: len(installed.get("pods", "-l", "taskfleet.dev/pool=demo", "-n", namespace)["items"]) == 1,
                "nine workers to have ended", timeout=90)  # fmt: skip
     drained = time.monotonic() - scaled

@@ -127,6 +127,7 @@ class KubernetesFleet:
         """Nothing to delete: owner references do it. What we remember of the pool is forgotten."""
         self._memories.pop((namespace, name), None)
         self._inspector.forget(namespace, name)
+        self._keeper.forget(namespace, name)
 
     def _memory(self, pool: WorkerPool) -> _Memory:
         return self._memories.setdefault((pool.metadata.namespace, pool.metadata.name), _Memory())

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Collection
 
 from taskfleet.api.workerpool import WorkerPool
-from taskfleet.controller.cluster.cache import ObjectCache, uid_of
+from taskfleet.controller.cluster.cache import Name, ObjectCache, uid_of
 from taskfleet.controller.cluster.hpa import holds, pool_autoscaler, second_autoscaler, trouble_of
+from taskfleet.controller.world import pool_name
 from taskfleet.core.names import autoscaler_name
 from taskfleet.core.pool import AutoscalersObserved, AutoscalingMode
-from taskfleet.kube import AUTOSCALERS, WORKER_POOLS, KubeClient, KubeNotFound, KubeRefused
+from taskfleet.kube import AUTOSCALERS, WORKER_POOLS, KubeClient, KubeForbidden, KubeNotFound, KubeRefused
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +20,20 @@ class ReplicasKeeper:
     def __init__(self, client: KubeClient, autoscalers: ObjectCache) -> None:
         self._client = client
         self._autoscalers = autoscalers
+        self._refused: dict[Name, str] = {}
 
     def observe(self, pool: WorkerPool, deployments: Collection[str]) -> AutoscalersObserved:
         """What our own HPA says, and who else scales the pool or one of its ``deployments``."""
-        own = self._autoscalers.get(pool.metadata.namespace, autoscaler_name(pool.metadata.name))
-        uses_own = own is not None and pool.spec.autoscaling.mode is AutoscalingMode.HPA
         second = second_autoscaler(pool, deployments, self._autoscalers)
-        return AutoscalersObserved(trouble_of(own) if own and uses_own else "", second)
+        if pool.spec.autoscaling.mode is not AutoscalingMode.HPA:
+            return AutoscalersObserved("", second)
+        own = self._autoscalers.get(pool.metadata.namespace, autoscaler_name(pool.metadata.name))
+        refused = self._refused.get(pool_name(pool), "")
+        return AutoscalersObserved(refused or (trouble_of(own) if own else ""), second)
+
+    def forget(self, namespace: str, name: str) -> None:
+        """The pool is gone."""
+        self._refused.pop((namespace, name), None)
 
     async def apply(self, pool: WorkerPool, replicas: int | None) -> None:
         """Have ``spec.replicas`` say this (None: nothing), and an HPA exactly when the mode asks for one.
@@ -56,10 +64,17 @@ class ReplicasKeeper:
             log.info("spec.replicas not written: %s", error, extra={"pool": f"{meta.namespace}/{meta.name}"})
 
     async def _ensure(self, pool: WorkerPool) -> None:
+        """A quota, a policy or a role that forbids it is nothing that passes by itself: the pool tells of it."""
         wanted = pool_autoscaler(pool)
         live = self._autoscalers.get(pool.metadata.namespace, wanted["metadata"]["name"])
-        if live is None or not holds(live, wanted):
+        if live is not None and holds(live, wanted):
+            self._refused.pop(pool_name(pool), None)
+            return
+        try:
             self._autoscalers.saw(await self._client.apply(AUTOSCALERS, wanted))
+            self._refused.pop(pool_name(pool), None)
+        except (KubeRefused, KubeForbidden) as error:
+            self._refused[pool_name(pool)] = f"its HPA cannot be written: {error}"
 
     async def _remove(self, pool: WorkerPool) -> None:
         name = autoscaler_name(pool.metadata.name)
