@@ -16,14 +16,15 @@ from typing import Any
 import pytest
 
 from taskfleet.core.names import METRIC_NEEDED_WORKERS, autoscaler_name, deployment_name
+from taskfleet.metricsapi import service
 from tests.apiserver.conftest import CONTROLLER, SYSTEM, install_crds, install_role, stop_all
 from tests.apiserver.forbidding import forbidding
 from tests.apiserver.site import Object, Site
 from tests.support.apiserver import ApiServer, Servers
 from tests.support.chart import render
-from tests.support.metricsapi import NAMESPACE, PATH, metrics_api, served
+from tests.support.metricsapi import NAMESPACE, PATH, metrics_api, served, write_certificate
 from tests.support.modelstub import ModelStub
-from tests.support.waiting import wait_until
+from tests.support.waiting import eventually, wait_until
 
 HPA = "HorizontalPodAutoscaler"
 OWN_HPA = autoscaler_name("demo")
@@ -372,3 +373,28 @@ def test_what_cannot_be_answered_is_said_in_words_and_is_never_a_zero(scaled: Si
     for question, words in UNANSWERABLE.items():
         code, said = ask(scaled.server, f"{PATH}/namespaces/{scaled.namespace}/{question}", scaled.server.kubeconfig)
         assert code and words in said
+
+
+def test_a_renewed_certificate_is_used_without_a_restart(
+    metrics_login: Path, runner: asyncio.Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "LOOK_SECONDS", 0.1)
+    ports: list[int] = []
+
+    async def shown() -> str:
+        return await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", ports[-1]))
+
+    async def renew() -> None:
+        stop = asyncio.Event()
+        options = service.MetricsApiOptions(str(metrics_login), tmp_path, 0, 0)
+        serving = asyncio.create_task(service.run_metrics_api(options, stop, lambda port, _: ports.append(port)))
+        await eventually(lambda: len(ports) == 1, "the metrics API to serve")
+        first = await shown()
+        write_certificate(tmp_path)
+        await eventually(lambda: len(ports) == 2, "it to serve anew")
+        assert await shown() != first
+        stop.set()
+        await serving
+
+    write_certificate(tmp_path)
+    runner.run(renew())

@@ -3,16 +3,19 @@
 ``TASKFLEET_E2E_TASKS`` makes the story longer (2,000 are that of docs/guides/autoscaling.md); a call takes 5 seconds.
 """
 
+import asyncio
 import json
 import os
 import time
 from typing import Any
 
 from taskfleet.core.names import deployment_name
+from taskfleet.core.task import QueueKey
+from taskfleet.store import Store
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import model_server
 from tests.e2e.test_cluster import task_lines
-from tests.support.waiting import wait_until
+from tests.support.waiting import eventually, wait_until
 
 TASKS = int(os.environ.get("TASKFLEET_E2E_TASKS", "320"))
 SECONDS, WORKERS, AT_ONCE = 5, 10, 16
@@ -49,8 +52,8 @@ def ready(cluster: Cluster, namespace: str) -> int:
     return int((cluster.get("wp", "demo", "-n", namespace).get("status") or {}).get("readyReplicas", 0))
 
 
-def start(cluster: Cluster, namespace: str) -> None:
-    cluster.apply(*model_server(namespace, latency=SECONDS), *objects(namespace, WORKERS))
+def start(cluster: Cluster, namespace: str, *, latency: float = SECONDS) -> None:
+    cluster.apply(*model_server(namespace, latency=latency), *objects(namespace, WORKERS))
     cluster.kubectl("rollout", "status", "deployment/llm", "-n", namespace, "--timeout=120s", seconds=130)
     wait_until(lambda: ready(cluster, namespace) == WORKERS, f"{WORKERS} ready workers", timeout=240)
 
@@ -96,20 +99,34 @@ def test_no_call_is_cut_and_none_is_made_twice_when_workers_go(installed: Cluste
     assert attempts == [1] * TASKS
 
 
-def test_of_workers_that_go_the_idle_ones_go_first(installed: Cluster, namespace: str) -> None:
-    start(installed, namespace)
-    # As many as two workers hold: whoever wakes first takes as much as it can.
-    installed.taskfleet("submit", "demo", "-n", namespace, "-f", "-", "--batch", "few", stdin=task_lines(2 * AT_ONCE))
+def test_of_workers_that_go_those_that_run_the_least_go_first(installed: Cluster, namespace: str) -> None:
+    start(installed, namespace, latency=30)
+    tasks = 2 * AT_ONCE
+    installed.taskfleet("submit", "demo", "-n", namespace, "-f", "-", "--batch", "few", stdin=task_lines(tasks))
 
-    def holders() -> int:
-        status = installed.get("wp", "demo", "-n", namespace)["status"]
-        return int(status["endpoints"][0]["inflight"])
+    async def reported(url: str) -> None:
+        store = await Store.connect(url)
 
-    wait_until(lambda: holders() > 0, "a worker to report its calls", timeout=30)
+        async def all_of_them() -> bool:
+            return sum(report.inflight for report in await store.workers(QueueKey(namespace, "demo"))) == tasks
+
+        try:
+            await eventually(all_of_them, "the workers to report all of their calls", timeout=25)
+        finally:
+            await store.close()
+
+    with installed.port_forward("service/taskfleet-valkey", 6379) as port:
+        asyncio.run(reported(f"valkey://:{installed.password()}@127.0.0.1:{port}"))
     installed.kubectl("scale", "wp", "demo", "--replicas=5", "-n", namespace)
-    staying = wait_until(lambda: (left := pods(installed, namespace)) and len(left) == 5 and left, "five workers")
+    wait_until(lambda: len(pods(installed, namespace)) == 5, "five workers to be told to go", timeout=30)
 
-    marked = [pod for pod in staying if int(pod["metadata"]["annotations"].get(COST, "0")) > 0]
-    assert marked, "the busy ones are among those that stay"
-    wait_until(lambda: stub(installed, namespace)["inflight"] == 0, "the calls to end", timeout=60)
+    everybody = installed.get("pods", "-l", "taskfleet.dev/pool=demo", "-n", namespace)["items"]
+    costs: dict[bool, list[int]] = {True: [], False: []}
+    for pod in everybody:
+        going = bool(pod["metadata"].get("deletionTimestamp"))
+        costs[going].append(int(pod["metadata"]["annotations"].get(COST, "0")))
+    print(f"\ncalls of the workers that stay: {sorted(costs[False])}, of those that go: {sorted(costs[True])}")
+    assert max(costs[True], default=0) <= min(costs[False])
+    assert sum(costs[False]) > 0
+    wait_until(lambda: stub(installed, namespace)["inflight"] == 0, "the calls to end", timeout=90)
     assert stub(installed, namespace)["hung_up"] == 0

@@ -23,11 +23,7 @@ PATH = f"/apis/{GROUP}/{VERSION}"
 @contextlib.contextmanager
 def metrics_api(server: ApiServer, login: Path, folder: Path) -> Iterator[int]:
     """Runs until the block ends; gives its port. The API server finds it by a Service that means this machine."""
-    authority = trustme.CA()
-    certificate = authority.issue_cert(f"{SERVICE}.{NAMESPACE}.svc")
-    folder.mkdir(parents=True, exist_ok=True)
-    certificate.private_key_pem.write_to_path(folder / "tls.key")
-    (folder / "tls.crt").write_bytes(b"".join(each.bytes() for each in certificate.cert_chain_pems))
+    authority = write_certificate(folder)
     command = [str(Path(sys.executable).with_name("taskfleet")), "metrics-api", "--port", "0", "--status-port", "0"]
     command += ["--kubeconfig", str(login), "--tls", str(folder)]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TASKFLEET_")}
@@ -43,6 +39,16 @@ def metrics_api(server: ApiServer, login: Path, folder: Path) -> Iterator[int]:
     finally:
         process.terminate()
         assert process.wait(20) == 0, log.read_text()
+
+
+def write_certificate(folder: Path) -> trustme.CA:
+    """``tls.crt`` and ``tls.key`` in a folder; gives who signed them."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert(f"{SERVICE}.{NAMESPACE}.svc")
+    folder.mkdir(parents=True, exist_ok=True)
+    certificate.private_key_pem.write_to_path(folder / "tls.key")
+    (folder / "tls.crt").write_bytes(b"".join(each.bytes() for each in certificate.cert_chain_pems))
+    return authority
 
 
 def served(server: ApiServer) -> bool:
