@@ -22,14 +22,14 @@ def test_the_need_is_told_to_the_hpa_and_its_number_is_what_counts() -> None:
     decided = plan(pool(mode=HPA, replicas=2), seen(waiting(small=20), llm=has(2)), NOW)
     assert (decided.needed, decided.replicas, only(decided).workers) == (5, 2, 2)
     assert only(decided).reason == "AwaitsHPA"
-    assert only(decided).message.endswith("need 5 workers; the HPA has set spec.replicas to 2 so far")
+    assert only(decided).message.endswith("need 5 workers; spec.replicas is 2, until the HPA raises it")
     assert condition(decided, "ScalingLimited").status is Status.FALSE
 
 
 def test_more_workers_than_needed_stay_until_the_hpa_asks_for_fewer() -> None:
     decided = plan(pool(mode=HPA, replicas=4), seen(waiting(small=4), llm=has(4)), NOW)
     assert (decided.needed, only(decided).workers, only(decided).reason) == (1, 4, "KeptByHPA")
-    assert only(decided).message.endswith("need 1 worker; the HPA has set spec.replicas to 4")
+    assert only(decided).message.endswith("need 1 worker; spec.replicas is 4, until the HPA lowers it")
 
 
 def test_the_load_says_at_which_endpoints_the_workers_of_the_hpa_are() -> None:

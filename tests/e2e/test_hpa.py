@@ -89,5 +89,9 @@ def test_an_hpa_takes_a_pool_up_and_down_and_modes_change_under_load_without_a_l
     seen = stub(cluster, namespace)
     assert (seen["hung_up"], set(seen["calls"].values())) == (0, {1})
     cluster.kubectl("delete", "wp", POOL, "-n", namespace)
-    wait_until(lambda: not cluster.get("hpa,deployments", "-l", f"taskfleet.dev/pool={POOL}", "-n", namespace)["items"],
-               "nothing of the pool to be left", timeout=60)  # fmt: skip
+
+    def nothing_left() -> bool:
+        left = cluster.get("hpa,deployments", "-l", f"taskfleet.dev/pool={POOL}", "-n", namespace)
+        return not left or not left["items"]
+
+    wait_until(nothing_left, "nothing of the pool to be left", timeout=60)

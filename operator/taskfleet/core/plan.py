@@ -173,13 +173,13 @@ def _decided(pool: PoolPolicy, limits: PoolPolicy, rule: _Rule, need: Need, work
 
 
 def _as_the_hpa_says(pool: PoolPolicy, replicas: int, need: Need, workers: int) -> Need:
-    said = f"{need.message}; the HPA has set spec.replicas to {replicas}"
+    said = f"{need.message}; spec.replicas is {replicas}"
     if workers < need.workers:
-        return Need(workers, "AwaitsHPA", f"{said} so far")
+        return Need(workers, "AwaitsHPA", f"{said}, until the HPA raises it")
     if workers == 1 and pool.min_workers == 0:
         delay = f"scaleToZeroDelay ({format_duration(pool.patience.scale_to_zero)})"
         return Need(workers, "KeptByHPA", f"{need.message}; the last worker goes when that has lasted {delay}")
-    return Need(workers, "KeptByHPA", said)
+    return Need(workers, "KeptByHPA", f"{said}, until the HPA lowers it")
 
 
 def _delayed(need: Need, workers: int, patience: Patience) -> str:
