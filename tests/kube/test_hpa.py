@@ -7,7 +7,7 @@ import pytest
 
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.cluster.hpa import holds, pool_autoscaler, second_autoscaler, trouble_of
-from taskfleet.controller.cluster.writers import keep_replicas_writer, replicas_writer
+from taskfleet.controller.cluster.writers import TOLD_SECONDS, Overwritings, keep_replicas_writer, replicas_writer
 
 ENDPOINT = {"name": "llm", "url": "http://llm:8080/v1", "models": ["small"]}
 
@@ -90,3 +90,18 @@ def test_of_all_that_is_noted_about_fields_only_another_writer_of_replicas_is_ke
     obj = {"metadata": {"managedFields": [entry("taskfleet", "f:x"), entry("kubectl", "f:replicas")]}}
     keep_replicas_writer(obj)
     assert replicas_writer(obj) == "kubectl"
+
+
+def test_who_overwrote_a_number_is_told_for_a_while_and_our_own_numbers_are_not() -> None:
+    now = 0.0
+    overwritings = Overwritings(lambda: now)
+    entry = {"manager": "kubectl", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    meta = {"namespace": "team", "name": "demo-llm-1", "managedFields": [entry]}
+    deployment = {"metadata": meta, "spec": {"replicas": 7}}
+    overwritings.note(("team", "demo"), deployment, 7)
+    assert overwritings.told(("team", "demo")) == ""
+    overwritings.note(("team", "demo"), deployment, 2)
+    assert overwritings.told(("team", "demo")).startswith("kubectl set the Deployment demo-llm-1 to 7 replicas")
+    assert overwritings.told(("team", "other")) == ""
+    now = TOLD_SECONDS
+    assert overwritings.told(("team", "demo")) == ""

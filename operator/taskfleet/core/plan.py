@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from taskfleet.core.conditions import Condition
+from taskfleet.core.decisions import decided_need
 from taskfleet.core.limits import raised_to_minimum, within_maximum
-from taskfleet.core.needs import Need, count, draining, from_load, from_outside, none_for_external, unchanged
+from taskfleet.core.needs import Need, draining, from_load, from_outside, none_for_external, unchanged
 from taskfleet.core.pool import AutoscalingMode, EndpointObserved, Observed, PoolPolicy, Seen, StopPolicy
 from taskfleet.core.pool_conditions import pool_conditions
-from taskfleet.core.quantities import format_duration
 from taskfleet.core.replicas import settled_replicas, zero_due
 from taskfleet.core.scaling import Patience, ScaleMemory, remember_idle, stabilise
 
@@ -93,7 +93,10 @@ def plan(pool: PoolPolicy, observed: Observed, now: float) -> Plan:
     if rule.keeps_minimum or limits is not pool:
         given = raised_to_minimum(limits, given, seen)
     at_minimum = rule.keeps_minimum and sum(given.values()) <= pool.min_workers
-    decided = {name: _decided(pool, limits, rule, need, given[name], at_minimum) for name, need in rule.needs.items()}
+    decided = {
+        name: decided_need(pool, limits, rule.patience, need, given[name], at_minimum=at_minimum)
+        for name, need in rule.needs.items()
+    }
     return Plan(
         tuple(EndpointPlan(name, need.workers, need.reason, need.message) for name, need in decided.items()),
         pool_conditions(pool, observed, seen, rule.needs, decided),
@@ -155,37 +158,3 @@ def _rule(pool: PoolPolicy, observed: Observed, seen: Seen) -> _Rule:
     if queue.hold:
         return _Rule(unchanged(pool, seen, "QueueOnHold", f"{queue.hold}: no task is started"))
     return _Rule(from_load(pool, queue, seen), pool.patience, follows_load=True)
-
-
-def _decided(pool: PoolPolicy, limits: PoolPolicy, rule: _Rule, need: Need, workers: int, at_minimum: bool) -> Need:
-    """Say why, where limits and delays gave another number than the need. ``limits``: those that were applied."""
-    if limits is not pool and (
-        workers > need.workers or (workers < need.workers and limits.max_workers < pool.max_workers)
-    ):
-        return _as_the_hpa_says(pool, limits.max_workers, need, workers)
-    if workers < need.workers:
-        return Need(workers, "PoolMaxWorkers", f"{need.message}; maxWorkers of the pool is {pool.max_workers}")
-    if workers == need.workers:
-        return need
-    if at_minimum or rule.patience is None:
-        return Need(workers, "PoolMinWorkers", f"{need.message}; minWorkers of the pool is {pool.min_workers}")
-    return Need(workers, "ScaleDownDelayed", _delayed(need, workers, rule.patience))
-
-
-def _as_the_hpa_says(pool: PoolPolicy, replicas: int, need: Need, workers: int) -> Need:
-    said = f"{need.message}; spec.replicas is {replicas}"
-    if workers < need.workers:
-        return Need(workers, "AwaitsHPA", f"{said}, until the HPA raises it")
-    if workers == 1 and pool.min_workers == 0:
-        delay = f"scaleToZeroDelay ({format_duration(pool.patience.scale_to_zero)})"
-        return Need(workers, "KeptByHPA", f"{need.message}; the last worker goes when that has lasted {delay}")
-    return Need(workers, "KeptByHPA", f"{said}, until the HPA lowers it")
-
-
-def _delayed(need: Need, workers: int, patience: Patience) -> str:
-    """Names the setting and not the seconds left: a text that changes by itself would be written again and again."""
-    delay = f"scaleDownDelay ({format_duration(patience.scale_down)})"
-    if need.workers == 0 and (workers == 1 or patience.scale_to_zero <= patience.scale_down):
-        delay = f"scaleToZeroDelay ({format_duration(patience.scale_to_zero)})"
-    stays = "its worker stays" if workers == 1 else f"its {count(workers, 'worker')} stay"
-    return f"{need.message}; {stays} until that has lasted {delay}"

@@ -1,7 +1,6 @@
 """Workers as Deployments: one for each endpoint of a pool, written only when the world differs from the plan."""
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -13,16 +12,15 @@ from taskfleet.controller.cluster.objects import WorkerDefaults, digest, store_s
 from taskfleet.controller.cluster.pods import PodInspector
 from taskfleet.controller.cluster.replicas import ReplicasKeeper
 from taskfleet.controller.cluster.trouble import deployment_trouble
-from taskfleet.controller.cluster.writers import replicas_writer
+from taskfleet.controller.cluster.writers import Overwritings
 from taskfleet.controller.fleet import FleetRefused, FleetState
+from taskfleet.controller.world import pool_name
 from taskfleet.core.names import deployment_name, store_secret_name
 from taskfleet.core.plan import Plan
 from taskfleet.core.pool import AutoscalersObserved
 from taskfleet.kube import DEPLOYMENTS, SECRETS, KubeClient, KubeError, KubeForbidden, KubeNotFound, KubeRefused
 
 log = logging.getLogger(__name__)
-
-OVERWRITING_TOLD_SECONDS = 600.0
 
 Environment = Callable[[WorkerPool, Endpoint], Mapping[str, str]]
 
@@ -39,13 +37,10 @@ class _Applied:
 
 @dataclass(slots=True)
 class _Memory:
-    """What was written for one pool: its Deployments by name, and the fingerprint of its Secret. ``overwritten`` says
-    who last changed a number of replicas that we wrote, and is told until ``told_until``."""
+    """What was written for one pool: its Deployments by name, and the fingerprint of its Secret."""
 
     deployments: dict[str, _Applied] = field(default_factory=dict)
     secret: str = ""
-    overwritten: str = ""
-    told_until: float = 0.0
 
 
 class KubernetesFleet:
@@ -66,6 +61,7 @@ class KubernetesFleet:
         self._inspector = PodInspector(client)
         self._keeper = ReplicasKeeper(client, autoscalers)
         self._costs = DeletionCosts(client)
+        self._overwritings = Overwritings()
         self._memories: dict[Name, _Memory] = {}
 
     async def observe(self, pool: WorkerPool) -> Mapping[str, FleetState]:
@@ -88,10 +84,7 @@ class KubernetesFleet:
     def autoscalers(self, pool: WorkerPool) -> AutoscalersObserved:
         """Also one that we never see, by what it wrote."""
         observed = self._keeper.observe(pool, _deployment_names(pool))
-        memory = self._memory(pool)
-        if observed.second or time.monotonic() > memory.told_until:
-            return observed
-        return replace(observed, second=memory.overwritten)
+        return replace(observed, second=observed.second or self._overwritings.told(pool_name(pool)))
 
     async def apply(self, pool: WorkerPool, plan: Plan, inflight: Mapping[str, int]) -> None:
         """One endpoint's trouble does not keep the others from their workers; the first is raised at the end."""
@@ -128,9 +121,10 @@ class KubernetesFleet:
         self._memories.pop((namespace, name), None)
         self._inspector.forget(namespace, name)
         self._keeper.forget(namespace, name)
+        self._overwritings.forget((namespace, name))
 
     def _memory(self, pool: WorkerPool) -> _Memory:
-        return self._memories.setdefault((pool.metadata.namespace, pool.metadata.name), _Memory())
+        return self._memories.setdefault(pool_name(pool), _Memory())
 
     def _state(self, pool: WorkerPool, endpoint: Endpoint) -> FleetState:
         name = deployment_name(pool.metadata.name, endpoint.name)
@@ -162,21 +156,13 @@ class KubernetesFleet:
             if not _drifted(live, applied, pool):
                 return
             log.info("somebody changed a Deployment: set back", extra={"namespace": namespace, "deployment": name})
-            self._note_overwriting(memory, live, applied)
+            if uid_of(live) == applied.uid:
+                self._overwritings.note(pool_name(pool), live, applied.replicas)
         if live and 0 < replicas < live["spec"].get("replicas", 0):
             await self._costs.mark(pool, endpoint, inflight)
         written = await self._client.apply(DEPLOYMENTS, manifest)
         self._deployments.saw(written)
         memory.deployments[name] = _Applied(wanted, uid_of(written), written["metadata"]["generation"], replicas)
-
-    def _note_overwriting(self, memory: _Memory, live: Object, applied: _Applied) -> None:
-        writer, found = replicas_writer(live), live["spec"].get("replicas", 0)
-        if writer and found != applied.replicas and uid_of(live) == applied.uid:
-            memory.overwritten = (
-                f"{writer} set the Deployment {name_of(live)[1]} to {found} replicas, and it was set back; scale the "
-                "WorkerPool instead, in autoscaling.mode External"
-            )
-            memory.told_until = time.monotonic() + OVERWRITING_TOLD_SECONDS
 
     def _left_over(self, pool: WorkerPool) -> list[Object]:
         """Deployments of endpoints that left the pool."""
