@@ -6,9 +6,11 @@ from pydantic import ValidationError
 from taskfleet.api.base import Duration, Quantity, Size
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.status import EndpointStatus, TaskQueueStatus, WorkerPoolStatus
-from taskfleet.api.taskqueue import Limits, Retry
+from taskfleet.api.taskqueue import Limits, Retry, TaskQueueSpec
 from taskfleet.api.workerpool import WorkerPoolSpec
-from taskfleet.api.workertemplate import Resources
+from taskfleet.api.workertemplate import Resources, WorkerTemplate
+from taskfleet.core.pool import AutoscalingMode
+from taskfleet.worker.drain import HAND_BACK_SECONDS
 
 ENDPOINT = {"name": "local", "url": "http://llm:8080/v1", "models": ["smollm2"]}
 
@@ -52,11 +54,16 @@ def test_a_pool_aims_at_a_minute_of_backlog_unless_told_otherwise() -> None:
     assert pool(autoscaling={"targetBacklogPerWorker": 7}).policy.target.backlog_per_worker == 7
 
 
-def test_replicas_count_only_in_mode_external() -> None:
-    assert not pool(replicas=3).policy.external
+def test_planning_knows_the_mode_and_the_number_from_outside() -> None:
+    assert pool().policy.mode is AutoscalingMode.OPERATOR
     from_outside = pool(replicas=3, autoscaling={"mode": "External"}).policy
-    assert (from_outside.external, from_outside.replicas) == (True, 3)
+    assert (from_outside.mode, from_outside.replicas) == (AutoscalingMode.EXTERNAL, 3)
     assert pool(autoscaling={"mode": "External"}).policy.replicas is None
+
+
+def test_as_they_come_a_worker_that_goes_has_the_time_to_finish_any_call() -> None:
+    grace = WorkerTemplate.model_validate({}).termination_grace_period.seconds
+    assert grace - HAND_BACK_SECONDS > TaskQueueSpec.model_validate({"models": [{"name": "m"}]}).task_timeout.seconds
 
 
 def test_a_status_leaves_out_what_is_not_known() -> None:

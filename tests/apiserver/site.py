@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from taskfleet.core.names import deployment_name
-from taskfleet.core.settlement import Settlement, Verdict
+from taskfleet.core.names import deployment_name, worker_labels
+from taskfleet.core.settlement import Settlement, Verdict, WorkerReport
 from taskfleet.core.task import NewTask, QueueKey, new_task_id
 from taskfleet.store import Store
 from tests.support.apiserver import ApiServer
@@ -87,6 +87,7 @@ class Site:
             "Secret": ("/api/v1", "secrets"),
             "Pod": ("/api/v1", "pods"),
             "Service": ("/api/v1", "services"),
+            "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
             "Event": ("/apis/events.k8s.io/v1", "events"),
         }[kind]
         parts = [f"{root}/namespaces/{self.namespace}/{plural}", name, subresource]
@@ -149,6 +150,21 @@ class Site:
                 await store.close()
 
         return self._runner.run(connected())
+
+    def make_worker(self, name: str, endpoint: str = "one", pool: str = "demo") -> None:
+        """A pod as the Deployment of an endpoint would have made it."""
+        meta = {"name": name, "labels": worker_labels(pool, endpoint), "annotations": {"taskfleet.dev/store": "x"}}
+        container = {"name": "worker", "image": "example.invalid/none"}
+        spec = {"containers": [container], "automountServiceAccountToken": False}
+        self.server.kubectl("create", "serviceaccount", "default", "-n", self.namespace)
+        self.server.request(
+            "POST", self.path("Pod"), {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+        )
+
+    def report(self, worker: str, inflight: int, endpoint: str = "one", pool: str = "demo") -> None:
+        """What a worker says of itself."""
+        said = WorkerReport(worker, pool, endpoint, 8, inflight)
+        self.in_store(lambda store: store.heartbeat(QueueKey(self.namespace, "demo"), said, {}))
 
     def set_ready(self, ready: int, endpoint: str = "one", pool: str = "demo") -> None:
         """Say that the Deployment has this many ready pods, as its controller would."""

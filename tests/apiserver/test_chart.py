@@ -24,6 +24,13 @@ AFFINITY = {
 CHOICES: dict[str, Any] = {
     "as it comes": {},
     "everything on": ALL_ON,
+    "a certificate of one's own": {
+        "externalMetrics": {
+            "enabled": True,
+            "existingSecret": "mine",
+            "annotations": {"cert-manager.io/inject-ca-from": "a/b"},
+        }
+    },
     "another store": {"valkey": {"enabled": False}, "store": {"existingSecret": "mine"}},
     "an existing claim": {"valkey": {"persistence": {"existingClaim": "mine"}}},
     "no volume": {"valkey": {"persistence": {"enabled": False}}},

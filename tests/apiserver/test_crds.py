@@ -119,8 +119,8 @@ def test_kubectl_get_shows_a_pool_and_why_it_is_as_it_is(crds: ApiServer, namesp
     )
     _write_status(crds, namespace, "wp", "minimal", status.to_wire())
     header, row = _table(crds, namespace, "wp")
-    assert header == ["NAME", "QUEUE", "DESIRED", "READY", "REASON", "AGE"]
-    assert row[:5] == ["minimal", "minimal", "4", "2", "WorkersStarting"]
+    assert header == ["NAME", "QUEUE", "MODE", "DESIRED", "READY", "REASON", "AGE"]
+    assert row[:6] == ["minimal", "minimal", "Operator", "4", "2", "WorkersStarting"]
 
 
 def test_the_category_lists_both_kinds(crds: ApiServer, namespace: str) -> None:
@@ -143,7 +143,8 @@ def test_scale_writes_the_replicas_of_an_external_pool_and_reads_its_workers(crd
 def test_scale_is_refused_for_a_pool_that_the_operator_scales(crds: ApiServer, namespace: str) -> None:
     crds.kubectl("apply", "-n", namespace, "-f", str(MANIFESTS / "good" / "pool-minimal.yaml"), check=True)
     scaled = crds.kubectl("scale", "wp/minimal", "--replicas=7", "-n", namespace)
-    assert "replicas counts only when autoscaling.mode is External; set that mode or remove replicas" in scaled.stderr
+    words = "replicas counts only when autoscaling.mode is External or HPA; set one of these or remove replicas"
+    assert words in scaled.stderr
 
 
 def test_a_write_of_the_spec_leaves_the_status_and_the_other_way_round(crds: ApiServer, namespace: str) -> None:

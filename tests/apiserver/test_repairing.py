@@ -1,6 +1,7 @@
 """What others change, delete or claim is put right; what is theirs is left alone."""
 
 from taskfleet.core.names import LABEL_POOL, deployment_name
+from tests.apiserver.forbidding import forbidding
 from tests.apiserver.site import Site
 
 
@@ -122,32 +123,10 @@ def test_readiness_and_the_trouble_of_pods_are_shown_in_words(site: Site) -> Non
 
 
 def test_an_api_server_that_refuses_the_workers_is_quoted_in_the_pool_until_it_lets_them_in(site: Site) -> None:
-    kubectl = site.server.kubectl
-    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["deployments"]}
-    policy = {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingAdmissionPolicy",
-        "metadata": {"name": site.namespace},
-        "spec": {
-            "matchConstraints": {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": site.namespace}},
-                "resourceRules": [rule],
-            },
-            "validations": [{"expression": "false", "message": "no workers on Sundays"}],
-        },
-    }
-    binding = {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": {"name": site.namespace},
-        "spec": {"policyName": site.namespace, "validationActions": ["Deny"]},
-    }
-    path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolic"
-    site.server.request("POST", f"{path}ies", policy)
-    site.server.request("POST", f"{path}ybindings", binding)
-    try:
-        any_deployment = ("create", "deployment", "any", "--image=any", "--dry-run=server", "-n", site.namespace)
-        site.until(lambda: kubectl(*any_deployment).returncode, "the policy to be in force")
+    pod = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "any", "image": "any"}]}}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": pod}
+    probe = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "any"}, "spec": spec}
+    with forbidding(site, probe, "deployments", "no workers on Sundays"):
         site.start_controller()
         site.apply(site.queue(), site.pool())
 
@@ -155,8 +134,5 @@ def test_an_api_server_that_refuses_the_workers_is_quoted_in_the_pool_until_it_l
 
         assert site.condition("WorkerPool", "Ready")["reason"] == "WorkersNotStarting"
         site.until(lambda: "WorkersNotStarting" in site.reasons(), "an event")
-    finally:
-        site.server.request("DELETE", f"{path}ybindings/{site.namespace}")
-        site.server.request("DELETE", f"{path}ies/{site.namespace}")
     site.until(lambda: site.condition("WorkerPool", "Ready").get("status") == "True", "the pool to be well again")
     assert site.replicas() == 0

@@ -96,6 +96,7 @@ def test_the_controller_uses_every_right_that_it_is_given_and_misses_none(site: 
     site.apply(site.pool(endpoints=("one",)))
     site.until(lambda: site.deployment("two") is None, "the other one to go")
     site.finish_all()
+    use_an_hpa_and_shrink(site)
     site.delete("WorkerPool")
     site.delete("TaskQueue")
     site.until(lambda: site.get("TaskQueue") is None, "the queue to be released")
@@ -103,6 +104,17 @@ def test_the_controller_uses_every_right_that_it_is_given_and_misses_none(site: 
 
     assert used_by(site) >= granted()
     assert not [event for event in site.server.audit(USER) if event.get("responseStatus", {}).get("code") == 403]
+
+
+def use_an_hpa_and_shrink(site: Site) -> None:
+    site.apply(site.pool(autoscaling={"mode": "HPA", "minWorkers": 2, "maxWorkers": 4}))
+    site.until(lambda: site.replicas() == 2, "the pool's least workers, in mode HPA")
+    site.apply(site.pool(autoscaling={"mode": "HPA", "minWorkers": 2, "maxWorkers": 3}))
+    site.until(lambda: [hpa["spec"]["maxReplicas"] for hpa in site.list("HorizontalPodAutoscaler")] == [3], "its HPA")
+    site.make_worker("busy")
+    site.report("busy", 1)
+    site.apply(site.pool(autoscaling={"mode": "External", "maxWorkers": 3}, replicas=1))
+    site.until(lambda: site.replicas() == 1 and not site.list("HorizontalPodAutoscaler"), "one worker and no HPA")
 
 
 def used_by(site: Site) -> set[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The commands of docs/guides/helm.md: their values are taken by the chart, and kubectl reads its own."""
+"""The commands of docs/guides/helm.md and autoscaling.md: the chart takes their values, and kubectl reads its own."""
 
 import itertools
 import re
@@ -13,7 +13,9 @@ from tests.support.chart import CHART, NAMESPACE, RELEASE, render
 
 ROOT = CHART.parents[1]
 GUIDE = (ROOT / "docs" / "guides" / "helm.md").read_text()
-COMMANDS = commands(GUIDE.replace("\\\n", " "))
+AUTOSCALING = (ROOT / "docs" / "guides" / "autoscaling.md").read_text()
+LIFE = commands(GUIDE.replace("\\\n", " "))
+COMMANDS = [*LIFE, *commands(AUTOSCALING.replace("\\\n", " "))]
 INLINE = re.findall(r"`((?:helm [a-z]+ taskfleet |--set )[^`]+)`", GUIDE)
 
 
@@ -33,7 +35,7 @@ def values(words: list[str]) -> dict[str, Any]:
 
 
 def test_the_guide_shows_the_whole_life_of_a_release() -> None:
-    verbs = [shlex.split(command)[1] for command in COMMANDS if command.startswith("helm ")]
+    verbs = [shlex.split(command)[1] for command in LIFE if command.startswith("helm ")]
     assert {"install", "test", "upgrade", "rollback", "uninstall"} == set(verbs)
 
 
@@ -56,6 +58,10 @@ def test_kubectl_reads_its_commands_of_the_guide(command: str, tmp_path: Path) -
 
 
 def test_every_link_of_the_guide_and_the_runbooks_leads_somewhere() -> None:
-    for page in [ROOT / "docs/guides/helm.md", *(ROOT / "docs/runbooks").glob("*.md")]:
+    for page in [
+        ROOT / "docs/guides/helm.md",
+        ROOT / "docs/guides/autoscaling.md",
+        *(ROOT / "docs/runbooks").glob("*.md"),
+    ]:
         links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()) if "://" not in link]
         assert [link for link in links if not (page.parent / link).exists()] == [], page.name

@@ -186,6 +186,10 @@ GUARDS: list[tuple[Any, str]] = [
         {"valkey": {"persistence": {"storageClass": "fast", "existingClaim": "c"}}},
         "valkey.persistence.storageClass is for a new volume",
     ),
+    (
+        {"externalMetrics": {"enabled": True, "existingSecret": "mine"}},
+        "externalMetrics.existingSecret names a certificate, and nothing tells the API server who signed it",
+    ),
     ({"serviceAccount": {"create": False}}, "set serviceAccount.name to the account"),
     ({"valkey": {"maxmemory": "1gb"}}, "valkey.maxmemory (1gb) must be below valkey.resources.limits.memory (1Gi)"),
     (

@@ -16,6 +16,7 @@ from taskfleet.controller.fleet import FleetRefused, FleetState, Kind
 from taskfleet.controller.reconciler import Reconciler
 from taskfleet.core.names import FINALIZER
 from taskfleet.core.plan import Plan
+from taskfleet.core.pool import AutoscalersObserved
 from taskfleet.core.settlement import Settlement, Verdict, WorkerReport
 from taskfleet.core.task import NewTask, QueueKey, new_task_id
 from taskfleet.store import Store
@@ -92,6 +93,7 @@ class RecordingFleet:
         self.ready: dict[str, int] = {}
         self.trouble: dict[str, str] = {}
         self.broken: set[str] = set()
+        self.others = AutoscalersObserved()
         self.refused: dict[str, str] = {}
 
     async def observe(self, pool: WorkerPool) -> Mapping[str, FleetState]:
@@ -100,7 +102,10 @@ class RecordingFleet:
             for name, workers in self.asked.get(_name(pool), {}).items()
         }
 
-    async def apply(self, pool: WorkerPool, plan: Plan) -> None:
+    def autoscalers(self, pool: WorkerPool) -> AutoscalersObserved:
+        return self.others
+
+    async def apply(self, pool: WorkerPool, plan: Plan, inflight: Mapping[str, int]) -> None:
         if pool.metadata.name in self.broken:
             raise RuntimeError("the fleet is broken on purpose")
         if self.refused:

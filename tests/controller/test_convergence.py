@@ -1,6 +1,7 @@
 """Objects and tasks in any order come to the same workers, and then nothing is written any more."""
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -324,7 +325,7 @@ async def test_a_fleet_that_refuses_is_quoted_in_the_status_and_asked_again(
 class AwayFleet(RecordingFleet):
     """One whose API server cannot be reached."""
 
-    async def apply(self, pool: WorkerPool, plan: Plan) -> None:
+    async def apply(self, pool: WorkerPool, plan: Plan, inflight: Mapping[str, int]) -> None:
         raise TaskfleetError("the API server is away")
 
 

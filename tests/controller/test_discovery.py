@@ -17,6 +17,7 @@ def feed(control: Control) -> Feed:
         {"TaskQueue": ObjectCache(), "WorkerPool": ObjectCache()},
         ObjectCache(),
         ObjectCache(),
+        ObjectCache(),
         lambda *_: None,
         set(),
     )

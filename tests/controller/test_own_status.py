@@ -1,6 +1,6 @@
 """What we write comes back as a watch event, also in the middle of a look: that must not end the looking."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskfleet.api.workerpool import WorkerPool
@@ -15,9 +15,9 @@ class EchoingFleet(RecordingFleet):
 
     echo: Callable[[WorkerPool], None]
 
-    async def apply(self, pool: WorkerPool, plan: Plan) -> None:
+    async def apply(self, pool: WorkerPool, plan: Plan, inflight: Mapping[str, int]) -> None:
         self.echo(pool.model_copy(update={"status": {"replicas": plan.workers}}))
-        await super().apply(pool, plan)
+        await super().apply(pool, plan, inflight)
 
 
 async def test_our_own_status_that_comes_back_in_the_middle_of_a_look_loses_nothing(

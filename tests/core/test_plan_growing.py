@@ -2,6 +2,7 @@
 
 from taskfleet.core.conditions import Status
 from taskfleet.core.plan import plan
+from taskfleet.core.pool import AutoscalingMode
 from taskfleet.core.scaling import Patience, ScalingTarget
 from tests.core.given import NOW, condition, endpoint, has, only, pool, seen, waiting, workers_of
 
@@ -108,7 +109,7 @@ def test_a_minimum_keeps_the_workers_that_are_there_rather_than_start_others() -
 
 
 def test_external_workers_are_dealt_out_in_turn_up_to_each_maximum() -> None:
-    three = pool(endpoint("a", max_workers=1), endpoint("b"), endpoint("c"), external=True, replicas=6)
+    three = pool(endpoint("a", max_workers=1), endpoint("b"), endpoint("c"), mode=AutoscalingMode.EXTERNAL, replicas=6)
     decided = plan(three, seen(waiting(small=1)), NOW)
     assert workers_of(decided) == {"a": 1, "b": 3, "c": 2}
     assert decided.endpoints[1].message == "autoscaling.mode is External and spec.replicas is 6"
@@ -116,7 +117,9 @@ def test_external_workers_are_dealt_out_in_turn_up_to_each_maximum() -> None:
 
 
 def test_external_workers_go_at_once_when_the_number_is_lowered() -> None:
-    decided = plan(pool(external=True, replicas=1), seen(waiting(small=40), llm=has(9, inflight=36)), NOW)
+    decided = plan(
+        pool(mode=AutoscalingMode.EXTERNAL, replicas=1), seen(waiting(small=40), llm=has(9, inflight=36)), NOW
+    )
     assert only(decided).workers == 1
 
 
@@ -127,7 +130,11 @@ def test_at_the_maximum_tasks_come_before_workers_that_are_only_kept_for_a_while
 
 
 def test_more_replicas_from_outside_than_the_endpoints_may_have_are_told_as_limited() -> None:
-    decided = plan(pool(endpoint("a", max_workers=2), external=True, replicas=9), seen(waiting(small=1), a=has(0)), NOW)
+    decided = plan(
+        pool(endpoint("a", max_workers=2), mode=AutoscalingMode.EXTERNAL, replicas=9),
+        seen(waiting(small=1), a=has(0)),
+        NOW,
+    )
     assert only(decided).workers == 2
     assert (
         only(decided).message == "autoscaling.mode is External and spec.replicas is 9; maxWorkers of the endpoint is 2"

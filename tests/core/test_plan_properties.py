@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from taskfleet.core.plan import Plan, plan
 from taskfleet.core.pool import (
+    AutoscalingMode,
     EndpointObserved,
     EndpointPolicy,
     Execution,
@@ -51,7 +52,7 @@ def pools(draw: st.DrawFn) -> PoolPolicy:
         target=draw(drain | ratio),
         patience=Patience(draw(delays), draw(delays)),
         strategy=draw(st.sampled_from(Strategy)),
-        external=draw(st.booleans()),
+        mode=draw(st.sampled_from(AutoscalingMode)),
         replicas=draw(st.none() | numbers),
     )
 
@@ -103,7 +104,7 @@ def worlds(draw: st.DrawFn, queue: st.SearchStrategy[QueueObserved] | None = Non
 def follows_the_queue(policy: PoolPolicy, observed: Observed) -> bool:
     queue = observed.queue
     served = queue.exists and queue.backlog is not None and not queue.is_external
-    return served and not queue.hold and not policy.external
+    return served and not queue.hold and policy.mode is AutoscalingMode.OPERATOR
 
 
 def workers_seen(policy: PoolPolicy, observed: Observed) -> dict[str, EndpointObserved]:
@@ -132,7 +133,7 @@ def test_no_endpoint_and_no_pool_ever_exceeds_its_maximum(world: tuple[PoolPolic
 def test_a_pool_has_its_minimum_unless_it_drains_has_no_queue_or_people_decide(
     world: tuple[PoolPolicy, Observed],
 ) -> None:
-    policy, observed = replace(world[0], external=False), world[1]
+    policy, observed = replace(world[0], mode=AutoscalingMode.OPERATOR), world[1]
     queue = observed.queue
     assume(queue.exists and not queue.is_external and queue.stop is not StopPolicy.HOLD_AND_DRAIN)
     possible = min(policy.min_workers, sum(each.max_workers for each in policy.endpoints))
@@ -144,7 +145,7 @@ def test_no_endpoint_has_fewer_workers_than_its_running_tasks_occupy_unless_limi
     world: tuple[PoolPolicy, Observed],
 ) -> None:
     policy, observed = world
-    policy = replace(policy, max_workers=1000, external=False)
+    policy = replace(policy, max_workers=1000, mode=AutoscalingMode.OPERATOR)
     assume(follows_the_queue(policy, observed))
     now_seen = workers_seen(policy, observed)
     occupied = {
@@ -161,7 +162,7 @@ def test_an_unseen_queue_changes_nothing_within_the_limits(world: tuple[PoolPoli
     policy, observed = world
     there = {name: each.workers for name, each in workers_seen(policy, observed).items()}
     roomy = tuple(replace(each, max_workers=99) for each in policy.endpoints)
-    policy = replace(policy, endpoints=roomy, min_workers=0, max_workers=999, external=False)
+    policy = replace(policy, endpoints=roomy, min_workers=0, max_workers=999, mode=AutoscalingMode.OPERATOR)
     blind = replace(observed, queue=QueueObserved(backlog=None, unseen_reason="StoreUnreachable", unseen="gone"))
     decided = plan(policy, blind, NOW)
     assert {planned.name: planned.workers for planned in decided.endpoints} == there
@@ -172,7 +173,9 @@ def test_an_unseen_queue_changes_nothing_within_the_limits(world: tuple[PoolPoli
 def test_every_waiting_task_of_a_healthy_served_lane_has_a_worker_that_will_take_it(
     world: tuple[PoolPolicy, Observed],
 ) -> None:
-    policy = replace(world[0], max_workers=world[0].max_workers + len(world[0].endpoints), external=False)
+    policy = replace(
+        world[0], max_workers=world[0].max_workers + len(world[0].endpoints), mode=AutoscalingMode.OPERATOR
+    )
     observed = world[1]
     assume(follows_the_queue(policy, observed))
     now_seen = workers_seen(policy, observed)
@@ -208,6 +211,7 @@ def test_the_next_look_is_in_the_future_and_whatever_is_decided_has_words(world:
         "Ready",
         "ScalingActive",
         "ScalingLimited",
+        "ScalingDisputed",
         "EndpointsHealthy",
     ]
     for told in decided.conditions:

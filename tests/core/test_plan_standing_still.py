@@ -7,7 +7,7 @@ import pytest
 
 from taskfleet.core.conditions import Status
 from taskfleet.core.plan import plan
-from taskfleet.core.pool import Execution, QueueObserved, StopPolicy
+from taskfleet.core.pool import AutoscalingMode, Execution, QueueObserved, StopPolicy
 from taskfleet.core.scaling import Patience, ScaleMemory
 from tests.core.given import NOW, condition, endpoint, has, only, pool, seen, waiting, workers_of
 
@@ -52,7 +52,7 @@ def test_limits_that_people_set_hold_also_while_nothing_can_be_seen() -> None:
 
 
 def test_external_workers_do_not_need_the_store() -> None:
-    assert only(plan(pool(external=True, replicas=4), seen(UNSEEN, llm=has(1)), NOW)).workers == 4
+    assert only(plan(pool(mode=AutoscalingMode.EXTERNAL, replicas=4), seen(UNSEEN, llm=has(1)), NOW)).workers == 4
 
 
 def test_a_queue_on_hold_is_told() -> None:
@@ -69,7 +69,9 @@ def test_a_paused_queue_is_told_with_the_end_of_its_pause() -> None:
     assert condition(decided, "ScalingActive").message == why
 
 
-@pytest.mark.parametrize("settings", [{}, {"min_workers": 2}, {"external": True, "replicas": 3}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"min_workers": 2}, {"mode": AutoscalingMode.EXTERNAL, "replicas": 3}], ids=str
+)
 @pytest.mark.parametrize("queue", [EXTERNAL, replace(UNSEEN, execution=Execution.EXTERNAL)], ids=["seen", "unseen"])
 def test_a_queue_of_external_execution_has_no_workers_whatever_waits(
     settings: dict[str, Any], queue: QueueObserved
@@ -133,7 +135,10 @@ def test_hold_and_drain_keeps_workers_until_the_last_task_has_ended_and_then_non
 
 
 def test_hold_and_drain_goes_before_a_number_from_outside() -> None:
-    assert only(plan(pool(external=True, replicas=5), seen(draining(small=9), llm=has(5)), NOW)).workers == 0
+    assert (
+        only(plan(pool(mode=AutoscalingMode.EXTERNAL, replicas=5), seen(draining(small=9), llm=has(5)), NOW)).workers
+        == 0
+    )
 
 
 def test_workers_that_do_not_come_up_are_told() -> None:
@@ -166,11 +171,11 @@ def test_of_many_endpoints_only_a_few_are_told() -> None:
 
 def test_a_drain_that_cannot_be_seen_takes_no_worker_whoever_decides_their_number() -> None:
     blind = QueueObserved(True, StopPolicy.HOLD_AND_DRAIN, None, "StoreUnreachable", "gone")
-    assert only(plan(pool(external=True, replicas=5), seen(blind, llm=has(2)), NOW)).workers == 2
+    assert only(plan(pool(mode=AutoscalingMode.EXTERNAL, replicas=5), seen(blind, llm=has(2)), NOW)).workers == 2
 
 
 def test_external_workers_stay_until_someone_writes_their_number() -> None:
-    decided = plan(pool(external=True), seen(waiting(small=40), llm=has(3)), NOW)
+    decided = plan(pool(mode=AutoscalingMode.EXTERNAL), seen(waiting(small=40), llm=has(3)), NOW)
     assert (only(decided).workers, only(decided).reason) == (3, "External")
     assert only(decided).message == (
         "autoscaling.mode is External and spec.replicas is not set; set it, by kubectl scale or an autoscaler; "
@@ -196,7 +201,7 @@ def test_a_pool_is_ready_as_long_as_the_workers_of_one_endpoint_can_work() -> No
     assert condition(one_works, "Ready").reason == "Backlog"
 
 
-@pytest.mark.parametrize("settings", [{}, {"min_workers": 2}, {"external": True, "replicas": 3}])
+@pytest.mark.parametrize("settings", [{}, {"min_workers": 2}, {"mode": AutoscalingMode.EXTERNAL, "replicas": 3}])
 def test_a_pool_without_endpoints_says_so(settings: dict[str, Any]) -> None:
     decided = plan(pool(endpoints=(), **settings), seen(waiting(small=3)), NOW)
     assert decided.workers == 0

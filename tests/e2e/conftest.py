@@ -73,13 +73,13 @@ def namespace(installed: Cluster) -> Iterator[str]:
     installed.kubectl("delete", "namespace", name, "--timeout=120s", seconds=130)
 
 
-def model_server(namespace: str) -> list[dict[str, object]]:
+def model_server(namespace: str, *, latency: float = 0.2) -> list[dict[str, object]]:
     labels = {"app": "llm"}
-    command = ["python", "-m", "tests.support.modelstub", "--host", "0.0.0.0", "--port", "8080", "--latency", "0.2"]
+    command = ["python", "-m", "tests.support.modelstub", "--host", "0.0.0.0", "--port", "8080"]
     container = {
         "name": "llm",
         "image": IMAGE,
-        "command": command,
+        "command": [*command, "--latency", f"{latency:g}"],
         "workingDir": "/stub",
         "volumeMounts": [{"name": "stub", "mountPath": "/stub"}],
         "readinessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1},

@@ -42,7 +42,7 @@ def told() -> Told:
 @pytest.fixture
 def feed(told: Told) -> Feed:
     caches: Any = {"TaskQueue": ObjectCache(), "WorkerPool": ObjectCache()}
-    return Feed(told, caches, ObjectCache(), ObjectCache(), lambda *_: None, set())
+    return Feed(told, caches, ObjectCache(), ObjectCache(), ObjectCache(), lambda *_: None, set())
 
 
 ONE, TWO = "http://one.test.svc:11434", "http://two.test.svc:11434"

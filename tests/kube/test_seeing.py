@@ -86,6 +86,7 @@ def feed() -> tuple[Feed, Notes, list[str], set[str]]:
         {"TaskQueue": ObjectCache(), "WorkerPool": ObjectCache()},
         ObjectCache(),
         ObjectCache(),
+        ObjectCache(),
         lambda _kind, _obj, problems: complaints.append(problems),
         invalid,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from taskfleet.core.errors import InputError, InvalidManifest
+from taskfleet.core.pool import AutoscalingMode
 from taskfleet.local.manifestfiles import ManifestFiles
 
 QUEUE = """\
@@ -82,3 +83,12 @@ def test_discovery_is_refused_where_there_are_no_services(tmp_path: Path) -> Non
     (tmp_path / "a.yaml").write_text(QUEUE.format(namespace="") + "---\n" + pool)
     with pytest.raises(InvalidManifest, match=r'"pool": spec.discovery looks for the Services of a cluster'):
         files(tmp_path).load()
+
+
+def test_mode_hpa_works_as_operator_where_there_are_no_hpas_and_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(QUEUE.format(namespace=""))
+    (tmp_path / "b.yaml").write_text(f"{POOL}  autoscaling: {{mode: HPA, maxWorkers: 7}}\n")
+    manifests = files(tmp_path, TASKFLEET_SECRET_LLM_KEY_API_TOKEN="a", TASKFLEET_SECRET_OTHER_TOKEN="b").load()
+    scaling = manifests.pools[0].spec.autoscaling
+    assert (scaling.mode, scaling.max_workers) == (AutoscalingMode.OPERATOR, 7)
+    assert "autoscaling.mode HPA works as Operator here" in manifests.notes[-1]

@@ -1,7 +1,7 @@
 """A real Kubernetes API server with etcd for tests, by the envtest convention.
 
 ``KUBEBUILDER_ASSETS`` names a folder that holds ``etcd``, ``kube-apiserver`` and, for garbage collection by owner
-references and the deletion of namespaces, ``kube-controller-manager``. There is no kubelet and no Deployment
+references, the deletion of namespaces and HPAs, ``kube-controller-manager``. There is no kubelet and no Deployment
 controller: a test sets the status of a Deployment by hand.
 
 One server serves all processes of a test run. Whoever needs it first starts a keeper (this file run as a program),
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 START_SECONDS = 90.0
+CONTROLLERS = ("garbage-collector-controller", "namespace-controller", "horizontal-pod-autoscaler-controller")
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -133,8 +134,9 @@ class ApiServer:
 class Servers:
     """The processes behind an ApiServer, started and stopped by whoever owns them."""
 
-    def __init__(self, folder: Path, binaries: Path) -> None:
+    def __init__(self, folder: Path, binaries: Path, *, feature_gates: str = "") -> None:
         self.folder = folder
+        self._gates = [f"--feature-gates={feature_gates}"] if feature_gates else []
         self._binaries = binaries
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -161,10 +163,12 @@ class Servers:
         if (self._binaries / "kube-controller-manager").exists():
             self._run(
                 "kube-controller-manager",
-                "--controllers=garbage-collector-controller,namespace-controller",
+                f"--controllers={','.join(CONTROLLERS)}",
+                "--horizontal-pod-autoscaler-sync-period=1s",
                 f"--kubeconfig={self.folder / 'controller.kubeconfig'}",
                 "--leader-elect=false",
                 "--secure-port=0",
+                *self._gates,
             )
         return ApiServer(self.folder)
 
@@ -185,9 +189,17 @@ class Servers:
             f"--service-account-key-file={pki / 'ca.pub'}",
             f"--service-account-signing-key-file={pki / 'ca.key'}",
             "--service-cluster-ip-range=10.96.0.0/16",
+            f"--requestheader-client-ca-file={pki / 'ca.crt'}",
+            "--requestheader-allowed-names=front-proxy",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--proxy-client-cert-file={pki / 'front-proxy.crt'}",
+            f"--proxy-client-key-file={pki / 'front-proxy.key'}",
             f"--audit-policy-file={self.folder / 'audit-policy.json'}",
             f"--audit-log-path={self.folder / 'audit.log'}",
             "--shutdown-delay-duration=0s",
+            *self._gates,
         )
         _until(self._ready, "the API server to be ready", self._log)
 
@@ -313,6 +325,7 @@ def _certificates(folder: Path) -> None:
         ("server", "/CN=kube-apiserver", "subjectAltName=DNS:localhost,DNS:kubernetes.default.svc,IP:127.0.0.1"),
         ("admin", "/O=system:masters/CN=admin", "basicConstraints=CA:FALSE"),
         ("controller", "/O=system:masters/CN=controller-manager", "basicConstraints=CA:FALSE"),
+        ("front-proxy", "/CN=front-proxy", "basicConstraints=CA:FALSE"),
     ):
         (pki / f"{name}.ext").write_text(extension)
         _openssl(pki, "req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", subject)

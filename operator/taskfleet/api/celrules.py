@@ -7,7 +7,7 @@ from typing import Any
 import cel
 
 from taskfleet.api.fielderrors import FieldError, Path, field_name, go_value
-from taskfleet.api.rules import KEYWORD
+from taskfleet.api.rules import KEYWORD, OPTIONAL_OLD, UNLESS_KEPT
 
 Schema = Mapping[str, Any]
 
@@ -25,9 +25,8 @@ def rule_errors(value: Any, schema: Schema) -> Iterator[FieldError]:
 
 def _walk(value: Any, schema: Schema, path: Path, field: str) -> Iterator[FieldError]:
     for rule in schema.get(KEYWORD, ()):
-        if _OLD in rule["rule"]:
-            continue  # about a change of an object that is there: a file alone changes none
-        if not _program(rule["rule"]).execute(_context(value)):
+        expression = _for_a_file(rule)
+        if expression and not _program(expression).execute(_context(value)):
             yield _broken(rule, value, path, field)
     if isinstance(value, dict):
         properties = schema.get("properties", {})
@@ -39,6 +38,14 @@ def _walk(value: Any, schema: Schema, path: Path, field: str) -> Iterator[FieldE
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _walk(item, schema.get("items", {}), (*path, index), f"{field}[{index}]")
+
+
+def _for_a_file(rule: Mapping[str, Any]) -> str:
+    """What a rule asks of an object that is not there yet; "" when it is about changes alone."""
+    expression: str = rule["rule"]
+    if rule.get(OPTIONAL_OLD):
+        return expression.partition(UNLESS_KEPT)[0]
+    return "" if _OLD in expression else expression
 
 
 def _broken(rule: Mapping[str, str], value: Any, path: Path, field: str) -> FieldError:

@@ -43,6 +43,7 @@ def build() -> dict[str, dict[str, Any]]:
             short_name="wp",
             columns=[
                 _column("Queue", "string", ".spec.queueRef.name", "The TaskQueue that the pool serves."),
+                _column("Mode", "string", ".spec.autoscaling.mode", "Who decides on the number of workers."),
                 _column("Desired", "integer", ".status.desiredReplicas", "Workers that the last plan asked for."),
                 _column("Ready", "integer", ".status.readyReplicas", "Workers that are ready to take tasks."),
                 _reason_column(priority=0),

@@ -15,6 +15,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 KEYWORD = "x-kubernetes-validations"
+OPTIONAL_OLD = "optionalOldSelf"
+UNLESS_KEPT = " || oldSelf."
 INT_OR_STRING = "x-kubernetes-int-or-string"
 
 # Each unit at most once, largest first, and digits so few that the sum always fits CEL's 64 bits of nanoseconds.
@@ -31,15 +33,27 @@ LABEL_KEY = f"^({_SUBDOMAIN}/)?{_LABEL}$"
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One CEL expression over ``self``. ``field_path`` (``.url``) moves the blame to a child of an object;
-    the API server then prints no value, as is right where it may hold a secret."""
+    the API server then prints no value, as is right where it may hold a secret.
+
+    ``unless_kept``: an expression over ``self`` and ``old`` under which an object that is there may stay as it is.
+    """
 
     expression: str
     message: str
     field_path: str | None = None
+    unless_kept: str | None = None
 
-    def to_wire(self) -> dict[str, str]:
+    def to_wire(self) -> dict[str, Any]:
         path = {"fieldPath": self.field_path} if self.field_path else {}
-        return {"rule": self.expression, "message": self.message, **path}
+        if self.unless_kept is None:
+            return {"rule": self.expression, "message": self.message, **path}
+        kept = f"optMap(old, {self.unless_kept}).orValue(false)"
+        return {
+            "rule": f"{self.expression}{UNLESS_KEPT}{kept}",
+            "message": self.message,
+            OPTIONAL_OLD: True,
+            **path,
+        }
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return add_rules(handler(schema), self)
@@ -55,8 +69,7 @@ def add_rules(schema: JsonSchemaValue, *rules: Rule) -> dict[str, Any]:
 def duration_between(shortest: str, longest: str, example: str) -> Rule:
     """A duration within bounds, both included."""
     return Rule(
-        f"{_is_duration('self')} && duration(self) >= duration('{shortest}')"
-        f" && duration(self) <= duration('{longest}')",
+        f"{is_duration('self')} && duration(self) >= duration('{shortest}') && duration(self) <= duration('{longest}')",
         f"must be a duration from {shortest} to {longest}, such as {example}",
     )
 
@@ -64,10 +77,11 @@ def duration_between(shortest: str, longest: str, example: str) -> Rule:
 def not_longer(shorter: str, longer: str, message: str) -> Rule:
     """One duration of an object against another. A text that is no duration is left to its own rule."""
     one, other = f"self.{shorter}", f"self.{longer}"
-    return Rule(f"!({_is_duration(one)}) || !({_is_duration(other)}) || duration({one}) <= duration({other})", message)
+    return Rule(f"!({is_duration(one)}) || !({is_duration(other)}) || duration({one}) <= duration({other})", message)
 
 
-def _is_duration(expression: str) -> str:
+def is_duration(expression: str) -> str:
+    """The expression that says whether another one is a duration, to be asked before ``duration()`` is."""
     return f"{expression} != '' && {expression}.matches('{_DURATION}')"
 
 

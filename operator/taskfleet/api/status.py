@@ -87,6 +87,11 @@ class WorkerPoolStatus(ApiModel):
     replicas: Count = Field(0, description="Workers that exist, over all endpoints.")
     ready_replicas: Count = Field(0, description="Workers that are ready to take tasks.")
     desired_replicas: Count = Field(0, description="Workers that the last plan asked for.")
+    needed_replicas: Count | None = Field(
+        None,
+        description="Workers that what waits and runs can use, before delays and maxWorkers: what an HPA is told. "
+        "Absent while that cannot be said.",
+    )
     selector: str = Field("", max_length=1024, description="Label selector of the worker pods, for /scale.")
     endpoints: Annotated[list[EndpointStatus], BY_NAME] = Field(
         default_factory=list, max_length=MAX_STATUS_LIST, description="Each endpoint and its workers."
@@ -96,6 +101,6 @@ class WorkerPoolStatus(ApiModel):
     conditions: Annotated[list[ConditionStatus], BY_TYPE] = Field(
         default_factory=list,
         max_length=32,
-        description="Ready, ScalingActive, ScalingLimited, EndpointsHealthy and, with discovery, ServicesFound, each "
-        "with its reason.",
+        description="Ready, ScalingActive, ScalingLimited, ScalingDisputed, EndpointsHealthy and, with discovery, "
+        "ServicesFound, each with its reason.",
     )

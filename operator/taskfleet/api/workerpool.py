@@ -1,6 +1,5 @@
 """WorkerPool: the endpoints that serve one queue, and how many workers each has."""
 
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -8,18 +7,13 @@ from pydantic import Field
 from taskfleet.api.base import BY_NAME, ApiModel, Duration, Name, ObjectMeta
 from taskfleet.api.discovery import Discovery
 from taskfleet.api.endpoint import Endpoint
-from taskfleet.api.rules import Rule, duration_between, not_longer
+from taskfleet.api.rules import Rule, duration_between, is_duration, not_longer
 from taskfleet.api.workertemplate import WorkerTemplate
-from taskfleet.core.pool import EndpointPolicy, PoolPolicy, Strategy
+from taskfleet.core.pool import AutoscalingMode, EndpointPolicy, PoolPolicy, Strategy
 from taskfleet.core.scaling import Patience, ScalingTarget
 from taskfleet.core.task import QueueKey
 
 MAX_ENDPOINTS = 100
-
-
-class AutoscalingMode(StrEnum):
-    OPERATOR = "Operator"
-    EXTERNAL = "External"
 
 
 class QueueRef(ApiModel):
@@ -40,11 +34,19 @@ class Autoscaling(ApiModel):
             "!(has(self.targetDrainTime) && has(self.targetBacklogPerWorker))",
             "targetDrainTime and targetBacklogPerWorker must not both be set; remove one of them",
         ),
+        Rule(
+            f"self.mode != 'HPA' || !({is_duration('self.scaleDownDelay')})"
+            " || duration(self.scaleDownDelay) <= duration('1h')",
+            "scaleDownDelay must be at most 1h when mode is HPA, which knows no longer one; lower it",
+            ".scaleDownDelay",
+        ),
     )
 
     mode: AutoscalingMode = Field(
         AutoscalingMode.OPERATOR,
-        description="Operator: workers follow the backlog. External: as spec.replicas says, written through /scale.",
+        description="Who decides. Operator: the controller, by the backlog. HPA: a HorizontalPodAutoscaler that the "
+        "controller owns, by the same numbers; the controller wakes the pool from zero and lets it go back. External: "
+        "whoever writes spec.replicas through /scale.",
     )
     min_workers: int = Field(0, ge=0, le=1000, description="Workers kept even when nothing waits.")
     max_workers: int = Field(10, ge=1, le=1000, description="Most workers of the pool, over all endpoints.")
@@ -92,9 +94,11 @@ class WorkerPoolSpec(ApiModel):
             ".endpoints",
         ),
         Rule(
-            "!has(self.replicas) || self.autoscaling.mode == 'External'",
-            "replicas counts only when autoscaling.mode is External; set that mode or remove replicas",
+            "!has(self.replicas) || self.autoscaling.mode != 'Operator'",
+            "replicas counts only when autoscaling.mode is External or HPA; set one of these or remove replicas",
             ".replicas",
+            # A change of the mode alone must be possible: the controller then takes the number away.
+            unless_kept="has(old.replicas) && old.replicas == self.replicas",
         ),
         Rule(
             "has(self.discovery) || self.autoscaling.minWorkers > self.autoscaling.maxWorkers"
@@ -136,7 +140,11 @@ class WorkerPoolSpec(ApiModel):
         f"At most {MAX_ENDPOINTS} endpoints in all; the condition ServicesFound says which Services cannot be used.",
     )
     replicas: int | None = Field(
-        None, ge=0, le=1000, description="Workers in mode External, written through /scale by a person or autoscaler."
+        None,
+        ge=0,
+        le=1000,
+        description="Workers in the modes External and HPA, written through /scale by a person or an autoscaler. In "
+        "mode Operator the controller takes it away.",
     )
     autoscaling: Autoscaling = Field(default_factory=Autoscaling, description="How many workers there are.")
     health_check: HealthCheck = Field(default_factory=HealthCheck, description="How endpoints are probed.")
@@ -165,7 +173,7 @@ class WorkerPoolSpec(ApiModel):
             target=ScalingTarget(drain, scaling.target_backlog_per_worker),
             patience=Patience(scaling.scale_down_delay.seconds, scaling.scale_to_zero_delay.seconds),
             strategy=self.strategy,
-            external=scaling.mode is AutoscalingMode.EXTERNAL,
+            mode=scaling.mode,
             replicas=self.replicas,
         )
 

@@ -146,6 +146,7 @@ class WorkerTemplate(ApiModel):
         dict[str, Annotated[str, Field(max_length=8192)]], ANNOTATIONS, not_reserved("annotations")
     ] = Field(default_factory=dict, max_length=32, description="Annotations on the pods.")
     termination_grace_period: Annotated[Duration, duration_between("1s", "1h", "60s")] = Field(
-        Duration("60s"),
-        description="Time to finish running calls after SIGTERM, a duration from 1s to 1h; the rest is handed back.",
+        Duration("130s"),
+        description="Time to finish running calls after SIGTERM, a duration from 1s to 1h; the rest is handed back. "
+        "Where it is longer than the queue's taskTimeout, no call is cut.",
     )

@@ -23,7 +23,8 @@ from taskfleet.core.errors import InputError, InvalidManifest, TaskfleetError
 
 @dataclass(frozen=True, slots=True)
 class _Subcommand:
-    """A function ``name`` in ``taskfleet.cli.name``. ``extra``: the part of the package that its imports need."""
+    """A function ``name`` in ``taskfleet.cli.name``, dashes as underscores. ``extra``: the part of the package that
+    its imports need."""
 
     summary: str
     extra: str = ""
@@ -50,6 +51,7 @@ SUBCOMMANDS = {
     "gateway": _Subcommand("Serve OpenAI's API, tasks and batches over HTTP.", extra="gateway"),
     "keys": _Subcommand("Create, list and revoke API keys of a gateway.", extra="gateway"),
     "controller": _Subcommand("Run the Kubernetes controller.", extra="controller"),
+    "metrics-api": _Subcommand("Tell HorizontalPodAutoscalers how many workers pools need.", extra="controller"),
 }
 
 
@@ -92,7 +94,8 @@ class _LazyGroup(click.Group):
 
 def _load(name: str) -> click.Command:
     try:
-        command: Any = getattr(importlib.import_module(f"taskfleet.cli.{name}"), name)
+        function = name.replace("-", "_")
+        command: Any = getattr(importlib.import_module(f"taskfleet.cli.{function}"), function)
     except ModuleNotFoundError as error:
         extra, missing = SUBCOMMANDS[name].extra, (error.name or "").partition(".")[0]
         if not extra or missing == "taskfleet":

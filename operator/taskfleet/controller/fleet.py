@@ -13,6 +13,7 @@ from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.core.errors import TaskfleetError
 from taskfleet.core.plan import Plan
+from taskfleet.core.pool import AutoscalersObserved
 
 Kind = Literal["TaskQueue", "WorkerPool"]
 
@@ -51,8 +52,14 @@ class Fleet(Protocol):
         """
         ...
 
-    async def apply(self, pool: WorkerPool, plan: Plan) -> None:
+    def autoscalers(self, pool: WorkerPool) -> AutoscalersObserved:
+        """What else scales the pool, as last seen. Where nothing can, nothing."""
+        ...
+
+    async def apply(self, pool: WorkerPool, plan: Plan, inflight: Mapping[str, int]) -> None:
         """Make it so: start, stop and repair workers, and remove those of endpoints that left the pool.
+
+        ``inflight``: running tasks by worker, as last reported. Of workers that go, the least busy go first.
 
         Called after every look, mostly with nothing to do: writes only where the world differs from the plan.
         Raises ``FleetRefused`` where people must do something; the pool's status tells them.

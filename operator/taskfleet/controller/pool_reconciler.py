@@ -80,11 +80,11 @@ class PoolReconciler:
             self._remember_health(pool, state, seen)
         queue = self._world.queues.get(pool.queue)
         observed_queue = observe_queue(queue.queue.spec if queue else None, sight, queue.fallbacks if queue else {})
-        observed = Observed(observed_queue, seen, state.memory)
+        observed = Observed(observed_queue, seen, state.memory, self._fleet.autoscalers(pool))
         state.planned_at = self._clock()
         decided = plan(pool.spec.policy, observed, state.planned_at)
         try:
-            await self._fleet.apply(pool, decided)
+            await self._fleet.apply(pool, decided, {report.worker: report.inflight for report in sight.reports})
         except FleetRefused as error:
             seen = {name: replace(each, stuck=error.by_endpoint.get(name, each.stuck)) for name, each in seen.items()}
             decided = plan(pool.spec.policy, replace(observed, endpoints=seen), state.planned_at)

@@ -45,6 +45,7 @@ def pool_status(
         replicas=plan.workers,
         ready_replicas=sum(endpoint.ready for endpoint in endpoints),
         desired_replicas=plan.workers,
+        needed_replicas=plan.needed,
         selector=pool_selector(pool.metadata.name),
         endpoints=endpoints,
         last_scale_time=state.last_scale_time,

@@ -14,6 +14,10 @@ LABEL_NAME = "app.kubernetes.io/name"
 LABEL_POOL = f"{GROUP}/pool"
 LABEL_ENDPOINT = f"{GROUP}/endpoint"
 
+METRIC_NEEDED_WORKERS = "taskfleet_pool_needed_workers"
+"""The external metric that HPAs follow: of a pool, the workers that what waits and runs can use."""
+METRIC_LABEL_POOL, METRIC_LABEL_QUEUE = "pool", "queue"
+
 MAX_LABEL = 63
 # A pod adds "-" + 10 characters of ReplicaSet hash + "-" + 5 of its own to its Deployment's name,
 # and its name becomes a host name and a label value: 63 in all.
@@ -38,6 +42,11 @@ def store_secret_name(pool: str) -> str:
     return deployment_name(pool, "store")
 
 
+def autoscaler_name(pool: str) -> str:
+    """The HorizontalPodAutoscaler of a pool in mode HPA."""
+    return deployment_name(pool, "hpa")
+
+
 def label_value(text: str) -> str:
     """``text`` as a label value: itself when it fits, else its beginning and a hash."""
     if len(text) <= MAX_LABEL:
@@ -53,6 +62,11 @@ def worker_labels(pool: str, endpoint: str) -> dict[str, str]:
         LABEL_POOL: label_value(pool),
         LABEL_ENDPOINT: label_value(endpoint),
     }
+
+
+def endpoint_selector(pool: str, endpoint: str) -> str:
+    """The string selector of the worker pods of one endpoint."""
+    return ",".join(f"{key}={value}" for key, value in worker_labels(pool, endpoint).items())
 
 
 def pool_selector(pool: str) -> str:

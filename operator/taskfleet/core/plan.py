@@ -6,15 +6,16 @@ adapter turns a plan into Deployments, the laptop's into processes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from taskfleet.core.conditions import Condition
+from taskfleet.core.decisions import decided_need
 from taskfleet.core.limits import raised_to_minimum, within_maximum
-from taskfleet.core.needs import Need, count, draining, from_load, from_outside, none_for_external, unchanged
-from taskfleet.core.pool import EndpointObserved, Observed, PoolPolicy, Seen, StopPolicy
+from taskfleet.core.needs import Need, draining, from_load, from_outside, none_for_external, unchanged
+from taskfleet.core.pool import AutoscalingMode, EndpointObserved, Observed, PoolPolicy, Seen, StopPolicy
 from taskfleet.core.pool_conditions import pool_conditions
-from taskfleet.core.quantities import format_duration
-from taskfleet.core.scaling import Patience, ScaleMemory, stabilise
+from taskfleet.core.replicas import settled_replicas, zero_due
+from taskfleet.core.scaling import Patience, ScaleMemory, remember_idle, stabilise
 
 # A queue that is not there may only not have been seen yet, in the first seconds of a controller's life.
 _MISSING_QUEUE_PATIENCE = 30.0
@@ -32,12 +33,18 @@ class EndpointPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The decision for a pool. ``look_again_at`` is when time alone will change it (None: only events will)."""
+    """The decision for a pool. ``look_again_at`` is when time alone will change it (None: only events will).
+
+    ``needed``: workers that what waits and runs can use, before delays and the pool's maximum; None when it is not for
+    us to say. ``replicas``: what the pool's ``spec.replicas`` must say (None: nothing).
+    """
 
     endpoints: tuple[EndpointPlan, ...]
     conditions: tuple[Condition, ...]
     memory: Mapping[str, ScaleMemory]
     look_again_at: float | None
+    needed: int | None = None
+    replicas: int | None = None
 
     @property
     def workers(self) -> int:
@@ -46,41 +53,85 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """Which rule decides. Without ``patience`` it acts at once: people said so, or nothing is to be changed."""
+    """Which rule decides. Without ``patience`` it acts at once: people said so, or nothing is to be changed.
+
+    ``follows_load``: its needs are those of what waits and runs.
+    """
 
     needs: Mapping[str, Need]
     patience: Patience | None = None
     keeps_minimum: bool = True
+    follows_load: bool = False
+
+    @property
+    def needed(self) -> int | None:
+        return sum(need.workers for need in self.needs.values()) if self.follows_load else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What the needs become with time: the workers that each endpoint keeps, and what is to be remembered."""
+
+    kept: Mapping[str, int]
+    memory: Mapping[str, ScaleMemory]
+    look_again_at: float | None = None
+    idle: bool = False
 
 
 def plan(pool: PoolPolicy, observed: Observed, now: float) -> Plan:
     """Decide the workers of every endpoint at ``now`` (seconds of any steady clock)."""
     seen = {policy.name: observed.endpoints.get(policy.name, EndpointObserved()) for policy in pool.endpoints}
     rule = _rule(pool, observed, seen)
-    kept = {name: need.workers for name, need in rule.needs.items()}
-    memory: dict[str, ScaleMemory] = {}
-    look_again: list[float] = []
-    if rule.patience is not None:
-        for policy in pool.endpoints:
-            settled = stabilise(
-                current=min(seen[policy.name].workers, policy.max_workers),
-                wanted=rule.needs[policy.name].workers,
-                patience=rule.patience,
-                memory=observed.memory.get(policy.name, ScaleMemory()),
-                now=now,
-            )
-            kept[policy.name], memory[policy.name] = settled.workers, settled.memory
-            if settled.look_again_at is not None:
-                look_again.append(settled.look_again_at)
-    given = within_maximum(pool, rule.needs, kept)
-    if rule.keeps_minimum:
-        given = raised_to_minimum(pool, given, seen)
+    settled = _settle(pool, rule, observed, seen, now)
+    minimum = pool.min_workers if rule.keeps_minimum else 0
+    replicas = settled_replicas(pool, seen, needed=rule.needed, minimum=minimum, idle=settled.idle)
+    limits = pool
+    if pool.mode is AutoscalingMode.HPA and rule.patience is not None:  # the HPA says how many, the load says where
+        number = min(replicas or 0, pool.max_workers)
+        limits = replace(pool, min_workers=number, max_workers=number)
+    given = within_maximum(limits, rule.needs, settled.kept)
+    if rule.keeps_minimum or limits is not pool:
+        given = raised_to_minimum(limits, given, seen)
     at_minimum = rule.keeps_minimum and sum(given.values()) <= pool.min_workers
-    decided = {name: _decided(pool, rule, need, given[name], at_minimum) for name, need in rule.needs.items()}
+    decided = {
+        name: decided_need(pool, limits, rule.patience, need, given[name], at_minimum=at_minimum)
+        for name, need in rule.needs.items()
+    }
     return Plan(
         tuple(EndpointPlan(name, need.workers, need.reason, need.message) for name, need in decided.items()),
-        pool_conditions(pool, observed.queue, seen, rule.needs, decided),
-        memory,
+        pool_conditions(pool, observed, seen, rule.needs, decided),
+        settled.memory,
+        settled.look_again_at,
+        rule.needed,
+        replicas,
+    )
+
+
+def _settle(pool: PoolPolicy, rule: _Rule, observed: Observed, seen: Seen, now: float) -> _Settled:
+    if rule.patience is None:
+        return _Settled({name: need.workers for name, need in rule.needs.items()}, {})
+    past = {name: observed.memory.get(name, ScaleMemory()) for name in seen}
+    if pool.mode is AutoscalingMode.HPA:
+        memory = {name: remember_idle(rule.needs[name].workers, past[name], now) for name in seen}
+        due = zero_due(memory, seen, rule.patience.scale_to_zero)
+        kept = {policy.name: min(seen[policy.name].workers, policy.max_workers) for policy in pool.endpoints}
+        kept = {name: max(workers, rule.needs[name].workers) for name, workers in kept.items()}
+        idle = due is not None and now >= due
+        return _Settled(kept, memory, None if idle else due, idle)
+    each = {
+        policy.name: stabilise(
+            current=min(seen[policy.name].workers, policy.max_workers),
+            wanted=rule.needs[policy.name].workers,
+            patience=rule.patience,
+            memory=past[policy.name],
+            now=now,
+        )
+        for policy in pool.endpoints
+    }
+    look_again = [one.look_again_at for one in each.values() if one.look_again_at is not None]
+    return _Settled(
+        {name: one.workers for name, one in each.items()},
+        {name: one.memory for name, one in each.items()},
         min(look_again, default=None),
     )
 
@@ -97,32 +148,13 @@ def _rule(pool: PoolPolicy, observed: Observed, seen: Seen) -> _Rule:
         return _Rule(needs, patience, keeps_minimum=False)
     if queue.is_external:
         return _Rule(none_for_external(pool), keeps_minimum=False)
-    if queue.backlog is None and (not pool.external or queue.stop is StopPolicy.HOLD_AND_DRAIN):
+    external = pool.mode is AutoscalingMode.EXTERNAL
+    if queue.backlog is None and (not external or queue.stop is StopPolicy.HOLD_AND_DRAIN):
         return _Rule(unchanged(pool, seen, queue.unseen_reason, f"cannot see the queue: {queue.unseen}"))
     if queue.stop is StopPolicy.HOLD_AND_DRAIN:
         return _Rule(draining(pool, seen), keeps_minimum=False)
-    if pool.external:
+    if external:
         return _Rule(from_outside(pool, seen), keeps_minimum=False)
     if queue.hold:
         return _Rule(unchanged(pool, seen, "QueueOnHold", f"{queue.hold}: no task is started"))
-    return _Rule(from_load(pool, queue, seen), pool.patience)
-
-
-def _decided(pool: PoolPolicy, rule: _Rule, need: Need, workers: int, at_minimum: bool) -> Need:
-    """Say why, where limits and delays gave another number than the need."""
-    if workers < need.workers:
-        return Need(workers, "PoolMaxWorkers", f"{need.message}; maxWorkers of the pool is {pool.max_workers}")
-    if workers == need.workers:
-        return need
-    if at_minimum or rule.patience is None:
-        return Need(workers, "PoolMinWorkers", f"{need.message}; minWorkers of the pool is {pool.min_workers}")
-    return Need(workers, "ScaleDownDelayed", _delayed(need, workers, rule.patience))
-
-
-def _delayed(need: Need, workers: int, patience: Patience) -> str:
-    """Names the setting and not the seconds left: a text that changes by itself would be written again and again."""
-    delay = f"scaleDownDelay ({format_duration(patience.scale_down)})"
-    if need.workers == 0 and (workers == 1 or patience.scale_to_zero <= patience.scale_down):
-        delay = f"scaleToZeroDelay ({format_duration(patience.scale_to_zero)})"
-    stays = "its worker stays" if workers == 1 else f"its {count(workers, 'worker')} stay"
-    return f"{need.message}; {stays} until that has lasted {delay}"
+    return _Rule(from_load(pool, queue, seen), pool.patience, follows_load=True)

@@ -33,6 +33,15 @@ class Strategy(StrEnum):
     CHEAPEST = "Cheapest"
 
 
+class AutoscalingMode(StrEnum):
+    """Who decides how many workers there are: the controller, an HPA that it owns, or someone outside. The last two
+    say so in the pool's ``spec.replicas``."""
+
+    OPERATOR = "Operator"
+    HPA = "HPA"
+    EXTERNAL = "External"
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointPolicy:
     """What planning needs to know of an endpoint. ``models`` are the lanes that it serves, ``cost`` is in dollars for a
@@ -49,10 +58,7 @@ class EndpointPolicy:
 
 @dataclass(frozen=True, slots=True)
 class PoolPolicy:
-    """What planning needs to know of a pool.
-
-    ``external``: someone outside decides how many workers there are, and says so in ``replicas`` (None: not yet).
-    """
+    """What planning needs to know of a pool. ``replicas`` is what its spec says (None: nothing)."""
 
     endpoints: tuple[EndpointPolicy, ...]
     min_workers: int
@@ -60,7 +66,7 @@ class PoolPolicy:
     target: ScalingTarget
     patience: Patience
     strategy: Strategy = Strategy.LEAST_LOADED
-    external: bool = False
+    mode: AutoscalingMode = AutoscalingMode.OPERATOR
     replicas: int | None = None
 
 
@@ -118,9 +124,19 @@ class QueueObserved:
 
 
 @dataclass(frozen=True, slots=True)
+class AutoscalersObserved:
+    """What else scales, in words. ``trouble``: why the HPA that we own does not, "" when it does. ``second``: who else
+    writes the number of workers although another does, "" when nobody."""
+
+    trouble: str = ""
+    second: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything seen for one plan, and the memory that the plan before it left."""
 
     queue: QueueObserved
     endpoints: Mapping[str, EndpointObserved]
     memory: Mapping[str, ScaleMemory] = field(default_factory=dict)
+    autoscalers: AutoscalersObserved = AutoscalersObserved()

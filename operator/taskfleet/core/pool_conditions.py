@@ -1,4 +1,4 @@
-"""The four conditions of a WorkerPool: what an outsider reads first.
+"""The conditions of a WorkerPool: what an outsider reads first.
 
 ``Ready`` carries the headline: its reason is one word for what the pool does now or why it stands still.
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from taskfleet.core.conditions import Condition, Status
 from taskfleet.core.needs import EXTERNAL_QUEUE, Need, count
-from taskfleet.core.pool import PoolPolicy, QueueObserved, Seen, StopPolicy
+from taskfleet.core.pool import AutoscalingMode, Observed, PoolPolicy, QueueObserved, Seen, StopPolicy
 
 _MOST_ENDPOINTS_TOLD = 3
 _NO_ENDPOINTS = "no endpoint is listed and no Service can be used as one; the condition ServicesFound says why"
@@ -17,30 +17,39 @@ _HEADLINES = (
     "EndpointMaxWorkers",
     "EndpointRateLimit",
     "Backlog",
+    "AwaitsHPA",
     "External",
     "QueueOnHold",
     "Draining",
     "ScaleDownDelayed",
+    "KeptByHPA",
     "PoolMinWorkers",
     "Drained",
     "Idle",
 )
+_ONE_WRITER = {
+    AutoscalingMode.OPERATOR: "the controller alone decides on the number of workers",
+    AutoscalingMode.HPA: "the controller's HPA writes spec.replicas from one worker on, the controller at zero; nobody "
+    "else does",
+    AutoscalingMode.EXTERNAL: "spec.replicas decides, and at most one autoscaler writes it",
+}
 # Needs of endpoints that have tasks, or may have: someone outside does not say.
 _LOADED = frozenset(("Backlog", "EndpointMaxWorkers", "EndpointRateLimit", "External"))
 
 
 def pool_conditions(
     pool: PoolPolicy,
-    queue: QueueObserved,
+    observed: Observed,
     seen: Seen,
     needs: Mapping[str, Need],
     decided: Mapping[str, Need],
 ) -> tuple[Condition, ...]:
     """``needs`` are what the endpoints would have, ``decided`` what they get."""
     return (
-        _ready(queue, seen, needs, decided),
-        _scaling_active(pool, queue),
+        _ready(observed.queue, seen, needs, decided),
+        _scaling_active(pool, observed.queue, observed.autoscalers.trouble),
         _scaling_limited(pool, needs, decided),
+        _scaling_disputed(pool, observed.autoscalers.second),
         _endpoints_healthy(seen),
     )
 
@@ -87,20 +96,33 @@ def _working(
     return Condition("Ready", Status.TRUE, headline, _tell(told))
 
 
-def _scaling_active(pool: PoolPolicy, queue: QueueObserved) -> Condition:
+def _scaling_active(pool: PoolPolicy, queue: QueueObserved, hpa_trouble: str) -> Condition:
     kind = "ScalingActive"
     if not queue.exists:
         return Condition(kind, Status.FALSE, "QueueNotFound", _queue_not_found())
     if queue.is_external:
         return Condition(kind, Status.FALSE, "QueueIsExternal", EXTERNAL_QUEUE)
-    if pool.external and queue.stop is not StopPolicy.HOLD_AND_DRAIN:
+    external = pool.mode is AutoscalingMode.EXTERNAL
+    if external and queue.stop is not StopPolicy.HOLD_AND_DRAIN:
         return Condition(kind, Status.FALSE, "External", "autoscaling.mode is External: spec.replicas decides")
     if queue.backlog is None:
         text = f"cannot see the queue: {queue.unseen}; the workers stay as they are"
         return Condition(kind, Status.FALSE, queue.unseen_reason, text)
     if queue.hold:
         return Condition(kind, Status.FALSE, "QueueOnHold", queue.hold)
+    if hpa_trouble:
+        return Condition(kind, Status.FALSE, "HPANotScaling", hpa_trouble)
+    if pool.mode is AutoscalingMode.HPA:
+        text = "the number of workers follows the queue by the controller's HPA, and to and from zero by the controller"
+        return Condition(kind, Status.TRUE, "FollowsHPA", text)
     return Condition(kind, Status.TRUE, "FollowsQueue", "the number of workers follows the queue")
+
+
+def _scaling_disputed(pool: PoolPolicy, second: str) -> Condition:
+    kind = "ScalingDisputed"
+    if second:
+        return Condition(kind, Status.TRUE, "SecondWriter", second)
+    return Condition(kind, Status.FALSE, "OneWriter", _ONE_WRITER[pool.mode])
 
 
 def _scaling_limited(pool: PoolPolicy, needs: Mapping[str, Need], decided: Mapping[str, Need]) -> Condition:

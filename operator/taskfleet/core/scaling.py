@@ -100,5 +100,10 @@ def stabilise(*, current: int, wanted: int, patience: Patience, memory: ScaleMem
     return Stabilised(workers, ScaleMemory(lower_since, peak, idle_since), min(pending, default=None))
 
 
+def remember_idle(wanted: int, memory: ScaleMemory, now: float) -> ScaleMemory:
+    """All that is remembered where somebody else decides on every number but zero."""
+    return ScaleMemory(idle_since=None if wanted else _first(memory.idle_since, now))
+
+
 def _first(earlier: float | None, now: float) -> float:
     return now if earlier is None else earlier

@@ -15,6 +15,8 @@ from taskfleet.kube.errors import (
 )
 from taskfleet.kube.login import load_login
 from taskfleet.kube.resources import (
+    AUTOSCALERS,
+    CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
     PODS,
@@ -26,6 +28,8 @@ from taskfleet.kube.resources import (
 )
 
 __all__ = [
+    "AUTOSCALERS",
+    "CONFIG_MAPS",
     "DEPLOYMENTS",
     "EVENTS",
     "PODS",

@@ -64,9 +64,14 @@ class KubeClient:
         body = {"apiVersion": resource.api_version, "kind": resource.kind, **manifest}
         return await self._request("POST", resource.path(manifest["metadata"]["namespace"]), {}, body)
 
-    async def list(self, resource: Resource, namespace: str | None, *, labels: str = "") -> list[Object]:
-        """All objects of a kind, in one namespace or (None) in all, whose labels match the selector."""
-        query = {"labelSelector": labels} if labels else {}
+    async def get(self, resource: Resource, namespace: str, name: str) -> Object:
+        return await self._request("GET", resource.path(namespace, name), {})
+
+    async def list(
+        self, resource: Resource, namespace: str | None, *, labels: str = "", fields: str = ""
+    ) -> list[Object]:
+        """All objects of a kind, in one namespace or (None) in all, whose labels and fields match the selectors."""
+        query = {name: value for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
         answer = await self._request("GET", resource.path(namespace), query)
         items: list[Object] = answer["items"]
         return items

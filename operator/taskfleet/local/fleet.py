@@ -14,6 +14,7 @@ from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.fleet import FleetState
 from taskfleet.core.names import deployment_name
 from taskfleet.core.plan import Plan
+from taskfleet.core.pool import AutoscalersObserved
 from taskfleet.core.settlement import WorkerReport
 from taskfleet.core.task import QueueKey
 from taskfleet.embedded.process import keep_small
@@ -54,7 +55,10 @@ class ProcessFleet:
             for name, crew in crews.items()
         }
 
-    async def apply(self, pool: WorkerPool, plan: Plan) -> None:
+    def autoscalers(self, pool: WorkerPool) -> AutoscalersObserved:
+        return AutoscalersObserved()
+
+    async def apply(self, pool: WorkerPool, plan: Plan, inflight: Mapping[str, int]) -> None:
         if self._closed:
             return
         crews = self._crews.setdefault(_name(pool), {})
@@ -65,10 +69,7 @@ class ProcessFleet:
             crew = crews.get(planned.name) or crews.setdefault(planned.name, self._new_crew(pool, planned.name))
             grace = pool.spec.worker_template.termination_grace_period.seconds
             crew.prepare(self._environment(pool, specs[planned.name]), grace)
-            busy: dict[str, int] = {}
-            if 0 < planned.workers < len(crew.workers):
-                busy = {report.worker: report.inflight for report in await self._reports(pool.queue)}
-            await crew.scale(planned.workers, busy=busy)
+            await crew.scale(planned.workers, busy=inflight)
 
     async def remove(self, namespace: str, name: str) -> None:
         for crew in self._crews.pop((namespace, name), {}).values():

@@ -9,6 +9,7 @@ from pathlib import Path
 from taskfleet.api.base import ObjectMeta
 from taskfleet.api.manifests import SUFFIXES, Manifests, load
 from taskfleet.core.errors import InvalidManifest
+from taskfleet.core.pool import AutoscalingMode
 from taskfleet.local.secretkeys import check_api_keys
 
 Fingerprint = frozenset[tuple[str, int, int]]
@@ -37,7 +38,7 @@ class ManifestFiles:
         _refuse_twins(manifests)
         _refuse_discovery(manifests)
         check_api_keys(manifests.pools, self._environment)
-        return manifests
+        return _without_hpas(manifests)
 
     def changed(self) -> bool:
         """Whether a file appeared, went or was written since the last load, also one that failed."""
@@ -67,6 +68,24 @@ def _refuse_discovery(manifests: Manifests) -> None:
                 f'WorkerPool "{pool.metadata.name}": spec.discovery looks for the Services of a cluster, and there are '
                 "none here; remove it and list the model servers in spec.endpoints"
             )
+
+
+def _without_hpas(manifests: Manifests) -> Manifests:
+    """What an HPA does on a cluster, the controller does here: by the same numbers."""
+    pools, notes = [], list(manifests.notes)
+    for pool in manifests.pools:
+        scaling = pool.spec.autoscaling
+        if scaling.mode is AutoscalingMode.HPA:
+            notes.append(
+                f"WorkerPool {pool.metadata.name}: there are no HPAs on this machine, so autoscaling.mode HPA works as "
+                "Operator here"
+            )
+            scaling = scaling.model_copy(update={"mode": AutoscalingMode.OPERATOR})
+            spec = pool.spec.model_copy(update={"autoscaling": scaling})
+            pools.append(pool.model_copy(update={"spec": spec}))
+        else:
+            pools.append(pool)
+    return dataclasses.replace(manifests, pools=pools, notes=notes)
 
 
 def _refuse_twins(manifests: Manifests) -> None:

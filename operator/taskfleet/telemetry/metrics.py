@@ -50,6 +50,8 @@ SCALE_REASONS = (
     "EndpointRateLimit",
     "EndpointUnhealthy",
     "External",
+    "AwaitsHPA",
+    "KeptByHPA",
     "QueueNotFound",
     "QueueOnHold",
     "Draining",

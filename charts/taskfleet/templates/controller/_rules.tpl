@@ -7,13 +7,18 @@
 - apiGroups: [taskfleet.dev]
   resources: [taskqueues/status, workerpools/status]
   verbs: [patch]
-# The finalizer that keeps a queue until its tasks are done.
+# The finalizer that keeps a queue until its tasks are done, and spec.replicas of a pool: its way from and to zero, where
+# an HPA does the rest.
 - apiGroups: [taskfleet.dev]
-  resources: [taskqueues]
+  resources: [taskqueues, workerpools]
   verbs: [patch]
 # The workers. Server-side apply of an object that is not there needs create beside patch.
 - apiGroups: [apps]
   resources: [deployments]
+  verbs: [list, watch, create, patch, delete]
+# The HPA of a pool in mode HPA; those of others are read, to tell of two that scale the same workers.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
   verbs: [list, watch, create, patch, delete]
 # Services that a pool's spec.discovery selects as its endpoints.
 - apiGroups: [""]
@@ -23,10 +28,10 @@
 - apiGroups: [""]
   resources: [secrets]
   verbs: [create, patch]
-# Why a worker does not come up. Asked for only while workers are missing.
+# Why a worker does not come up, asked for only while workers are missing; and the note on busy ones that they go last.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list]
+  verbs: [list, patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]

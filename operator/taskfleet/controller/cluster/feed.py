@@ -10,6 +10,8 @@ from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.cluster.cache import Object, ObjectCache, name_of, uid_of, version_of
 from taskfleet.controller.cluster.discovery import Discovery
+from taskfleet.controller.cluster.hpa import target_deployment, target_pool
+from taskfleet.controller.cluster.writers import keep_replicas_writer
 from taskfleet.controller.fleet import Kind
 from taskfleet.core.conditions import Condition
 from taskfleet.core.names import GROUP
@@ -22,6 +24,7 @@ DELETED = "DELETED"
 
 DEPLOYMENT = "Deployment"
 SERVICE = "Service"
+AUTOSCALER = "HorizontalPodAutoscaler"
 
 
 class Sink(Protocol):
@@ -48,6 +51,7 @@ class Feed:
         caches: dict[Kind, ObjectCache],
         deployments: ObjectCache,
         services: ObjectCache,
+        autoscalers: ObjectCache,
         invalid: Callable[[Kind, Object, str], None],
         invalid_uids: set[str],
     ) -> None:
@@ -55,12 +59,17 @@ class Feed:
         self._invalid_uids = invalid_uids
         self._discovery = Discovery(services, sink.set_pool)
         own = {str(kind): cache for kind, cache in caches.items()}
-        self._caches: dict[str, ObjectCache] = {DEPLOYMENT: deployments, SERVICE: services, **own}
+        self._caches: dict[str, ObjectCache] = {
+            DEPLOYMENT: deployments,
+            SERVICE: services,
+            AUTOSCALER: autoscalers,
+            **own,
+        }
         self._invalid = invalid
 
     def event(self, kind: str, event_type: str | None, obj: Object) -> None:
         """One watch event."""
-        obj["metadata"].pop("managedFields", None)  # most of an object's bytes, and nobody here reads them
+        keep_replicas_writer(obj)
         cache = self._caches[kind]
         before = cache.get(*name_of(obj))
         if event_type == DELETED:
@@ -94,6 +103,9 @@ class Feed:
         if kind == SERVICE:
             self._discovery.look_again(obj["metadata"]["namespace"])
             return
+        if kind == AUTOSCALER:
+            self._touch_target(obj)
+            return
         try:
             if kind == "TaskQueue":
                 self._sink.set_queue(TaskQueue.model_validate(obj))
@@ -114,8 +126,19 @@ class Feed:
             self._sink.forget_pool(namespace, name)
         elif kind == SERVICE:
             self._discovery.look_again(namespace)
+        elif kind == AUTOSCALER:
+            self._touch_target(obj)
         else:
             self._touch_owner(obj)
+
+    def _touch_target(self, autoscaler: Object) -> None:
+        namespace = autoscaler["metadata"]["namespace"]
+        scaled = self._caches[DEPLOYMENT].get(namespace, target_deployment(autoscaler) or "")
+        if scaled is not None:
+            self._touch_owner(scaled)
+        pool = target_pool(autoscaler)
+        if pool is not None:
+            self._sink.touch_pool(namespace, pool)
 
     def _touch_owner(self, deployment: Object) -> None:
         for owner in deployment["metadata"].get("ownerReferences", ()):

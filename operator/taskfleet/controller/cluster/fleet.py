@@ -2,17 +2,22 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.cluster.cache import Name, Object, ObjectCache, name_of, uid_of
+from taskfleet.controller.cluster.deletioncost import DeletionCosts
 from taskfleet.controller.cluster.objects import WorkerDefaults, digest, store_secret, worker_deployment
 from taskfleet.controller.cluster.pods import PodInspector
+from taskfleet.controller.cluster.replicas import ReplicasKeeper
 from taskfleet.controller.cluster.trouble import deployment_trouble
+from taskfleet.controller.cluster.writers import Overwritings
 from taskfleet.controller.fleet import FleetRefused, FleetState
+from taskfleet.controller.world import pool_name
 from taskfleet.core.names import deployment_name, store_secret_name
 from taskfleet.core.plan import Plan
+from taskfleet.core.pool import AutoscalersObserved
 from taskfleet.kube import DEPLOYMENTS, SECRETS, KubeClient, KubeError, KubeForbidden, KubeNotFound, KubeRefused
 
 log = logging.getLogger(__name__)
@@ -39,16 +44,24 @@ class _Memory:
 
 
 class KubernetesFleet:
-    """The Fleet of a cluster. ``deployments`` is kept up to date by the watch."""
+    """The Fleet of a cluster. ``deployments`` and ``autoscalers`` (all HPAs) are kept up to date by the watch."""
 
     def __init__(
-        self, client: KubeClient, deployments: ObjectCache, defaults: WorkerDefaults, environment: Environment
+        self,
+        client: KubeClient,
+        deployments: ObjectCache,
+        autoscalers: ObjectCache,
+        defaults: WorkerDefaults,
+        environment: Environment,
     ) -> None:
         self._client = client
         self._deployments = deployments
         self._defaults = defaults
         self._environment = environment
         self._inspector = PodInspector(client)
+        self._keeper = ReplicasKeeper(client, autoscalers)
+        self._costs = DeletionCosts(client)
+        self._overwritings = Overwritings()
         self._memories: dict[Name, _Memory] = {}
 
     async def observe(self, pool: WorkerPool) -> Mapping[str, FleetState]:
@@ -68,7 +81,12 @@ class KubernetesFleet:
             for name, state in states.items()
         }
 
-    async def apply(self, pool: WorkerPool, plan: Plan) -> None:
+    def autoscalers(self, pool: WorkerPool) -> AutoscalersObserved:
+        """Also one that we never see, by what it wrote."""
+        observed = self._keeper.observe(pool, _deployment_names(pool))
+        return replace(observed, second=observed.second or self._overwritings.told(pool_name(pool)))
+
+    async def apply(self, pool: WorkerPool, plan: Plan, inflight: Mapping[str, int]) -> None:
         """One endpoint's trouble does not keep the others from their workers; the first is raised at the end."""
         if pool.metadata.deletion_timestamp:
             return  # its Deployments go with it; a write would only race with the garbage collector
@@ -78,7 +96,7 @@ class KubernetesFleet:
         for endpoint in pool.spec.endpoints:
             try:
                 await self._ensure_secret(pool)
-                await self._ensure_deployment(pool, endpoint, workers.get(endpoint.name, 0))
+                await self._ensure_deployment(pool, endpoint, workers.get(endpoint.name, 0), inflight)
             except (KubeRefused, KubeForbidden) as error:  # a quota, a policy, a role: nothing that passes by itself
                 refused[endpoint.name] = str(error)
             except KubeError as error:
@@ -89,6 +107,10 @@ class KubernetesFleet:
                 self._memory(pool).deployments.pop(name_of(deployment)[1], None)
             except KubeError as error:
                 errors.append(error)
+        try:
+            await self._keeper.apply(pool, plan.replicas)
+        except KubeError as error:
+            errors.append(error)
         if errors:
             raise errors[0]
         if refused:
@@ -98,9 +120,11 @@ class KubernetesFleet:
         """Nothing to delete: owner references do it. What we remember of the pool is forgotten."""
         self._memories.pop((namespace, name), None)
         self._inspector.forget(namespace, name)
+        self._keeper.forget(namespace, name)
+        self._overwritings.forget((namespace, name))
 
     def _memory(self, pool: WorkerPool) -> _Memory:
-        return self._memories.setdefault((pool.metadata.namespace, pool.metadata.name), _Memory())
+        return self._memories.setdefault(pool_name(pool), _Memory())
 
     def _state(self, pool: WorkerPool, endpoint: Endpoint) -> FleetState:
         name = deployment_name(pool.metadata.name, endpoint.name)
@@ -120,7 +144,9 @@ class KubernetesFleet:
             await self._client.apply(SECRETS, manifest)
             memory.secret = wanted
 
-    async def _ensure_deployment(self, pool: WorkerPool, endpoint: Endpoint, replicas: int) -> None:
+    async def _ensure_deployment(
+        self, pool: WorkerPool, endpoint: Endpoint, replicas: int, inflight: Mapping[str, int]
+    ) -> None:
         manifest = worker_deployment(
             pool, endpoint, replicas, environment=self._environment(pool, endpoint), defaults=self._defaults
         )
@@ -130,13 +156,17 @@ class KubernetesFleet:
             if not _drifted(live, applied, pool):
                 return
             log.info("somebody changed a Deployment: set back", extra={"namespace": namespace, "deployment": name})
+            if uid_of(live) == applied.uid:
+                self._overwritings.note(pool_name(pool), live, applied.replicas)
+        if live and 0 < replicas < live["spec"].get("replicas", 0):
+            await self._costs.mark(pool, endpoint, inflight)
         written = await self._client.apply(DEPLOYMENTS, manifest)
         self._deployments.saw(written)
         memory.deployments[name] = _Applied(wanted, uid_of(written), written["metadata"]["generation"], replicas)
 
     def _left_over(self, pool: WorkerPool) -> list[Object]:
         """Deployments of endpoints that left the pool."""
-        wanted = {deployment_name(pool.metadata.name, endpoint.name) for endpoint in pool.spec.endpoints}
+        wanted = _deployment_names(pool)
         return [
             deployment
             for deployment in self._deployments
@@ -152,6 +182,10 @@ class KubernetesFleet:
         except KubeNotFound:
             log.debug("already gone", extra={"namespace": namespace, "deployment": name})
         self._deployments.saw_gone(deployment)
+
+
+def _deployment_names(pool: WorkerPool) -> set[str]:
+    return {deployment_name(pool.metadata.name, endpoint.name) for endpoint in pool.spec.endpoints}
 
 
 def _drifted(live: Object, applied: _Applied, pool: WorkerPool) -> bool:

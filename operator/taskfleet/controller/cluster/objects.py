@@ -49,7 +49,7 @@ def store_secret(pool: WorkerPool, defaults: WorkerDefaults) -> Object:
         "name": store_secret_name(pool.metadata.name),
         "namespace": pool.metadata.namespace,
         "labels": {LABEL_MANAGED_BY: FIELD_MANAGER},
-        "ownerReferences": [_owner(pool)],
+        "ownerReferences": [owner_of(pool)],
     }
     return {"metadata": meta, "type": "Opaque", "stringData": {STORE_SECRET_KEY: defaults.store_url}}
 
@@ -69,7 +69,7 @@ def worker_deployment(
             "name": deployment_name(pool.metadata.name, endpoint.name),
             "namespace": pool.metadata.namespace,
             "labels": {**labels, LABEL_MANAGED_BY: FIELD_MANAGER},
-            "ownerReferences": [_owner(pool)],
+            "ownerReferences": [owner_of(pool)],
         },
         "spec": {
             "replicas": replicas,
@@ -88,7 +88,8 @@ def digest(manifest: Object) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def _owner(pool: WorkerPool) -> Object:
+def owner_of(pool: WorkerPool) -> Object:
+    """The reference by which an object goes with its pool."""
     # No blockOwnerDeletion: it would need a right on the pool's finalizers on clusters that check for it, and
     # nothing needs the pool to outlive its workers.
     return {

@@ -56,18 +56,20 @@ async def run_controller(options: ControllerOptions, stop: asyncio.Event, servin
 class _Controller:
     def __init__(self, options: ControllerOptions, client: KubeClient, metrics: ControllerMetrics) -> None:
         caches: dict[Kind, ObjectCache] = {"TaskQueue": ObjectCache(), "WorkerPool": ObjectCache()}
-        deployments, services = ObjectCache(), ObjectCache()
+        deployments, services, autoscalers = ObjectCache(), ObjectCache(), ObjectCache()
         invalid_uids: set[str] = set()
         self._surface = KubernetesSurface(client, caches, invalid_uids)
         self._invalid = InvalidObjects(client, caches)
         self._reconciler = Reconciler(
             store_url=options.store_url,
-            fleet=KubernetesFleet(client, deployments, options.workers, options.worker_environment),
+            fleet=KubernetesFleet(client, deployments, autoscalers, options.workers, options.worker_environment),
             surface=self._surface,
             metrics=metrics,
             reach=url_from_elsewhere,
         )
-        self._feed = Feed(self._reconciler, caches, deployments, services, self._invalid.found, invalid_uids)
+        self._feed = Feed(
+            self._reconciler, caches, deployments, services, autoscalers, self._invalid.found, invalid_uids
+        )
         self._resync = Resync(client, self._feed, options.namespaces)
         self._watch = Watch(options.kubeconfig, options.namespaces, self._on_event)
 

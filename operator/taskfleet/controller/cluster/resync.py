@@ -1,16 +1,17 @@
 """Whole lists beside the watch: at the start, after a watch had to begin anew, and now and then.
 
 A watch that begins anew (the API server has forgotten where it was) shows what is there and not what went meanwhile:
-only a list tells. The list now and then costs four requests and means that no missed event is missed for ever.
+only a list tells. The list now and then costs five requests and means that no missed event is missed for ever.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
 
-from taskfleet.controller.cluster.feed import DEPLOYMENT, SERVICE, Feed
+from taskfleet.controller.cluster.feed import AUTOSCALER, DEPLOYMENT, SERVICE, Feed
 from taskfleet.core.names import LABEL_NAME
 from taskfleet.kube import (
+    AUTOSCALERS,
     DEPLOYMENTS,
     SERVICES,
     TASK_QUEUES,
@@ -29,10 +30,11 @@ LAST_RETRY_SECONDS = 10.0
 
 WORKER_SELECTOR = f"{LABEL_NAME}=taskfleet-worker"
 
-# Pools last: one that is seen must find its workers and its Services already seen.
+# Pools last: one that is seen must find its workers, Services and autoscalers already seen.
 _LISTED: tuple[tuple[str, Resource, str], ...] = (
     (DEPLOYMENT, DEPLOYMENTS, WORKER_SELECTOR),
     (SERVICE, SERVICES, ""),
+    (AUTOSCALER, AUTOSCALERS, ""),
     ("TaskQueue", TASK_QUEUES, ""),
     ("WorkerPool", WORKER_POOLS, ""),
 )

@@ -1,0 +1,1 @@
+"""``external.metrics.k8s.io``: what HPAs are told of pools, served behind the API server of the cluster."""
