@@ -1,18 +1,13 @@
 """The chart against a real API server: every object is one that it takes, and the narrow role is enough."""
 
-import asyncio
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.apiserver.conftest import stop_all
 from tests.apiserver.site import Site
 from tests.support.apiserver import ApiServer
-from tests.support.chart import ALL_ON, Object, render
-from tests.support.modelstub import ModelStub
+from tests.support.chart import ALL_ON, render
 
 AFFINITY = {
     "podAntiAffinity": {
@@ -59,32 +54,6 @@ def test_the_api_server_takes_every_object_in_a_restricted_namespace(
     assert applied.returncode == 0, applied.stderr
     assert "would violate PodSecurity" not in applied.stderr
     assert len(applied.stdout.splitlines()) == len(objects)
-
-
-@pytest.fixture
-def narrow(
-    crds: ApiServer,
-    namespace: str,
-    store_url: str,
-    stub_model: ModelStub,
-    runner: asyncio.Runner,
-    tmp_path: Path,
-) -> Iterator[Site]:
-    """A namespace whose controller has the chart's Role there and nothing else."""
-    release = f"narrow-{namespace}"
-    kinds = ("ServiceAccount", "Role", "RoleBinding")
-    objects: list[Object] = [
-        each
-        for each in render({"watchNamespaces": [namespace]}, release=release, namespace=namespace)
-        if each["kind"] in kinds
-    ]
-    assert sorted(each["kind"] for each in objects) == sorted(kinds)
-    crds.apply(*objects)
-    account = next(each for each in objects if each["kind"] == "ServiceAccount")["metadata"]["name"]
-    login = crds.kubeconfig_of(namespace, account, tmp_path / "narrow.kubeconfig")
-    made = Site(crds, namespace, login, store_url, stub_model.url, runner)
-    yield made
-    stop_all(made)
 
 
 def test_a_role_in_one_namespace_is_all_that_a_controller_of_it_needs(narrow: Site) -> None:

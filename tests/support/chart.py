@@ -10,6 +10,7 @@ CHART = Path(__file__).parents[2] / "charts" / "taskfleet"
 RELEASE, NAMESPACE = "taskfleet", "taskfleet-system"
 # Everything that is off as the chart comes.
 ALL_ON: dict[str, Any] = {
+    "controller": {"replicas": 2},
     "serviceMonitor": {"enabled": True},
     "podMonitor": {"enabled": True},
     "prometheusRule": {"enabled": True},

@@ -43,6 +43,7 @@ class QueueReconciler:
         reporter: Reporter,
         metrics: ControllerMetrics,
         clock: Callable[[], float],
+        may_act: Callable[[], None],
     ) -> None:
         self._world = world
         self._link = link
@@ -50,6 +51,7 @@ class QueueReconciler:
         self._reporter = reporter
         self._metrics = metrics
         self._clock = clock
+        self._may_act = may_act
 
     async def reconcile(self, key: QueueKey) -> float | None:
         state = self._world.queues.get(key)
@@ -95,6 +97,7 @@ class QueueReconciler:
         served = self._served(queue, state)
         policy = queue_policy(queue.spec, closed=_is_deleted(queue), fallbacks=fallbacks, served=served)
         if policy != state.published:
+            self._may_act()
             await store.put_policy(queue.key, policy)
             state.published = policy
 
@@ -144,6 +147,7 @@ class QueueReconciler:
             pools=len(pools),
         )
         if deletion.drop:
+            self._may_act()
             await store.drop_queue(queue.key)
             state.dropped = True
         return deletion

@@ -48,7 +48,8 @@ Key = tuple[Literal["TaskQueue"], QueueKey] | tuple[Literal["WorkerPool"], PoolN
 class Reconciler:
     """Give it objects, then ``run`` it. All methods belong to the event loop that ``run`` runs on.
 
-    ``reach``: the URL under which we find what the workers of a namespace find under a URL.
+    ``reach``: the URL under which we find what the workers of a namespace find under a URL. ``may_act`` is called
+    before the store is changed, and raises when that is no longer ours to do.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Reconciler:
         clock: Callable[[], float] = time.monotonic,
         resync_seconds: float = RESYNC_SECONDS,
         reach: Callable[[str, str], str] = lambda url, _namespace: url,
+        may_act: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._metrics = metrics
@@ -81,6 +83,7 @@ class Reconciler:
             reporter=self._reporter,
             metrics=metrics,
             clock=clock,
+            may_act=may_act,
         )
         self._pool_reconciler = PoolReconciler(
             world=self._world,

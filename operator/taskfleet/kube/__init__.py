@@ -17,6 +17,7 @@ from taskfleet.kube.login import load_login
 from taskfleet.kube.resources import (
     DEPLOYMENTS,
     EVENTS,
+    LEASES,
     PODS,
     SECRETS,
     SERVICES,
@@ -28,6 +29,7 @@ from taskfleet.kube.resources import (
 __all__ = [
     "DEPLOYMENTS",
     "EVENTS",
+    "LEASES",
     "PODS",
     "SECRETS",
     "SERVICES",

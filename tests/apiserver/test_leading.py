@@ -1,0 +1,235 @@
+"""Several controllers and one Lease: one acts, another takes over in time, and nothing is ever done twice."""
+
+import base64
+import json
+import re
+import signal
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.apiserver.conftest import NARROW_CONTROLLER
+from tests.apiserver.site import Site
+from tests.apiserver.test_resting import READS
+from tests.support.controllerprocess import ControllerProcess
+from tests.support.waiting import wait_until
+
+AFTER_A_KILL, AFTER_A_STOP = 15.0, 3.0
+REST_SECONDS = 8.0
+Request = dict[str, Any]
+
+
+class Crew:
+    """Controllers of one site, each with a login of its own, so that the API server's audit log tells them apart."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        self.site = site
+        self._folder = folder
+
+    def start(self) -> ControllerProcess:
+        to = self._folder / f"{len(self.site.controllers)}.kubeconfig"
+        login = self.site.server.kubeconfig_of(self.site.namespace, NARROW_CONTROLLER, to)
+        return self.site.start_controller(login)
+
+    def leader_and_standby(self) -> tuple[ControllerProcess, ControllerProcess]:
+        leader = self.start()
+        leader.says("this controller leads")
+        standby = self.start()
+        standby.says("another controller leads")
+        return leader, standby
+
+    def requests(self, controller: ControllerProcess) -> list[Request]:
+        """All that this one has sent, oldest first."""
+        user = json.loads(controller.kubeconfig.read_text())["users"][0]["user"]
+        claims = user["token"].split(".")[1]
+        credential = f"JTI={json.loads(base64.urlsafe_b64decode(claims + '=='))['jti']}"
+        everything = self.site.server.audit(f"system:serviceaccount:{self.site.namespace}:{NARROW_CONTROLLER}")
+        return [event for event in everything if credential in str(event["user"].get("extra"))]
+
+    def writes(self, controller: ControllerProcess, since: float = 0.0) -> list[str]:
+        """Verb and kind of all that this one wanted to change, other than the Lease, ``since`` a time.time()."""
+        sent = [each for each in self.requests(controller) if each["verb"] not in READS and received(each) >= since]
+        said = [f"{each['verb']} {each['objectRef']['resource']}" for each in sent]
+        return [each for each in said if "leases" not in each]
+
+
+def received(request: Request) -> float:
+    return datetime.fromisoformat(request["requestReceivedTimestamp"]).timestamp()
+
+
+@pytest.fixture
+def crew(narrow: Site, tmp_path: Path) -> Crew:
+    narrow.apply(narrow.queue(), narrow.pool())
+    return Crew(narrow, tmp_path)
+
+
+def leads(controller: ControllerProcess) -> bool:
+    _, text = controller.ask("/metrics")
+    found = re.search(r"^taskfleet_controller_leader (\d)", text, re.MULTILINE)
+    assert found is not None, text
+    return found[1] == "1"
+
+
+def holder(site: Site) -> str:
+    lease = site.get("Lease", NARROW_CONTROLLER)
+    return "" if lease is None else str(lease["spec"].get("holderIdentity", ""))
+
+
+def test_one_acts_and_the_other_stands_by_ready_and_says_nothing_of_queues(crew: Crew) -> None:
+    leader, standby = crew.leader_and_standby()
+    site = crew.site
+    site.submit(2)
+    site.until(lambda: site.replicas() == 2, "workers for the backlog")
+
+    assert (leads(leader), leads(standby)) == (True, False)
+    for each in (leader, standby):
+        site.until(lambda each=each: each.ask("/readyz")[0] == 200, "both to be ready")
+        assert each.ask("/healthz")[0] == 200
+    assert "taskfleet_queue_tasks" in leader.ask("/metrics")[1]
+    assert "taskfleet_queue_tasks" not in standby.ask("/metrics")[1]
+    assert "taskfleet_store_up" not in standby.ask("/metrics")[1]
+    asked = {each["objectRef"]["resource"] for each in crew.requests(standby)}
+    assert asked == {"leases"}, "one that stands by watches nothing"
+    assert {each["verb"] for each in crew.requests(standby)} == {"get"}
+
+
+def test_a_killed_leader_is_followed_within_fifteen_seconds_and_each_change_is_acted_on_once(crew: Crew) -> None:
+    leader, standby = crew.leader_and_standby()
+    site = crew.site
+    site.until(lambda: site.replicas() == 0, "a Deployment without workers")
+    leader.stop(signal.SIGKILL)
+    began = time.monotonic()
+    site.submit(3)
+
+    site.until(lambda: site.replicas() == 3, "workers for what came meanwhile", timeout=2 * AFTER_A_KILL)
+    took = time.monotonic() - began
+    print(f"from SIGKILL to the next one's first decision: {took:.1f} s")
+    assert took < AFTER_A_KILL
+    assert leads(standby)
+    scaled = [event for event in site.list("Event") if event["reason"] == "ScaledUp"]
+    assert len(scaled) == 1
+    # One write that says that the Deployment is as it should be, one with the workers.
+    assert crew.writes(standby).count("patch deployments") <= 2
+
+
+def test_a_leader_that_is_told_to_end_is_followed_within_three_seconds(crew: Crew) -> None:
+    leader, standby = crew.leader_and_standby()
+    site = crew.site
+    site.until(lambda: site.replicas() == 0, "a Deployment without workers")
+    leader.send(signal.SIGTERM)
+    began = time.monotonic()
+    site.submit(3)
+
+    site.until(lambda: site.replicas() == 3, "workers for what came meanwhile")
+    site.until(lambda: leads(standby), "the other one to lead")
+    took = time.monotonic() - began
+    print(f"from SIGTERM to the next one's first decision: {took:.1f} s")
+    assert took < AFTER_A_STOP
+    assert leader.stop() == 0
+    assert not leader.complaints()
+    assert not standby.complaints()
+
+
+def test_one_that_stands_by_may_go_and_takes_no_lease_along(crew: Crew) -> None:
+    leader, standby = crew.leader_and_standby()
+    before = holder(crew.site)
+    assert standby.stop() == 0
+    assert holder(crew.site) == before != ""
+    assert leads(leader)
+    assert leader.stop() == 0
+    assert holder(crew.site) == ""
+
+
+def test_a_leader_that_was_held_still_wakes_as_one_that_may_not_act(crew: Crew) -> None:
+    old, new = crew.leader_and_standby()
+    site = crew.site
+    site.submit(3)
+    site.until(lambda: site.replicas() == 3, "workers for the backlog")
+    old.send(signal.SIGSTOP)
+    site.finish_all()  # of which the old one has heard, and what it would have done is asleep in it
+    site.until(lambda: leads(new), "the other one to lead", timeout=2 * AFTER_A_KILL)
+    site.until(lambda: site.replicas() == 0, "no workers without tasks")
+    site.submit(2)
+    site.until(lambda: site.replicas() == 2, "workers for the next tasks")
+
+    woken_at = time.time()
+    old.send(signal.SIGCONT)
+    old.says("this controller leads no more")
+    site.until(lambda: not leads(old), "the old one to stand by")
+    site.until(lambda: old.ask("/readyz")[0] == 200, "the old one to be ready again")
+    assert crew.writes(old, since=woken_at) == []
+    assert old.running
+    assert site.replicas() == 2
+
+    new.stop(signal.SIGTERM)
+    site.until(lambda: leads(old), "the old one to lead again")
+    site.submit(1)
+    site.until(lambda: site.replicas() == 3, "workers for the last task")
+
+
+def test_at_rest_nothing_is_written_but_the_leaders_renewals(crew: Crew) -> None:
+    leader, standby = crew.leader_and_standby()
+    site = crew.site
+    site.until(lambda: site.condition("WorkerPool", "ScalingActive"), "the pool's status")
+    site.until(lambda: site.condition("TaskQueue", "Ready"), "the queue's status")
+    quiet_since, seen = time.monotonic(), -1
+
+    def quiet() -> bool:
+        nonlocal quiet_since, seen
+        if len(crew.writes(leader)) != seen:
+            quiet_since, seen = time.monotonic(), len(crew.writes(leader))
+        return time.monotonic() - quiet_since > 2.0
+
+    site.until(quiet, "the leader to come to rest")
+    before = {each.kubeconfig: len(crew.requests(each)) for each in (leader, standby)}
+    until = time.monotonic() + REST_SECONDS
+    wait_until(lambda: time.monotonic() > until, "rest", timeout=60)
+
+    def since(one: ControllerProcess) -> list[str]:
+        new = crew.requests(one)[before[one.kubeconfig] :]
+        return [f"{each['verb']} {each['objectRef']['resource']}" for each in new if each["verb"] != "watch"]
+
+    assert set(since(leader)) == {"update leases"}
+    assert len(since(leader)) <= REST_SECONDS / 3 + 1
+    assert set(since(standby)) == {"get leases"}
+
+
+@pytest.mark.parametrize("hours", [-1, 1], ids=["an hour behind", "an hour ahead"])
+def test_a_holder_whose_clock_is_wrong_is_waited_for_as_long_as_any_other(crew: Crew, hours: int) -> None:
+    site = crew.site
+    written = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(time.time() + hours * 3600))
+    spec = {"holderIdentity": "somebody", "leaseDurationSeconds": 6, "renewTime": written, "acquireTime": written}
+    meta = {"name": NARROW_CONTROLLER, "namespace": site.namespace}
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
+    site.server.request("POST", site.path("Lease"), lease)
+
+    controller = crew.start()
+    controller.says("another controller leads")
+    began = time.monotonic()
+    controller.says("this controller leads", timeout=20)
+    assert 5.0 < time.monotonic() - began < 9.0
+    assert site.get("Lease", NARROW_CONTROLLER)["spec"]["leaseTransitions"] == 1
+
+
+def test_a_lease_that_somebody_deletes_is_made_anew_by_the_one_that_leads(crew: Crew) -> None:
+    leader, standby = crew.leader_and_standby()
+    crew.site.delete("Lease", NARROW_CONTROLLER)
+    leader.says("this controller leads no more")
+    crew.site.until(lambda: holder(crew.site), "a Lease again")
+    crew.site.until(lambda: leads(leader), "the same one to lead")
+    assert not leads(standby)
+
+
+def test_a_controller_that_may_not_have_the_lease_says_so_and_does_nothing(crew: Crew) -> None:
+    role = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{crew.site.namespace}/roles/{NARROW_CONTROLLER}-lease"
+    crew.site.server.request("DELETE", role)
+    controller = crew.start()
+    controller.says("the role of the controller must allow it")
+    status, text = controller.ask("/readyz")
+    assert (status, "leases" in text) == (503, True)
+    assert controller.ask("/healthz")[0] == 200
+    assert crew.writes(controller) == []
+    assert controller.stop() == 0
