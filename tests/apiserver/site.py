@@ -41,7 +41,7 @@ class Site:
         self.controllers: list[ControllerProcess] = []
         self._runner = runner
         self._watch_all = watch_all
-        self._lease = lease
+        self.lease = lease
 
     def start_controller(self, login: Path | None = None) -> ControllerProcess:
         """With the site's login, or one of its own."""
@@ -49,7 +49,7 @@ class Site:
             kubeconfig=login or self.login,
             store_url=self.store_url,
             namespace="" if self._watch_all else self.namespace,
-            lease=self._lease,
+            lease=self.lease,
         )
         self.controllers.append(process)
         return process

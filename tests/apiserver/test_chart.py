@@ -1,13 +1,16 @@
 """The chart against a real API server: every object is one that it takes, and the narrow role is enough."""
 
+import contextlib
 import json
 from typing import Any
 
+import helm_python
 import pytest
+import yaml
 
 from tests.apiserver.site import Site
 from tests.support.apiserver import ApiServer
-from tests.support.chart import ALL_ON, render
+from tests.support.chart import ALL_ON, CHART, RELEASE, of_kind, render
 
 AFFINITY = {
     "podAntiAffinity": {
@@ -66,3 +69,20 @@ def test_a_role_in_one_namespace_is_all_that_a_controller_of_it_needs(narrow: Si
     narrow.delete("TaskQueue")
     narrow.until(lambda: narrow.get("TaskQueue") is None, "the queue to be released")
     assert [line for line in controller.lines if "forbidden" in str(line)] == []
+
+
+@pytest.mark.parametrize(
+    ("args", "strategy"), [(["controller"], "Recreate"), (["controller", "--lease=a/b"], "RollingUpdate")]
+)
+def test_a_controller_that_knows_no_lease_ends_before_the_new_one_starts(
+    crds: ApiServer, namespace: str, args: list[str], strategy: str
+) -> None:
+    deployment = of_kind(render(namespace=namespace), "Deployment")
+    deployment["spec"]["template"]["spec"]["containers"][0]["args"] = args
+    crds.apply(deployment)
+
+    helm = helm_python.Config(kubeconfig_path=str(crds.kubeconfig), namespace=namespace)
+    with contextlib.closing(helm), helm_python.Chart.load(CHART) as chart:
+        rendered = helm.render(chart, name=RELEASE, namespace=namespace)
+    planned = yaml.safe_load(rendered["taskfleet/templates/controller/deployment.yaml"])
+    assert planned["spec"]["strategy"]["type"] == strategy

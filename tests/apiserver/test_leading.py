@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.apiserver.conftest import NARROW_CONTROLLER
+from tests.apiserver.conftest import CONTROLLER, NARROW_CONTROLLER, SYSTEM, install_crds
 from tests.apiserver.site import Site
 from tests.apiserver.test_resting import READS
+from tests.support.apiserver import Servers
 from tests.support.controllerprocess import ControllerProcess
+from tests.support.holdingproxy import HoldingProxy, holding_proxy
 from tests.support.waiting import wait_until
 
 AFTER_A_KILL, AFTER_A_STOP = 15.0, 3.0
@@ -29,13 +31,13 @@ class Crew:
         self.site = site
         self._folder = folder
 
-    def start(self) -> ControllerProcess:
+    def start(self, proxy: HoldingProxy | None = None) -> ControllerProcess:
         to = self._folder / f"{len(self.site.controllers)}.kubeconfig"
         login = self.site.server.kubeconfig_of(self.site.namespace, NARROW_CONTROLLER, to)
-        return self.site.start_controller(login)
+        return self.site.start_controller(proxy.kubeconfig(login, to) if proxy else login)
 
-    def leader_and_standby(self) -> tuple[ControllerProcess, ControllerProcess]:
-        leader = self.start()
+    def leader_and_standby(self, proxy: HoldingProxy | None = None) -> tuple[ControllerProcess, ControllerProcess]:
+        leader = self.start(proxy)
         leader.says("this controller leads")
         standby = self.start()
         standby.says("another controller leads")
@@ -170,6 +172,34 @@ def test_a_leader_that_was_held_still_wakes_as_one_that_may_not_act(crew: Crew) 
     site.until(lambda: site.replicas() == 3, "workers for the last task")
 
 
+@pytest.mark.parametrize("late", [b"/deployments/", b"/workerpools/demo/status", b"/taskqueues/demo/status"])
+def test_a_late_write_of_an_old_leader_is_taken_back_at_once(crew: Crew, late: bytes) -> None:
+    site = crew.site
+    with holding_proxy(site.server.url, site.server.folder / "pki" / "ca.crt") as proxy:
+        old, new = crew.leader_and_standby(proxy)
+        site.until(lambda: site.condition("WorkerPool", "ScalingActive"), "the pool's status")
+        proxy.hold(late)
+        site.submit(3)
+        wait_until(proxy.held.is_set, "the old leader to write")
+        old.send(signal.SIGSTOP)
+        site.finish_all()
+        site.until(lambda: leads(new), "the other one to lead", timeout=2 * AFTER_A_KILL)
+        site.until(lambda: site.replicas() == 0, "no workers without tasks")
+        site.until(lambda: site.get("WorkerPool")["status"]["replicas"] == 0, "the pool's numbers")
+        site.until(lambda: site.get("TaskQueue")["status"]["completed"] == 3, "the queue's numbers")
+        right = [site.get(kind)["status"] for kind in ("WorkerPool", "TaskQueue")]
+
+        released_at = time.time()
+        proxy.release()
+        site.until(lambda: crew.writes(old, since=released_at), "the late write to arrive")
+
+        def is_right() -> bool:
+            return site.replicas() == 0 and [site.get(kind)["status"] for kind in ("WorkerPool", "TaskQueue")] == right
+
+        site.until(is_right, "all to be again as the new leader decided", timeout=5)
+        assert crew.writes(new, since=released_at), "it did land"
+
+
 def test_at_rest_nothing_is_written_but_the_leaders_renewals(crew: Crew) -> None:
     leader, standby = crew.leader_and_standby()
     site = crew.site
@@ -233,3 +263,26 @@ def test_a_controller_that_may_not_have_the_lease_says_so_and_does_nothing(crew:
     assert controller.ask("/healthz")[0] == 200
     assert crew.writes(controller) == []
     assert controller.stop() == 0
+
+
+def test_an_api_server_that_is_away_ends_the_leading_and_one_leads_when_it_is_back(
+    own_site: Site, own_servers: Servers
+) -> None:
+    site = own_site
+    install_crds(site.server)
+    site.lease = f"{SYSTEM}/{CONTROLLER}"
+    both = [site.start_controller() for _ in range(2)]
+    site.apply(site.queue(), site.pool())
+    site.until(lambda: site.replicas() == 0, "a Deployment without workers")
+    leader = next(each for each in both if leads(each))
+
+    own_servers.kill_apiserver()
+    leader.says("this controller leads no more")
+    assert not any(leads(each) for each in both)
+    site.submit(2)
+    own_servers.start_apiserver()
+
+    site.until(lambda: site.replicas() == 2, "workers for what came meanwhile", timeout=30)
+    assert sorted(leads(each) for each in both) == [False, True]
+    assert all(each.running for each in both)
+    site.until(lambda: all(each.ask("/readyz")[0] == 200 for each in both), "both to be ready")

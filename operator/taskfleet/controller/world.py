@@ -25,7 +25,8 @@ def pool_labels(pool: WorkerPool) -> tuple[str, str, str]:
 
 @dataclass(slots=True)
 class QueueState:
-    """One queue. ``published`` is the policy that the store has, as far as we know; ``stats`` the last it told.
+    """One queue. ``published`` is the policy that the store has, as far as we know, put at ``published_at``; ``stats``
+    the last it told.
 
     ``guarded`` is True once the finalizer was asked for; of a deleted queue, ``dropped`` once its data is gone, and
     ``released`` once the finalizer was taken away. ``known_since`` is when it was looked at first.
@@ -33,6 +34,7 @@ class QueueState:
 
     queue: TaskQueue
     published: QueuePolicy | None = None
+    published_at: float = float("-inf")
     stats: QueueStats | None = None
     guarded: bool = False
     dropped: bool = False
