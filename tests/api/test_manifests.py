@@ -185,5 +185,5 @@ def test_what_kubectl_get_prints_can_be_loaded_again(write: Write) -> None:
 
 def test_the_samples_are_accepted() -> None:
     found = load([Path(__file__).parents[2] / "manifests" / "samples"])
-    assert [queue.metadata.name for queue in found.queues] == ["chores", "limited", "found", "shared"]
-    assert [pool.metadata.name for pool in found.pools] == ["limited", "found"]
+    assert [queue.metadata.name for queue in found.queues] == ["chores", "limited", "found", "own-gpu", "shared"]
+    assert [pool.metadata.name for pool in found.pools] == ["limited", "found", "own-gpu"]

@@ -57,15 +57,17 @@ class PoolState:
     """One pool; ``pool`` is None when it was deleted and its workers are still to be removed.
 
     ``asked`` is the workers of each endpoint that were last asked for with success, ``pace`` and ``tokens`` the last
-    known seconds and tokens of a task there, ``usable`` whether an endpoint can serve (None: not known), ``loaded``
-    whether the last plan saw any task, ``woken_at`` when a wake-up came that no plan has answered yet, ``services``
-    what is said of the Services that the pool wants as endpoints, if it does.
+    known seconds and tokens of a task there, ``cold_starts`` the seconds that its last worker with a model server of
+    its own took to come, ``usable`` whether an endpoint can serve (None: not known), ``loaded`` whether the last plan
+    saw any task, ``woken_at`` when a wake-up came that no plan has answered yet, ``services`` what is said of the
+    Services that the pool wants as endpoints, if it does.
     """
 
     pool: WorkerPool | None
     asked: dict[str, int] = field(default_factory=dict)
     pace: dict[str, float] = field(default_factory=dict)
     tokens: dict[str, float] = field(default_factory=dict)
+    cold_starts: dict[str, float] = field(default_factory=dict)
     usable: Mapping[str, bool | None] = field(default_factory=dict)
     fleet: Mapping[str, FleetState] = field(default_factory=dict)
     memory: Mapping[str, ScaleMemory] = field(default_factory=dict)

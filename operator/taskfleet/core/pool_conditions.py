@@ -17,6 +17,7 @@ _HEADLINES = (
     "EndpointMaxWorkers",
     "EndpointRateLimit",
     "Backlog",
+    "ColdStart",
     "External",
     "QueueOnHold",
     "Draining",
@@ -26,7 +27,7 @@ _HEADLINES = (
     "Idle",
 )
 # Needs of endpoints that have tasks, or may have: someone outside does not say.
-_LOADED = frozenset(("Backlog", "EndpointMaxWorkers", "EndpointRateLimit", "External"))
+_LOADED = frozenset(("Backlog", "ColdStart", "EndpointMaxWorkers", "EndpointRateLimit", "External"))
 
 
 def pool_conditions(

@@ -36,6 +36,7 @@ class ManifestFiles:
             raise InvalidManifest(f"there is no TaskQueue in {', '.join(str(path) for path in self._paths)}")
         _refuse_twins(manifests)
         _refuse_discovery(manifests)
+        _refuse_own_servers(manifests)
         check_api_keys(manifests.pools, self._environment)
         return manifests
 
@@ -67,6 +68,16 @@ def _refuse_discovery(manifests: Manifests) -> None:
                 f'WorkerPool "{pool.metadata.name}": spec.discovery looks for the Services of a cluster, and there are '
                 "none here; remove it and list the model servers in spec.endpoints"
             )
+
+
+def _refuse_own_servers(manifests: Manifests) -> None:
+    for pool in manifests.pools:
+        for endpoint in pool.spec.endpoints:
+            if endpoint.server is not None:
+                raise InvalidManifest(
+                    f'WorkerPool "{pool.metadata.name}": the server of endpoint {endpoint.name} is a container in the '
+                    "pods of a cluster, and there are none here; start the model server yourself and give its url"
+                )
 
 
 def _refuse_twins(manifests: Manifests) -> None:

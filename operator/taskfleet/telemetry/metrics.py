@@ -42,6 +42,7 @@ FINISHED = tuple(state.value for state in TaskState if state.is_final)
 # which change workers only when someone lowers a maximum meanwhile.
 SCALE_REASONS = (
     "Backlog",
+    "ColdStart",
     "Idle",
     "ScaleDownDelayed",
     "PoolMaxWorkers",
