@@ -18,7 +18,9 @@ SERVER = {
 
 @pytest.fixture
 def own(site: Site) -> Site:
-    """A pool whose one endpoint has a server of its own."""
+    """A pool whose one endpoint has a server of its own, where only pods of the strictest standard may be."""
+    enforced = "pod-security.kubernetes.io/enforce=restricted"
+    site.server.kubectl("label", "namespace", site.namespace, enforced, check=True)
     site.server.kubectl("create", "serviceaccount", "default", "-n", site.namespace)
     site.start_controller()
     endpoint = {"name": "one", "server": SERVER, "models": [MODEL], "concurrency": 1}

@@ -154,8 +154,9 @@ class DatasetError(TaskfleetError):
 
 
 class NotLeading(TaskfleetError):
+    """It ends what a controller was about to do, and never a process: the controller stands by."""
+
     code = "not_leading"
-    exit_code = 23
 
 
 class CheckpointError(TaskfleetError):
