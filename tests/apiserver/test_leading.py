@@ -172,6 +172,26 @@ def test_a_leader_that_was_held_still_wakes_as_one_that_may_not_act(crew: Crew) 
     site.until(lambda: site.replicas() == 3, "workers for the last task")
 
 
+def test_a_lease_where_there_is_no_namespace_is_told_once_and_not_at_every_try(crew: Crew) -> None:
+    crew.site.lease = "nowhere/taskfleet"
+    controller = crew.site.start_controller(crew.site.server.kubeconfig)  # of one who may do everything
+    controller.says('namespaces "nowhere" not found')
+    asked = "POST /apis/coordination.k8s.io/v1/namespaces/nowhere/leases"
+    wait_until(lambda: controller.ask("/readyz") == (503, f"{controller.said(asked)['message'][11:]}\n"), "the reason")
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > 3.0, "some more tries")
+    assert len([line for line in controller.lines if asked in line["message"]]) == 1
+    assert controller.stop() == 0
+
+
+def test_a_lease_that_says_nothing_is_taken(crew: Crew) -> None:
+    meta = {"name": NARROW_CONTROLLER, "namespace": crew.site.namespace}
+    empty = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta}
+    crew.site.server.request("POST", crew.site.path("Lease"), empty)
+    crew.start().says("this controller leads")
+    assert holder(crew.site)
+
+
 @pytest.mark.parametrize("late", [b"/deployments/", b"/workerpools/demo/status", b"/taskqueues/demo/status"])
 def test_a_late_write_of_an_old_leader_is_taken_back_at_once(crew: Crew, late: bytes) -> None:
     site = crew.site

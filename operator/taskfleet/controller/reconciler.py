@@ -107,7 +107,7 @@ class Reconciler:
             self._link.follow()
         else:
             before, state.queue = state.queue, queue
-            overwritten = self._is_overwritten(queue)
+            overwritten = self._reporter.is_overwritten(queue)
             if FINALIZER in queue.metadata.finalizers:
                 state.guarded = False  # should somebody take it away, it is asked for again
             if _same(before.metadata, queue.metadata) and before.spec == queue.spec and not overwritten:
@@ -139,7 +139,7 @@ class Reconciler:
         before, told = (state.pool, state.services) if state else (None, None)
         self._world.put_pool(pool).services = services
         if before is not None and _same(before.metadata, pool.metadata) and before.spec == pool.spec:
-            if self._is_overwritten(pool) or services != told:
+            if self._reporter.is_overwritten(pool) or services != told:
                 self.touch_pool(*name)
             return
         if before is not None and before.queue != pool.queue:
@@ -271,14 +271,6 @@ class Reconciler:
                     state.woken_at = now
             self._mark_pools(key)
             self._mark_queue(key)
-
-    def _is_overwritten(self, obj: TaskQueue | WorkerPool) -> bool:
-        """Whether the object shows another status than ours: one that somebody wrote, or a late one of a controller
-        before us. It is shown anew then."""
-        if not obj.status or obj.status == self._reporter.last(obj):
-            return False
-        self._reporter.forget(obj.kind, obj.metadata.namespace, obj.metadata.name)
-        return True
 
     def _mark_pools(self, queue: QueueKey) -> None:
         for name in self._world.serving(queue):

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from taskfleet.controller.cluster.lease import Lease
 from taskfleet.core.errors import NotLeading
 from taskfleet.core.leadership import Candidacy, Timing
-from taskfleet.kube import KubeConflict, KubeError, KubeNotFound
+from taskfleet.kube import KubeConflict, KubeError
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Leadership:
         self._lease = lease
         self._timing = timing
         self._candidacy = Candidacy(self._me, timing)
-        self._told_leader = ""
+        self._told_leader = self._said = ""
         self.trouble = "the Lease was not read yet"
 
     async def run(self, stop: asyncio.Event, work: Work) -> None:
@@ -119,10 +119,12 @@ class Leadership:
             self._say(error)
             return False
         self._candidacy.saw(claim, clock())
-        self.trouble = ""
+        if claim is not None:  # else it is still to be seen whether we can make one
+            self.trouble = ""
         leader = claim.holder if claim else ""
         if leader not in ("", self._me, self._told_leader):
             log.info("another controller leads; this one stands by", extra={"holder": leader})
+            self._said = ""
         self._told_leader = leader
         return True
 
@@ -132,13 +134,13 @@ class Leadership:
         try:
             async with asyncio.timeout(self._timing.answer):
                 claim = await self._lease.write(holder, self._timing.lease)
-        except (KubeConflict, KubeNotFound):
-            return False  # somebody else wrote or deleted it: a look tells who
+        except KubeConflict:
+            return False  # somebody else wrote: a look tells who
         except (KubeError, TimeoutError) as error:
             self._say(error)
             return False
         self._candidacy.wrote(claim, began, clock())
-        self.trouble = ""
+        self.trouble = self._said = ""
         return True
 
     async def _let_go(self) -> None:
@@ -149,6 +151,6 @@ class Leadership:
 
     def _say(self, error: KubeError | TimeoutError) -> None:
         trouble = str(error) or f"the API server did not answer within {self._timing.answer:g} s"
-        if trouble != self.trouble:
+        if trouble != self._said:  # told once, not at every try
             log.warning("the Lease: %s", trouble)
-        self.trouble = trouble
+        self.trouble = self._said = trouble

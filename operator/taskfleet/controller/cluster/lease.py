@@ -27,13 +27,12 @@ class Lease:
         return _claim(self._live)
 
     async def write(self, holder: str, seconds: float) -> Claim:
-        """Claim it, renew it, or with an empty ``holder`` let it go. KubeConflict: somebody else wrote meanwhile;
-        KubeNotFound: somebody deleted it."""
+        """Claim it, renew it, or with an empty ``holder`` let it go. KubeConflict: somebody else wrote meanwhile."""
         if self._live is None:
             manifest = {"metadata": self._name, "spec": _spec({}, holder, seconds)}
             self._live = await self._client.create(LEASES, manifest)
         else:
-            manifest = {"metadata": self._live["metadata"], "spec": _spec(self._live["spec"], holder, seconds)}
+            manifest = {"metadata": self._live["metadata"], "spec": _spec(self._live.get("spec", {}), holder, seconds)}
             self._live = await self._client.replace(LEASES, manifest)
         return _claim(self._live)
 
