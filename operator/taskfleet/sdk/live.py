@@ -73,6 +73,5 @@ class Live:
             yield event
 
     def took(self, ids: Sequence[str]) -> None:
-        """These are ours from now on."""
+        """These, which are followed already, are ours from now on."""
         self.news.tally.took(len(ids), time.monotonic())
-        self.watch.follow(ids)

@@ -131,7 +131,7 @@ async def opened(wanted: Wanted, news: News) -> Opened:
                 strategy=wanted.strategy,
                 api_key=wanted.api_key,
                 provider=provider,
-                on_settled=watch.nudge,
+                on_settled=watch.settled,
                 on_broken=watch.broke,
             )
             workers.start()

@@ -17,6 +17,7 @@ from taskfleet.providers import Provider
 from taskfleet.sdk.slots import pool_policy, share_slots
 from taskfleet.store import Store
 from taskfleet.worker.drain import HAND_BACK_SECONDS
+from taskfleet.worker.outbox import OnSettled
 from taskfleet.worker.service import Service
 from taskfleet.worker.settings import WorkerSettings
 
@@ -41,7 +42,7 @@ class Workers:
         strategy: Strategy,
         api_key: str | None,
         provider: Provider | None,
-        on_settled: Callable[[Sequence[str]], None],
+        on_settled: OnSettled,
         on_broken: Callable[[TaskfleetError], None],
     ) -> None:
         self._store = store

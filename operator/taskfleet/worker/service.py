@@ -5,7 +5,6 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry
 
@@ -22,7 +21,7 @@ from taskfleet.worker.conversations import Conversations
 from taskfleet.worker.drain import drain
 from taskfleet.worker.heartbeat import Heartbeats
 from taskfleet.worker.loop import ClaimLoop
-from taskfleet.worker.outbox import Outbox
+from taskfleet.worker.outbox import OnSettled, Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import WorkPolicy
 from taskfleet.worker.ratelimiter import RateLimiter
@@ -63,7 +62,7 @@ async def run_worker(settings: WorkerSettings) -> int:
 class Service:
     """One worker's life; ``not_ready()`` is "" while it works, else why it does not.
 
-    It may run inside another program, which then may give the ``provider``, hear in ``on_settled`` of the ids of tasks
+    It may run inside another program, which then may give the ``provider``, hear in ``on_settled`` of the tasks
     that it settled, and ``allot`` the calls that it may run at once.
     """
 
@@ -74,7 +73,7 @@ class Service:
         hurry: asyncio.Event,
         *,
         provider: Provider | None = None,
-        on_settled: Callable[[Sequence[str]], None] = lambda _ids: None,
+        on_settled: OnSettled | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self._settings = settings
@@ -153,7 +152,7 @@ class Service:
         limiter = RateLimiter(store, settings, self._metrics)
         streams = Streams(store, settings.queue, self._health)
         reports = Reports(store, settings.queue, self._health)
-        outbox = Outbox(store, settings.queue, self._health, streams.flush, self._on_settled)
+        outbox = Outbox(store, settings.queue, settings.worker, self._health, streams.flush, self._on_settled)
         calls = Calls(
             provider=provider,
             endpoint=settings.endpoint,
