@@ -20,6 +20,7 @@ from tests.support.holdingproxy import HoldingProxy, holding_proxy
 from tests.support.waiting import wait_until
 
 AFTER_A_KILL, AFTER_A_STOP = 15.0, 3.0
+START_PATIENCE = 60.0  # a process that starts beside many others on a small machine
 REST_SECONDS = 8.0
 Request = dict[str, Any]
 
@@ -38,9 +39,9 @@ class Crew:
 
     def leader_and_standby(self, proxy: HoldingProxy | None = None) -> tuple[ControllerProcess, ControllerProcess]:
         leader = self.start(proxy)
-        leader.says("this controller leads")
+        leader.says("this controller leads", timeout=START_PATIENCE)
         standby = self.start()
-        standby.says("another controller leads")
+        standby.says("another controller leads", timeout=START_PATIENCE)
         return leader, standby
 
     def requests(self, controller: ControllerProcess) -> list[Request]:
@@ -75,6 +76,11 @@ def leads(controller: ControllerProcess) -> bool:
     return found[1] == "1"
 
 
+def led_at(controller: ControllerProcess) -> float:
+    """When it began to lead, as a time.time()."""
+    return datetime.fromisoformat(controller.says("this controller leads")["time"]).timestamp()
+
+
 def holder(site: Site) -> str:
     lease = site.get("Lease", NARROW_CONTROLLER)
     return "" if lease is None else str(lease["spec"].get("holderIdentity", ""))
@@ -102,14 +108,13 @@ def test_a_killed_leader_is_followed_within_fifteen_seconds_and_each_change_is_a
     leader, standby = crew.leader_and_standby()
     site = crew.site
     site.until(lambda: site.replicas() == 0, "a Deployment without workers")
+    killed_at = time.time()
     leader.stop(signal.SIGKILL)
-    began = time.monotonic()
     site.submit(3)
 
     site.until(lambda: site.replicas() == 3, "workers for what came meanwhile", timeout=2 * AFTER_A_KILL)
-    took = time.monotonic() - began
-    print(f"from SIGKILL to the next one's first decision: {took:.1f} s")
-    assert took < AFTER_A_KILL
+    print(f"from SIGKILL to the next one's first decision: {time.time() - killed_at:.1f} s")
+    assert led_at(standby) - killed_at < AFTER_A_KILL
     assert leads(standby)
     scaled = [event for event in site.list("Event") if event["reason"] == "ScaledUp"]
     assert len(scaled) == 1
@@ -121,15 +126,14 @@ def test_a_leader_that_is_told_to_end_is_followed_within_three_seconds(crew: Cre
     leader, standby = crew.leader_and_standby()
     site = crew.site
     site.until(lambda: site.replicas() == 0, "a Deployment without workers")
+    stopped_at = time.time()
     leader.send(signal.SIGTERM)
-    began = time.monotonic()
     site.submit(3)
 
     site.until(lambda: site.replicas() == 3, "workers for what came meanwhile")
     site.until(lambda: leads(standby), "the other one to lead")
-    took = time.monotonic() - began
-    print(f"from SIGTERM to the next one's first decision: {took:.1f} s")
-    assert took < AFTER_A_STOP
+    print(f"from SIGTERM to the next one's first decision: {time.time() - stopped_at:.1f} s")
+    assert led_at(standby) - stopped_at < AFTER_A_STOP
     assert leader.stop() == 0
     assert not leader.complaints()
     assert not standby.complaints()
@@ -175,7 +179,7 @@ def test_a_leader_that_was_held_still_wakes_as_one_that_may_not_act(crew: Crew) 
 def test_a_lease_where_there_is_no_namespace_is_told_once_and_not_at_every_try(crew: Crew) -> None:
     crew.site.lease = "nowhere/taskfleet"
     controller = crew.site.start_controller(crew.site.server.kubeconfig)  # of one who may do everything
-    controller.says('namespaces "nowhere" not found')
+    controller.says('namespaces "nowhere" not found', timeout=START_PATIENCE)
     asked = "POST /apis/coordination.k8s.io/v1/namespaces/nowhere/leases"
     wait_until(lambda: controller.ask("/readyz") == (503, f"{controller.said(asked)['message'][11:]}\n"), "the reason")
     began = time.monotonic()
@@ -188,7 +192,7 @@ def test_a_lease_that_says_nothing_is_taken(crew: Crew) -> None:
     meta = {"name": NARROW_CONTROLLER, "namespace": crew.site.namespace}
     empty = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta}
     crew.site.server.request("POST", crew.site.path("Lease"), empty)
-    crew.start().says("this controller leads")
+    crew.start().says("this controller leads", timeout=START_PATIENCE)
     assert holder(crew.site)
 
 
@@ -257,10 +261,9 @@ def test_a_holder_whose_clock_is_wrong_is_waited_for_as_long_as_any_other(crew: 
     site.server.request("POST", site.path("Lease"), lease)
 
     controller = crew.start()
-    controller.says("another controller leads")
-    began = time.monotonic()
-    controller.says("this controller leads", timeout=20)
-    assert 5.0 < time.monotonic() - began < 9.0
+    seen = controller.says("another controller leads", timeout=START_PATIENCE)
+    waited = led_at(controller) - datetime.fromisoformat(seen["time"]).timestamp()
+    assert 5.9 < waited < 10.0
     assert site.get("Lease", NARROW_CONTROLLER)["spec"]["leaseTransitions"] == 1
 
 
@@ -277,7 +280,7 @@ def test_a_controller_that_may_not_have_the_lease_says_so_and_does_nothing(crew:
     role = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{crew.site.namespace}/roles/{NARROW_CONTROLLER}-lease"
     crew.site.server.request("DELETE", role)
     controller = crew.start()
-    controller.says("the role of the controller must allow it")
+    controller.says("the role of the controller must allow it", timeout=START_PATIENCE)
     status, text = controller.ask("/readyz")
     assert (status, "leases" in text) == (503, True)
     assert controller.ask("/healthz")[0] == 200
@@ -293,7 +296,7 @@ def test_an_api_server_that_is_away_ends_the_leading_and_one_leads_when_it_is_ba
     site.lease = f"{SYSTEM}/{CONTROLLER}"
     both = [site.start_controller() for _ in range(2)]
     site.apply(site.queue(), site.pool())
-    site.until(lambda: site.replicas() == 0, "a Deployment without workers")
+    site.until(lambda: site.replicas() == 0, "a Deployment without workers", timeout=START_PATIENCE)
     leader = next(each for each in both if leads(each))
 
     own_servers.kill_apiserver()
