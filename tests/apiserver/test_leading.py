@@ -58,6 +58,18 @@ class Crew:
         said = [f"{each['verb']} {each['objectRef']['resource']}" for each in sent]
         return [each for each in said if "leases" not in each]
 
+    def wait_for_rest(self, controller: ControllerProcess) -> None:
+        """Until this one has written nothing for two seconds."""
+        quiet_since, seen = time.monotonic(), -1
+
+        def quiet() -> bool:
+            nonlocal quiet_since, seen
+            if len(self.writes(controller)) != seen:
+                quiet_since, seen = time.monotonic(), len(self.writes(controller))
+            return time.monotonic() - quiet_since > 2.0
+
+        self.site.until(quiet, "the controller to come to rest", timeout=START_PATIENCE)
+
 
 def received(request: Request) -> float:
     return datetime.fromisoformat(request["requestReceivedTimestamp"]).timestamp()
@@ -79,6 +91,10 @@ def leads(controller: ControllerProcess) -> bool:
 def led_at(controller: ControllerProcess) -> float:
     """When it began to lead, as a time.time()."""
     return datetime.fromisoformat(controller.says("this controller leads")["time"]).timestamp()
+
+
+def status(site: Site, kind: str) -> dict[str, Any]:
+    return dict((site.get(kind) or {}).get("status") or {})
 
 
 def holder(site: Site) -> str:
@@ -116,8 +132,8 @@ def test_a_killed_leader_is_followed_within_fifteen_seconds_and_each_change_is_a
     print(f"from SIGKILL to the next one's first decision: {time.time() - killed_at:.1f} s")
     assert led_at(standby) - killed_at < AFTER_A_KILL
     assert leads(standby)
-    scaled = [event for event in site.list("Event") if event["reason"] == "ScaledUp"]
-    assert len(scaled) == 1
+    site.until(lambda: "ScaledUp" in site.reasons(), "the decision to be told")
+    assert len([event for event in site.list("Event") if event["reason"] == "ScaledUp"]) == 1
     # One write that says that the Deployment is as it should be, one with the workers.
     assert crew.writes(standby).count("patch deployments") <= 2
 
@@ -209,18 +225,19 @@ def test_a_late_write_of_an_old_leader_is_taken_back_at_once(crew: Crew, late: b
         site.finish_all()
         site.until(lambda: leads(new), "the other one to lead", timeout=2 * AFTER_A_KILL)
         site.until(lambda: site.replicas() == 0, "no workers without tasks")
-        site.until(lambda: site.get("WorkerPool")["status"]["replicas"] == 0, "the pool's numbers")
-        site.until(lambda: site.get("TaskQueue")["status"]["completed"] == 3, "the queue's numbers")
-        right = [site.get(kind)["status"] for kind in ("WorkerPool", "TaskQueue")]
+        site.until(lambda: status(site, "WorkerPool").get("replicas") == 0, "the pool's numbers")
+        site.until(lambda: status(site, "TaskQueue").get("completed") == 3, "the queue's numbers")
+        crew.wait_for_rest(new)
+        right = [status(site, kind) for kind in ("WorkerPool", "TaskQueue")]
 
         released_at = time.time()
         proxy.release()
         site.until(lambda: crew.writes(old, since=released_at), "the late write to arrive")
 
         def is_right() -> bool:
-            return site.replicas() == 0 and [site.get(kind)["status"] for kind in ("WorkerPool", "TaskQueue")] == right
+            return site.replicas() == 0 and [status(site, kind) for kind in ("WorkerPool", "TaskQueue")] == right
 
-        site.until(is_right, "all to be again as the new leader decided", timeout=5)
+        site.until(is_right, "all to be again as the new leader decided")
         assert crew.writes(new, since=released_at), "it did land"
 
 
@@ -229,15 +246,7 @@ def test_at_rest_nothing_is_written_but_the_leaders_renewals(crew: Crew) -> None
     site = crew.site
     site.until(lambda: site.condition("WorkerPool", "ScalingActive"), "the pool's status")
     site.until(lambda: site.condition("TaskQueue", "Ready"), "the queue's status")
-    quiet_since, seen = time.monotonic(), -1
-
-    def quiet() -> bool:
-        nonlocal quiet_since, seen
-        if len(crew.writes(leader)) != seen:
-            quiet_since, seen = time.monotonic(), len(crew.writes(leader))
-        return time.monotonic() - quiet_since > 2.0
-
-    site.until(quiet, "the leader to come to rest")
+    crew.wait_for_rest(leader)
     before = {each.kubeconfig: len(crew.requests(each)) for each in (leader, standby)}
     until = time.monotonic() + REST_SECONDS
     wait_until(lambda: time.monotonic() > until, "rest", timeout=60)
