@@ -51,6 +51,8 @@ ORDER = (
     "ServiceAccount",
     "ClusterRole",
     "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
     "NetworkPolicy",
     "Service",
     "StatefulSet",

@@ -192,6 +192,7 @@ def test_the_samples_are_accepted() -> None:
         "keda",
         "limited",
         "found",
+        "own-gpu",
         "shared",
     ]
-    assert [pool.metadata.name for pool in found.pools] == ["external", "hpa", "keda", "limited", "found"]
+    assert [pool.metadata.name for pool in found.pools] == ["external", "hpa", "keda", "limited", "found", "own-gpu"]

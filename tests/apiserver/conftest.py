@@ -11,10 +11,12 @@ import yaml
 
 from tests.apiserver.site import Site
 from tests.support.apiserver import ApiServer, Servers, alone, assets, shared
+from tests.support.chart import render
 from tests.support.modelstub import ModelStub
 
 ROOT = Path(__file__).parents[2]
 SYSTEM, CONTROLLER = "taskfleet-system", "taskfleet-controller"
+NARROW_CONTROLLER = "narrow-taskfleet-controller"
 NO_ASSETS = (
     "NO REAL API SERVER: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver "
     "(and kube-controller-manager for garbage collection) to run these tests"
@@ -111,14 +113,33 @@ def own_site(
     stop_all(made)  # an API server that has just started may refuse for a moment: that is for these tests to survive
 
 
+@pytest.fixture
+def narrow(
+    crds: ApiServer,
+    namespace: str,
+    store_url: str,
+    stub_model: ModelStub,
+    runner: asyncio.Runner,
+    tmp_path: Path,
+) -> Iterator[Site]:
+    """A namespace whose controllers share the chart's Lease, and have its Roles there and nothing else."""
+    objects = render({"watchNamespaces": [namespace]}, release="narrow", namespace=namespace)
+    crds.apply(*(each for each in objects if each["kind"] in ("ServiceAccount", "Role", "RoleBinding")))
+    login = crds.kubeconfig_of(namespace, NARROW_CONTROLLER, tmp_path / "narrow.kubeconfig")
+    lease = f"{namespace}/{NARROW_CONTROLLER}"
+    made = Site(crds, namespace, login, store_url, stub_model.url, runner, lease=lease)
+    yield made
+    stop_all(made)
+
+
 def stop_all(site: Site) -> None:
     for controller in site.controllers:
         controller.stop()
 
 
 def install_role(server: ApiServer) -> ApiServer:
-    """Namespace, service account and role out of ``manifests/install.yaml``."""
-    wanted = {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
+    """Namespace, service account and roles out of ``manifests/install.yaml``."""
+    wanted = {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
     documents = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text())
     server.apply(*(document for document in documents if document["kind"] in wanted))
     return server

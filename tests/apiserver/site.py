@@ -31,6 +31,7 @@ class Site:
         runner: asyncio.Runner,
         *,
         watch_all: bool = False,
+        lease: str = "",
     ) -> None:
         self.server = server
         self.namespace = namespace
@@ -40,10 +41,16 @@ class Site:
         self.controllers: list[ControllerProcess] = []
         self._runner = runner
         self._watch_all = watch_all
+        self.lease = lease
 
-    def start_controller(self) -> ControllerProcess:
-        namespace = "" if self._watch_all else self.namespace
-        process = ControllerProcess(kubeconfig=self.login, store_url=self.store_url, namespace=namespace)
+    def start_controller(self, login: Path | None = None) -> ControllerProcess:
+        """With the site's login, or one of its own."""
+        process = ControllerProcess(
+            kubeconfig=login or self.login,
+            store_url=self.store_url,
+            namespace="" if self._watch_all else self.namespace,
+            lease=self.lease,
+        )
         self.controllers.append(process)
         return process
 
@@ -89,6 +96,7 @@ class Site:
             "Service": ("/api/v1", "services"),
             "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
             "Event": ("/apis/events.k8s.io/v1", "events"),
+            "Lease": ("/apis/coordination.k8s.io/v1", "leases"),
         }[kind]
         parts = [f"{root}/namespaces/{self.namespace}/{plural}", name, subresource]
         return "/".join(part for part in parts if part)

@@ -1,18 +1,16 @@
 """The chart against a real API server: every object is one that it takes, and the narrow role is enough."""
 
-import asyncio
+import contextlib
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+import helm_python
 import pytest
+import yaml
 
-from tests.apiserver.conftest import stop_all
 from tests.apiserver.site import Site
 from tests.support.apiserver import ApiServer
-from tests.support.chart import ALL_ON, Object, render
-from tests.support.modelstub import ModelStub
+from tests.support.chart import ALL_ON, CHART, RELEASE, of_kind, render
 
 AFFINITY = {
     "podAntiAffinity": {
@@ -68,32 +66,6 @@ def test_the_api_server_takes_every_object_in_a_restricted_namespace(
     assert len(applied.stdout.splitlines()) == len(objects)
 
 
-@pytest.fixture
-def narrow(
-    crds: ApiServer,
-    namespace: str,
-    store_url: str,
-    stub_model: ModelStub,
-    runner: asyncio.Runner,
-    tmp_path: Path,
-) -> Iterator[Site]:
-    """A namespace whose controller has the chart's Role there and nothing else."""
-    release = f"narrow-{namespace}"
-    kinds = ("ServiceAccount", "Role", "RoleBinding")
-    objects: list[Object] = [
-        each
-        for each in render({"watchNamespaces": [namespace]}, release=release, namespace=namespace)
-        if each["kind"] in kinds
-    ]
-    assert sorted(each["kind"] for each in objects) == sorted(kinds)
-    crds.apply(*objects)
-    account = next(each for each in objects if each["kind"] == "ServiceAccount")["metadata"]["name"]
-    login = crds.kubeconfig_of(namespace, account, tmp_path / "narrow.kubeconfig")
-    made = Site(crds, namespace, login, store_url, stub_model.url, runner)
-    yield made
-    stop_all(made)
-
-
 def test_a_role_in_one_namespace_is_all_that_a_controller_of_it_needs(narrow: Site) -> None:
     controller = narrow.start_controller()
     narrow.apply(narrow.queue(), narrow.pool())
@@ -104,3 +76,20 @@ def test_a_role_in_one_namespace_is_all_that_a_controller_of_it_needs(narrow: Si
     narrow.delete("TaskQueue")
     narrow.until(lambda: narrow.get("TaskQueue") is None, "the queue to be released")
     assert [line for line in controller.lines if "forbidden" in str(line)] == []
+
+
+@pytest.mark.parametrize(
+    ("args", "strategy"), [(["controller"], "Recreate"), (["controller", "--lease=a/b"], "RollingUpdate")]
+)
+def test_a_controller_that_knows_no_lease_ends_before_the_new_one_starts(
+    crds: ApiServer, namespace: str, args: list[str], strategy: str
+) -> None:
+    deployment = of_kind(render(namespace=namespace), "Deployment")
+    deployment["spec"]["template"]["spec"]["containers"][0]["args"] = args
+    crds.apply(deployment)
+
+    helm = helm_python.Config(kubeconfig_path=str(crds.kubeconfig), namespace=namespace)
+    with contextlib.closing(helm), helm_python.Chart.load(CHART) as chart:
+        rendered = helm.render(chart, name=RELEASE, namespace=namespace)
+    planned = yaml.safe_load(rendered["taskfleet/templates/controller/deployment.yaml"])
+    assert planned["spec"]["strategy"]["type"] == strategy

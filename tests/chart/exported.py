@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from taskfleet.core.ratelimit import RateLimits
 from taskfleet.core.task import QueueKey
-from taskfleet.telemetry.metrics import ControllerMetrics, WorkerMetrics
+from taskfleet.telemetry.metrics import ControllerMetrics, LeaderMetrics, WorkerMetrics
 from tests.support.promql import grouped_by, selectors
 
 # What Prometheus adds to whatever it scrapes, as the chart's monitors make it do.
@@ -19,6 +19,8 @@ def series() -> dict[str, list[dict[str, str]]]:
     controller = ControllerMetrics(registry)
     controller.open_queue(QueueKey("n", "q"))
     controller.open_pool(("n", "q", "p"), ["e"])
+    of_process = CollectorRegistry()
+    LeaderMetrics(of_process).show(registry)
     of_worker = CollectorRegistry()
     WorkerMetrics(
         of_worker,
@@ -30,7 +32,7 @@ def series() -> dict[str, list[dict[str, str]]]:
         limits=RateLimits(requests=1, tokens=1),
     )
     found: dict[str, list[dict[str, str]]] = {}
-    for each in (registry, of_worker):
+    for each in (of_process, of_worker):
         for family in text_string_to_metric_families(generate_latest(each).decode()):
             for sample in family.samples:
                 found.setdefault(sample.name, []).append(sample.labels)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
+from taskfleet.telemetry.metrics import LeaderMetrics
 from taskfleet.telemetry.server import status_server
 from tests.chart.exported import complaints, series
 from tests.controller.control import controlling, task_queue, worker_pool
@@ -96,7 +98,9 @@ async def test_every_panel_has_data_when_prometheus_scrapes_a_run(
         control.reconciler.set_queue(task_queue(queue.name, models=MODEL))
         control.reconciler.set_pool(worker_pool(queue.name, stub_model.url, models=MODEL, endpoints={"stub": limited}))
         await control.at_rest()
-        served = status_server(registry=control.registry, ready=lambda: "", port=0, setting="--port", host="127.0.0.1")
+        registry = CollectorRegistry()
+        LeaderMetrics(registry).show(control.registry)
+        served = status_server(registry=registry, ready=lambda: "", port=0, setting="--port", host="127.0.0.1")
         worker = worker_process(store_url, queue, stub_model.url, port="0", endpoint=limited)
         async with served as port:
             with worker as process, prometheus([port, await process.port()], tmp_path) as server:

@@ -30,8 +30,12 @@ def values(words: list[str]) -> dict[str, Any]:
             for name in above:
                 inner = inner.setdefault(name, {})
             listed = text[1:-1].split(",") if text.startswith("{") else None
-            inner[last] = listed or {"true": True, "false": False}.get(text, text.lower())
+            inner[last] = listed or _value(text)
     return chosen
+
+
+def _value(text: str) -> str | int | bool:
+    return int(text) if text.isdigit() else {"true": True, "false": False}.get(text, text.lower())
 
 
 def test_the_guide_shows_the_whole_life_of_a_release() -> None:

@@ -54,14 +54,29 @@ def test_only_the_controller_has_a_token() -> None:
 
 
 def test_no_rule_has_a_wildcard_or_lets_a_secret_be_read() -> None:
-    for rule in of_kind(render(), "ClusterRole")["rules"]:
+    roles = [each for each in render() if each["kind"] in ("ClusterRole", "Role")]
+    assert len(roles) == 2
+    for rule in [rule for role in roles for rule in role["rules"]]:
         assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
         if "secrets" in rule["resources"]:
             assert sorted(rule["verbs"]) == ["create", "patch"]
 
 
 def test_a_role_in_a_namespace_grants_what_the_cluster_role_does() -> None:
-    assert of_kind(render({"watchNamespaces": ["a"]}), "Role")["rules"] == of_kind(render(), "ClusterRole")["rules"]
+    role = of_kind(render({"watchNamespaces": ["a"]}), "Role", "-controller")
+    assert role["rules"] == of_kind(render(), "ClusterRole")["rules"]
+
+
+def test_of_leases_the_controller_may_read_and_write_its_own_and_none_outside_its_namespace() -> None:
+    objects = render(release="other", namespace="infra")
+    role, binding = of_kind(objects, "Role"), of_kind(objects, "RoleBinding")
+    assert (role["metadata"]["namespace"], binding["metadata"]["namespace"]) == ("infra", "infra")
+    (container,) = of_kind(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    named, unnamed = role["rules"]
+    assert f"--lease=infra/{named['resourceNames'][0]}" in container["args"]
+    assert (named["resourceNames"], named["verbs"]) == (["other-taskfleet-controller"], ["get", "update"])
+    assert unnamed["verbs"] == ["create"], "a right to create cannot be given for one name"
+    assert "leases" not in str(of_kind(objects, "ClusterRole"))
 
 
 def test_the_store_lets_in_the_pods_with_the_label_that_ours_have_and_calls_nobody() -> None:

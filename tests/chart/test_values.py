@@ -64,6 +64,8 @@ def test_as_it_comes_it_serves_the_whole_cluster_with_a_valkey_that_has_a_passwo
         "Deployment",
         "NetworkPolicy",
         "NetworkPolicy",
+        "Role",
+        "RoleBinding",
         "Secret",
         "Service",
         "Service",
@@ -103,8 +105,34 @@ def test_dashboards_have_the_label_of_the_sidecar() -> None:
         assert json.loads(content)["uid"].startswith("taskfleet-")
 
 
+def test_several_controllers_are_kept_apart_and_not_drained_all_at_once() -> None:
+    one, two = render(), render({"controller": {"replicas": 2}})
+    assert not [each for each in one if each["kind"] == "PodDisruptionBudget"]
+    assert "affinity" not in of_kind(one, "Deployment")["spec"]["template"]["spec"]
+    budget, deployment = of_kind(two, "PodDisruptionBudget"), of_kind(two, "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert deployment["spec"]["replicas"] == 2
+    assert budget["spec"]["maxUnavailable"] == 1
+    rules = deployment["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"]
+    (preferred,) = rules["preferredDuringSchedulingIgnoredDuringExecution"]
+    for selector in (budget["spec"]["selector"], preferred["podAffinityTerm"]["labelSelector"]):
+        assert selector["matchLabels"].items() <= labels.items()
+
+
+def test_the_affinity_of_the_values_takes_the_place_of_ours() -> None:
+    affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}
+    objects = render({"controller": {"replicas": 2, "affinity": affinity}})
+    assert of_kind(objects, "Deployment")["spec"]["template"]["spec"]["affinity"] == affinity
+
+
+def test_a_new_controller_stands_by_before_the_old_one_ends() -> None:
+    strategy = of_kind(render(), "Deployment")["spec"]["strategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+
+
 def test_with_a_list_of_namespaces_there_is_a_role_in_each_and_no_right_outside() -> None:
     objects = render({"watchNamespaces": ["team-a", "team-b"]})
+    objects = [each for each in objects if not each["metadata"]["name"].endswith("-lease")]
     kinds = {each["kind"] for each in objects}
     assert not {"ClusterRole", "ClusterRoleBinding"} & kinds
     for kind in ("Role", "RoleBinding"):
@@ -114,7 +142,11 @@ def test_with_a_list_of_namespaces_there_is_a_role_in_each_and_no_right_outside(
     ]
     assert subject["namespace"] == NAMESPACE
     (container,) = of_kind(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
-    assert container["args"] == ["controller", "--namespace=team-a,team-b"]
+    assert container["args"] == [
+        "controller",
+        "--lease=taskfleet-system/taskfleet-controller",
+        "--namespace=team-a,team-b",
+    ]
     assert of_kind(objects, "TaskQueue")["metadata"]["namespace"] == "team-a", "helm test uses one that is served"
 
 
@@ -210,7 +242,8 @@ def test_what_would_install_and_then_not_work_is_refused_in_a_sentence(values: O
 
 REFUSED: list[tuple[Any, str]] = [
     ({"replicas": 3}, "additional properties 'replicas' not allowed"),
-    ({"controller": {"replicas": 2}}, "/controller"),
+    ({"controller": {"replicas": 0}}, "/controller/replicas"),
+    ({"controller": {"replicas": "2"}}, "/controller/replicas"),
     ({"image": "taskfleet:1"}, "/image"),
     ({"image": {"tag": 1.5}}, "/image/tag"),
     ({"image": {"tag": "a b"}}, "/image/tag"),

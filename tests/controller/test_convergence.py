@@ -112,8 +112,9 @@ async def test_the_same_object_again_is_no_reason_to_look(
         await control.at_rest()
         looks = control.looks("TaskQueue") + control.looks("WorkerPool")
         for _ in range(20):
-            control.reconciler.set_queue(objects[0].model_copy(update={"status": {"pending": 3}}))
-            control.reconciler.set_pool(objects[1].model_copy(update={"status": {"replicas": 3}}))
+            shown = [control.status("TaskQueue", queue.name), control.status("WorkerPool", "pool")]
+            control.reconciler.set_queue(objects[0].model_copy(update={"status": shown[0]}))
+            control.reconciler.set_pool(objects[1].model_copy(update={"status": shown[1]}))
         await control.at_rest()
         assert control.looks("TaskQueue") + control.looks("WorkerPool") == looks
 

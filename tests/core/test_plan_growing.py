@@ -146,3 +146,28 @@ def test_an_endpoint_whose_tasks_go_to_others_does_not_say_that_none_wait() -> N
     sick = has(0, healthy=False, trouble="refused")
     decided = plan(pool(endpoint("a"), endpoint("b")), seen(waiting(small=8), a=has(0), b=sick), NOW)
     assert decided.endpoints[1].message == "other endpoints take what waits for its models"
+
+
+def test_no_worker_is_started_that_would_be_ready_when_the_backlog_is_gone() -> None:
+    """40 tasks of 2 s, 4 at a time in the one worker that is ready, are gone in 20 s; another one takes a minute."""
+    slow = has(1, seconds_per_task=2, cold_start=60)
+    decided = plan(pool(), seen(waiting(small=40), llm=slow), NOW)
+    assert (only(decided).workers, only(decided).reason) == (1, "ColdStart")
+    assert only(decided).message.endswith(
+        "another one would be ready after 1m, when those that are ready have done them"
+    )
+    assert condition(decided, "Ready").reason == "ColdStart"
+    quick = has(1, seconds_per_task=2, cold_start=15)
+    assert only(plan(pool(), seen(waiting(small=40), llm=quick), NOW)).workers == 10
+
+
+def test_a_cold_start_holds_back_no_first_worker_and_takes_none_away() -> None:
+    nobody = has(0, seconds_per_task=2, cold_start=600)
+    assert only(plan(pool(), seen(waiting(small=8), llm=nobody), NOW)).workers == 2
+    on_their_way = has(3, ready=1, seconds_per_task=2, cold_start=600)
+    assert only(plan(pool(), seen(waiting(small=40), llm=on_their_way), NOW)).workers == 3
+
+
+def test_a_cold_start_counts_no_worker_that_is_not_ready_yet() -> None:
+    starting = has(1, ready=0, seconds_per_task=2, cold_start=600)
+    assert only(plan(pool(), seen(waiting(small=40), llm=starting), NOW)).workers == 10

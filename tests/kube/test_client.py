@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from taskfleet.core.errors import NotLeading
 from taskfleet.kube import (
     DEPLOYMENTS,
     SECRETS,
@@ -141,3 +142,30 @@ async def test_a_kubeconfig_that_cannot_be_used_says_so(
     with pytest.raises(KubeLoginFailed, match="kubeconfig"):
         async with KubeClient.open(str(path)):
             pass
+
+
+async def test_a_client_that_may_write_no_more_still_reads_and_sends_no_change(tmp_path: Path) -> None:
+    recorder = Recorder("a")
+    over = False
+
+    def may_write() -> None:
+        if over:
+            raise NotLeading("another one leads")
+
+    async with serving(recorder) as port:
+        login = write_kubeconfig(tmp_path / "config", port, "a")
+        async with KubeClient.open(login, may_write) as client:
+            manifest = {"metadata": {"namespace": "n", "name": "x", "resourceVersion": "1"}}
+            await client.replace(DEPLOYMENTS, manifest)
+            over = True
+            for change in (
+                client.replace(DEPLOYMENTS, manifest),
+                client.apply(DEPLOYMENTS, manifest),
+                client.create(DEPLOYMENTS, manifest),
+                client.json_patch(DEPLOYMENTS, "n", "x", []),
+                client.delete(DEPLOYMENTS, "n", "x", uid="u"),
+            ):
+                with pytest.raises(NotLeading):
+                    await change
+            await client.get(DEPLOYMENTS, "n", "x")
+    assert [method for method, *_ in recorder.requests] == ["PUT", "GET"]

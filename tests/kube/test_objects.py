@@ -1,5 +1,6 @@
 """The Deployment of an endpoint as a function of its pool: a table of what changes what."""
 
+import json
 from typing import Any
 
 import pytest
@@ -138,3 +139,82 @@ def test_an_update_never_runs_more_workers_than_planned() -> None:
 def test_equal_manifests_have_equal_fingerprints_and_others_not() -> None:
     assert digest(made(pool())) == digest(made(pool()))
     assert digest(made(pool())) != digest(made(pool(), 2))
+
+
+SERVER = {"image": "vllm/vllm-openai:v0.11.0", "port": 8000, "args": ["--model", "m"]}
+
+
+def with_server(**fields: Any) -> dict[str, Any]:
+    endpoint = {"url": None, "server": {**SERVER, **fields}}
+    return made(pool(endpoint))
+
+
+def server_of(deployment: dict[str, Any]) -> dict[str, Any]:
+    (container,) = pod_of(deployment)["initContainers"]
+    return dict(container)
+
+
+def test_a_model_server_of_its_own_is_a_sidecar_that_the_worker_waits_for() -> None:
+    deployment = with_server(startupTimeout="15m")
+    server = server_of(deployment)
+    assert (server["image"], server["args"], server["restartPolicy"]) == (SERVER["image"], SERVER["args"], "Always")
+    probe = server["startupProbe"]
+    assert probe["httpGet"] == {"path": "/health", "port": 8000}
+    assert probe["periodSeconds"] * probe["failureThreshold"] == 15 * 60
+    assert server["readinessProbe"]["httpGet"] == probe["httpGet"]
+    assert server["terminationMessagePolicy"] == "FallbackToLogsOnError", "its last words reach the pool's status"
+    told = json.loads(variables_of(deployment)["TASKFLEET_ENDPOINT"]["value"])
+    assert Endpoint.model_validate(told).base_url == "http://127.0.0.1:8000/v1"
+
+
+def test_a_worker_without_one_has_no_sidecar_and_no_volume() -> None:
+    assert not {"initContainers", "volumes"} & set(pod_of(made(pool())))
+
+
+def test_what_a_model_server_needs_goes_to_it_and_not_to_the_worker() -> None:
+    gpu = {"limits": {"nvidia.com/gpu": "1"}}
+    deployment = with_server(resources=gpu, env=[{"name": "HF_HOME", "value": "/models"}], command=["vllm", "serve"])
+    server = server_of(deployment)
+    assert server["resources"]["limits"] == gpu["limits"]
+    assert server["env"] == [{"name": "HF_HOME", "value": "/models"}]
+    assert server["command"] == ["vllm", "serve"]
+    assert "nvidia.com/gpu" not in str(container_of(deployment)["resources"])
+    assert "HF_HOME" not in variables_of(deployment)
+
+
+@pytest.mark.parametrize(
+    ("cache", "volume"),
+    [
+        ({"path": "/models", "claimName": "weights"}, {"persistentVolumeClaim": {"claimName": "weights"}}),
+        ({"path": "/models", "sizeLimit": "20Gi"}, {"emptyDir": {"sizeLimit": "20Gi"}}),
+        ({"path": "/models"}, {"emptyDir": {}}),
+    ],
+)
+def test_the_cache_of_a_model_server_is_a_claim_or_goes_with_the_pod(
+    cache: dict[str, str], volume: dict[str, Any]
+) -> None:
+    deployment = with_server(cache=cache)
+    ((mount,), (found,)) = server_of(deployment)["volumeMounts"], pod_of(deployment)["volumes"]
+    assert mount == {"name": found["name"], "mountPath": "/models"}
+    assert found == {"name": found["name"], **volume}
+
+
+def test_a_model_server_is_no_root_unless_someone_says_so() -> None:
+    assert "runAsUser" not in server_of(with_server())["securityContext"]
+    assert pod_of(with_server())["securityContext"]["runAsNonRoot"] is True
+    someone = with_server(runAsUser=1000)
+    assert server_of(someone)["securityContext"]["runAsNonRoot"] is True
+    assert pod_of(someone)["securityContext"]["fsGroup"] == 1000
+    root = server_of(with_server(runAsUser=0))["securityContext"]
+    assert (root["runAsUser"], root["runAsNonRoot"]) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "url"),
+    [("openai", "/health", "http://127.0.0.1:8000/v1"), ("ollama", "/", "http://127.0.0.1:8000")],
+)
+def test_each_provider_has_its_usual_paths(provider: str, path: str, url: str) -> None:
+    deployment = made(pool({"url": None, "server": SERVER, "provider": provider}))
+    assert server_of(deployment)["startupProbe"]["httpGet"]["path"] == path
+    told = json.loads(variables_of(deployment)["TASKFLEET_ENDPOINT"]["value"])
+    assert Endpoint.model_validate(told).base_url == url

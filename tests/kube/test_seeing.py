@@ -8,6 +8,7 @@ from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.cluster.cache import ObjectCache
 from taskfleet.controller.cluster.feed import DELETED, DEPLOYMENT, Feed
+from taskfleet.controller.cluster.sidecar import cold_start
 from taskfleet.controller.cluster.trouble import deployment_trouble, pods_trouble
 from taskfleet.core.conditions import Condition
 from taskfleet.core.task import QueueKey
@@ -170,6 +171,26 @@ def waiting(reason: str, message: str = "", **container: Any) -> dict[str, Any]:
             pod(conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1"}]),
             "Unschedulable: 0/1",
         ),
+        (
+            pod(
+                initContainerStatuses=[
+                    {
+                        "name": "server",
+                        "started": False,
+                        "state": {"running": {}},
+                        "lastState": {
+                            "terminated": {"exitCode": 137, "reason": "Error", "message": "loading\nno CUDA device"}
+                        },
+                    }
+                ],
+                containerStatuses=[{"name": "worker", "state": {"waiting": {"reason": "PodInitializing"}}}],
+            ),
+            (
+                "NotAnswering: it runs again and does not answer yet; before that the server ended with exit code 137 "
+                "(Error): no CUDA device"
+            ),
+        ),
+        (pod(initContainerStatuses=[{"name": "server", "started": False, "state": {"running": {}}}]), ""),
         (waiting("ContainerCreating"), ""),
         (pod(phase="Pending"), ""),
     ],
@@ -194,3 +215,21 @@ def test_a_deployment_that_may_make_no_pods_says_why() -> None:
     failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
     assert deployment_trouble({"status": {"conditions": [failure]}}) == "FailedCreate: exceeded quota"
     assert deployment_trouble({}) == ""
+
+
+def came_up(created: str, started: str, **more: Any) -> dict[str, Any]:
+    made = pod(containerStatuses=[{"name": "worker", "state": {"running": {"startedAt": started}}, **more}])
+    made["metadata"]["creationTimestamp"] = created
+    return made
+
+
+def test_a_cold_start_goes_from_the_pods_creation_to_its_workers_start_in_the_newest_that_has_come() -> None:
+    first = came_up("2026-01-01T10:00:00Z", "2026-01-01T10:02:00Z")
+    second = came_up("2026-01-01T11:00:00Z", "2026-01-01T11:00:30Z")
+    restarted = came_up("2026-01-01T12:00:00Z", "2026-01-01T14:00:00Z", restartCount=1)
+    on_its_way = pod()
+    on_its_way["metadata"]["creationTimestamp"] = "2026-01-01T13:00:00Z"
+    assert cold_start([second, first, on_its_way, restarted]) == 30.0
+    assert cold_start([first]) == 120.0
+    assert cold_start([on_its_way]) is None
+    assert cold_start([]) is None

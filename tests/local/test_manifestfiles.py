@@ -77,6 +77,13 @@ def test_every_missing_api_key_is_named_with_its_variable(tmp_path: Path) -> Non
     assert len(loaded.pools) == 1
 
 
+def test_a_model_server_of_its_own_is_refused_where_there_are_no_pods(tmp_path: Path) -> None:
+    server = "  endpoints: [{name: own, models: [small], server: {image: vllm, port: 8000}}]\n"
+    (tmp_path / "a.yaml").write_text(QUEUE.format(namespace="") + "---\n" + POOL.partition("  endpoints:")[0] + server)
+    with pytest.raises(InvalidManifest, match=r'"pool": the server of endpoint own is a container in the pods of a'):
+        files(tmp_path).load()
+
+
 def test_discovery_is_refused_where_there_are_no_services(tmp_path: Path) -> None:
     found = "discovery: {selector: {matchLabels: {app: ollama}}, port: 11434, models: [small]}"
     pool = POOL.partition("  endpoints:")[0] + f"  {found}\n"

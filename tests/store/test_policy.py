@@ -1,5 +1,8 @@
 """A queue exists while its policy does."""
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
 
 from taskfleet.core.task import QueueKey
@@ -90,3 +93,25 @@ async def test_a_worker_of_a_dropped_queue_is_told_that_its_lease_is_lost(store:
     assert (await store.heartbeat(opened, report(), {leased.id: leased.fence})).lost == {leased.id}
     assert await store.settle(opened, [settle(leased)]) == [False]
     assert await inside.key_names(store, opened) == set()
+
+
+@pytest.mark.one_place("it comes between the steps of one place")
+async def test_a_queue_that_is_made_anew_keeps_its_tasks_from_a_drop_that_was_held_still(
+    store: Store, queue: QueueKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.put_policy(queue, POLICY)
+    scan, held = store._connection.scan, asyncio.Event()
+
+    async def held_still(of: QueueKey, cursor: int, count: int) -> tuple[int, Sequence[bytes]]:
+        if not held.is_set():
+            held.set()
+            await store.put_policy(queue, policy(max_attempts=7))
+            await store.submit(queue, tasks(3))
+        return await scan(of, cursor, count)
+
+    monkeypatch.setattr(store._connection, "scan", held_still)
+    await store.drop_queue(queue)
+    stats = await store.stats(queue)
+    assert stats is not None
+    assert stats.pending == 3
+    assert len((await store.claim(queue, "w1", [MODEL], 5)).tasks) == 3

@@ -11,6 +11,7 @@ RELEASE, NAMESPACE = "taskfleet", "taskfleet-system"
 # Everything that is off as the chart comes.
 ALL_ON: dict[str, Any] = {
     "externalMetrics": {"enabled": True},
+    "controller": {"replicas": 2},
     "serviceMonitor": {"enabled": True},
     "podMonitor": {"enabled": True},
     "prometheusRule": {"enabled": True},

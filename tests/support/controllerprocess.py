@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,13 @@ WORKER_IMAGE = "example.invalid/taskfleet:test"
 class ControllerProcess:
     """Its JSON log lines are kept in ``lines``."""
 
-    def __init__(self, *, kubeconfig: Path, store_url: str, namespace: str = "") -> None:
+    def __init__(self, *, kubeconfig: Path, store_url: str, namespace: str = "", lease: str = "") -> None:
+        self.kubeconfig = kubeconfig
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TASKFLEET_")}
         command = [str(Path(sys.executable).with_name("taskfleet")), "controller", "--port", "0"]
         command += ["--kubeconfig", str(kubeconfig), "--worker-image", WORKER_IMAGE]
         command += ["--namespace", namespace] if namespace else []
+        command += ["--lease", lease] if lease else []
         environment = {**inherited, "TASKFLEET_LOG_FORMAT": "json", "TASKFLEET_STORE_URL": store_url}
         self._popen = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         self.lines: list[dict[str, Any]] = []
@@ -52,6 +56,16 @@ class ControllerProcess:
             raise AssertionError(f"{error}; it said {self.lines}") from None
         assert isinstance(found, dict), f"the controller ended: {self.lines}"
         return found
+
+    def ask(self, path: str) -> tuple[int, str]:
+        """Status and text of /healthz, /readyz or /metrics."""
+        url = f"http://127.0.0.1:{self.says('controller started')['port']}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
 
     def complaints(self) -> list[dict[str, Any]]:
         """Log lines that a person would have to look into."""

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from taskfleet.api.base import UNIQUE, ApiModel, ModelName
+from taskfleet.api.modelserver import ModelServer
 from taskfleet.api.rules import DNS_LABEL, SUBDOMAIN, Rule
 from taskfleet.core.ratelimit import NO_LIMITS, RateLimits
 
@@ -69,37 +70,41 @@ class RateLimit(ApiModel):
 
 
 class Endpoint(ApiModel):
-    """One model server or API. Its workers are one Deployment."""
+    """One model server or API, or one for each worker. Its workers are one Deployment."""
 
     rules = (
         Rule(
-            rf"self.url.matches('^https?://([^/?#]*@)?({_HOST}(\\.{_HOST})*\\.?|\\[[0-9A-Fa-f:.]+\\])"
+            "has(self.url) != has(self.server)",
+            "an endpoint has either url, where a model server is, or server, one of its own for each worker; set one",
+        ),
+        Rule(
+            rf"!has(self.url) || self.url.matches('^https?://([^/?#]*@)?({_HOST}(\\.{_HOST})*\\.?|\\[[0-9A-Fa-f:.]+\\])"
             r"(:[0-9]{1,5})?([/?#][!-~]*)?$')",
             "url must be http:// or https:// with a host, such as http://vllm:8000/v1",
             ".url",
         ),
         Rule(
-            f"!self.url.matches('^https?://[^/?#]*:{NO_PORT}([/?#]|$)')",
+            f"!has(self.url) || !self.url.matches('^https?://[^/?#]*:{NO_PORT}([/?#]|$)')",
             "url must have a port from 1 to 65535, or none",
             ".url",
         ),
         Rule(
-            "!self.url.matches('^[^/?#]*//[^/?#]*@')",
+            "!has(self.url) || !self.url.matches('^[^/?#]*//[^/?#]*@')",
             "url must not contain a user or password; put the key into a Secret and name it in apiKeySecretRef",
             ".url",
         ),
         Rule(
-            "!self.url.matches('[?#]')",
+            "!has(self.url) || !self.url.matches('[?#]')",
             "url must not have a query or fragment; give the base URL, and an API key through apiKeySecretRef",
             ".url",
         ),
         Rule(
-            "!self.url.matches('/((chat/)?completions|messages|api/(chat|generate))/?$')",
+            "!has(self.url) || !self.url.matches('/((chat/)?completions|messages|api/(chat|generate))/?$')",
             "url must be the base URL, such as http://vllm:8000/v1; remove the name of the call at its end",
             ".url",
         ),
         Rule(
-            "self.provider != 'ollama' || !self.url.matches('/(v1|api)/?$')",
+            "!has(self.url) || self.provider != 'ollama' || !self.url.matches('/(v1|api)/?$')",
             "url must be Ollama's base URL, such as http://ollama:11434; remove /v1 or /api, or use provider openai",
             ".url",
         ),
@@ -118,10 +123,16 @@ class Endpoint(ApiModel):
         description="Protocol: openai fits vLLM, llama.cpp, Ollama's /v1 and OpenAI; ollama is Ollama's own, with its "
         "options; anthropic is the Messages API.",
     )
-    url: str = Field(
+    url: str | None = Field(
+        None,
         max_length=2048,
         description="Base URL, such as http://vllm:8000/v1, http://ollama:11434 or https://api.anthropic.com/v1, "
         "never with a key in it.",
+    )
+    server: ModelServer | None = Field(
+        None,
+        description="Instead of a url: a model server in the pod of each worker, scaled 0 to N with it; needs a "
+        "cluster. A worker takes tasks once its server answers, and gives them back when it dies.",
     )
     models: Annotated[list[ModelName], UNIQUE] = Field(
         min_length=1, max_length=64, description="The queue's model names that this endpoint serves."
@@ -152,6 +163,19 @@ class Endpoint(ApiModel):
     api_key_secret_ref: SecretKeyRef | None = Field(
         None, description="Where the API key is, sent as the protocol has it; none when the server wants no key."
     )
+
+    @property
+    def base_url(self) -> str:
+        """Where its workers call it."""
+        if self.server is None:
+            return self.url or ""
+        return self.server.url + ("" if self.provider is Provider.OLLAMA else "/v1")
+
+    @property
+    def health_path(self) -> str:
+        """Of a server of its own."""
+        default = "/" if self.provider is Provider.OLLAMA else "/health"
+        return (self.server.health_path if self.server else None) or default
 
     @property
     def limits(self) -> RateLimits:

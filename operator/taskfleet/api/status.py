@@ -72,6 +72,11 @@ class EndpointStatus(ApiModel):
     latency_seconds: float | None = Field(
         None, ge=0, description="Seconds that one task takes, on average; absent until one has run."
     )
+    cold_start_seconds: float | None = Field(
+        None,
+        ge=0,
+        description="Seconds from asking for its last worker with a model server of its own to that worker's start.",
+    )
     tasks_per_minute: float = Field(0.0, ge=0, description="Tasks that its workers ended in the last minute.")
     idle_since: Time | None = Field(
         None, description="Since when its workers have nothing to do; absent while they have."

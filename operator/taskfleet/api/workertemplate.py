@@ -18,6 +18,14 @@ _IMAGE = (
     r"^(([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:]+\\])(:[0-9]+)?/)?" + f"{_PART}(/{_PART})*"
     "(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@[A-Za-z0-9+._-]+:[0-9a-fA-F]{32,})?$"
 )
+Image = Annotated[
+    str,
+    Rule(
+        f"self.matches('{_IMAGE}')",
+        "must be an image name such as registry.example.com/team/taskfleet:0.1.0: no scheme, no spaces, and lower-case "
+        "before the tag",
+    ),
+]
 
 
 class EnvVar(ApiModel):
@@ -117,17 +125,7 @@ class Toleration(ApiModel):
 class WorkerTemplate(ApiModel):
     """Settings of the worker pods. On a laptop only env and terminationGracePeriod apply."""
 
-    image: (
-        Annotated[
-            str,
-            Rule(
-                f"self.matches('{_IMAGE}')",
-                "must be an image name such as registry.example.com/team/taskfleet:0.1.0: no scheme, no spaces, and "
-                "lower-case before the tag",
-            ),
-        ]
-        | None
-    ) = Field(None, max_length=512, description="Worker image; the controller's own when not set.")
+    image: Image | None = Field(None, max_length=512, description="Worker image; the controller's own when not set.")
     resources: Resources = Field(default_factory=Resources, description="Compute resources of a pod.")
     node_selector: Annotated[LabelMap, LABELS] = Field(
         default_factory=dict, max_length=32, description="Labels that a node must have."

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import signal
 
 import click
@@ -13,6 +14,8 @@ from taskfleet.worker import environment
 
 log = logging.getLogger("taskfleet.controller")
 
+_LEASE = re.compile(r"(?P<namespace>[a-z0-9-]{1,63})/(?P<name>[a-z0-9.-]{1,253})")
+
 EPILOG = """
 \b
 It logs in with --kubeconfig or KUBECONFIG, else as the service account of its pod, else with ~/.kube/config.
@@ -21,8 +24,18 @@ It logs in with --kubeconfig or KUBECONFIG, else as the service account of its p
 \b
 Examples:
   taskfleet controller --store-url valkey://localhost:6379
+  taskfleet controller --lease infra/taskfleet --store-url valkey://valkey.infra:6379
   taskfleet controller --kubeconfig dev.yaml --namespace team-a,team-b --worker-store-url valkey://valkey.infra:6379
 """
+
+
+def _namespace_and_name(_context: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    found = _LEASE.fullmatch(text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not NAMESPACE/NAME, such as taskfleet-system/taskfleet-controller")
+    return found["namespace"], found["name"]
 
 
 @click.command(epilog=EPILOG)
@@ -56,6 +69,13 @@ Examples:
     help="Image of the workers of pools that name none.",
 )
 @click.option(
+    "--lease",
+    envvar="TASKFLEET_LEASE",
+    callback=_namespace_and_name,
+    metavar="NAMESPACE/NAME",
+    help="Share the work with other controllers: the one that has this Lease acts (default: act alone).",
+)
+@click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8421,
@@ -68,6 +88,7 @@ def controller(
     store_url: str,
     worker_store_url: str | None,
     worker_image: str,
+    lease: tuple[str, str] | None,
     port: int,
 ) -> None:
     """Turn TaskQueues and WorkerPools of a cluster into workers."""
@@ -80,6 +101,7 @@ def controller(
         workers=WorkerDefaults(worker_image, worker_store_url or store_url),
         worker_environment=environment,
         port=port,
+        lease=lease,
     )
     asyncio.run(_until_signalled(options))
 

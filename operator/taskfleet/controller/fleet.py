@@ -23,12 +23,14 @@ class FleetState:
     """The workers of one endpoint: ``workers`` asked for, ``ready`` of them able to work.
 
     ``trouble`` says in words why workers do not come up (an image that cannot be pulled, a process that exits),
-    and is empty when nothing is known to be wrong.
+    and is empty when nothing is known to be wrong. ``cold_start``: seconds from asking for a worker with a model server
+    of its own to its being ready, when that was just measured.
     """
 
     workers: int = 0
     ready: int = 0
     trouble: str = ""
+    cold_start: float | None = None
 
 
 class FleetRefused(TaskfleetError):

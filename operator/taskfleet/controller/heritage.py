@@ -1,7 +1,7 @@
 """What a controller takes over from the one before it, so that a restart costs no pool its past.
 
-All of it stands in the pool's status, where it serves people too: how long an endpoint has been idle, how fast it is,
-and when and why the number of its workers last changed.
+All of it stands in the pool's status, where it serves people too: how long an endpoint has been idle, how fast it is
+and how fast it starts, and when and why the number of its workers last changed.
 """
 
 import time
@@ -22,6 +22,7 @@ def heir(clock: Callable[[], float]) -> Callable[[WorkerPool], PoolState]:
         return PoolState(
             pool,
             pace={each["name"]: each["latencySeconds"] for each in endpoints if "latencySeconds" in each},
+            cold_starts={each["name"]: each["coldStartSeconds"] for each in endpoints if "coldStartSeconds" in each},
             memory={each["name"]: _idle(each, clock()) for each in endpoints if "idleSince" in each},
             last_scale_time=pool.status.get("lastScaleTime"),
             last_scale_reason=pool.status.get("lastScaleReason", ""),

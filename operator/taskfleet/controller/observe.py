@@ -67,8 +67,10 @@ def observe_endpoints(
     unreported = max(0, running - sum(report.inflight for report in sight.reports))
     extra = math.ceil(unreported / max(1, sum(1 for number in workers.values() if number)))
     observed = {}
-    for name, number in workers.items():
-        fleet, probed = _of(state, name), health.get(name, Health())
+    for endpoint in pool.spec.endpoints:
+        name = endpoint.name
+        number, fleet = workers[name], _of(state, name)
+        probed = _server_health(fleet) if endpoint.server else health.get(name, Health())
         observed[name] = EndpointObserved(
             workers=number,
             ready=fleet.ready,
@@ -80,8 +82,21 @@ def observe_endpoints(
             waits=_common(reports[name], lambda report: report.waits),
             seconds_per_task=state.pace.get(name),
             tokens_per_task=state.tokens.get(name),
+            cold_start=state.cold_starts.get(name),
         )
     return observed
+
+
+def _server_health(fleet: FleetState) -> Health:
+    """A model server inside the workers' pods is well unless it does not come up: one that is not asked for is not
+    amiss."""
+    return Health(False, fleet.trouble) if fleet.trouble and not fleet.ready else Health(True)
+
+
+def remember_cold_starts(state: PoolState) -> None:
+    """Keep what was measured beyond the life of the workers."""
+    measured = {name: fleet.cold_start for name, fleet in state.fleet.items() if fleet.cold_start is not None}
+    state.cold_starts.update(measured)
 
 
 def remember_pace(pool: WorkerPool, state: PoolState, sight: Sight) -> None:

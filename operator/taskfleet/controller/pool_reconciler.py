@@ -7,7 +7,14 @@ from dataclasses import replace
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.fleet import Fleet, FleetRefused, Surface
 from taskfleet.controller.news import pool_news
-from taskfleet.controller.observe import Sight, observe_endpoints, observe_queue, remember_pace, usable_endpoints
+from taskfleet.controller.observe import (
+    Sight,
+    observe_endpoints,
+    observe_queue,
+    remember_cold_starts,
+    remember_pace,
+    usable_endpoints,
+)
 from taskfleet.controller.pool_status import pool_status
 from taskfleet.controller.probes import Prober
 from taskfleet.controller.reporter import Reporter
@@ -75,6 +82,7 @@ class PoolReconciler:
             self._link.failed(error)
             sight = Sight(trouble=error)
         remember_pace(pool, state, sight)
+        remember_cold_starts(state)
         seen = observe_endpoints(pool, state, sight, self._prober.health(name))
         if sight.trouble is None:
             self._remember_health(pool, state, seen)

@@ -73,6 +73,7 @@ def _endpoint(
         ready=seen.ready,
         inflight=seen.inflight,
         latency_seconds=None if seen.seconds_per_task is None else float(f"{seen.seconds_per_task:.3g}"),
+        cold_start_seconds=None if seen.cold_start is None else float(f"{seen.cold_start:.3g}"),
         tasks_per_minute=float(f"{pace:.3g}"),
         idle_since=idle if planned.workers else None,
         reason=planned.reason,

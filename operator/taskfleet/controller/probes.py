@@ -33,7 +33,8 @@ class _Target:
 
 
 class Prober:
-    """Probes while someone watches. ``changed`` is called with the pool when an endpoint's health does.
+    """Probes while someone watches, except for model servers inside the workers' pods, which Kubernetes probes.
+    ``changed`` is called with the pool when an endpoint's health does.
 
     ``reach`` gives the URL under which we find what workers in a namespace find under a URL.
     """
@@ -60,6 +61,7 @@ class Prober:
                 check.failure_threshold,
             )
             for endpoint in pool.spec.endpoints
+            if endpoint.url is not None
         }
         if name not in self._pools:
             # What the controller before us wrote: to begin with it saves two writes of every pool after a restart.

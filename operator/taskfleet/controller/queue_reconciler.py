@@ -43,6 +43,8 @@ class QueueReconciler:
         reporter: Reporter,
         metrics: ControllerMetrics,
         clock: Callable[[], float],
+        may_act: Callable[[], None],
+        republish_seconds: float,
     ) -> None:
         self._world = world
         self._link = link
@@ -50,6 +52,8 @@ class QueueReconciler:
         self._reporter = reporter
         self._metrics = metrics
         self._clock = clock
+        self._may_act = may_act
+        self._republish_seconds = republish_seconds
 
     async def reconcile(self, key: QueueKey) -> float | None:
         state = self._world.queues.get(key)
@@ -94,9 +98,11 @@ class QueueReconciler:
         fallbacks = await self._fallbacks(store, queue, state)
         served = self._served(queue, state)
         policy = queue_policy(queue.spec, closed=_is_deleted(queue), fallbacks=fallbacks, served=served)
-        if policy != state.published:
+        if policy != state.published or self._clock() >= state.published_at + self._republish_seconds:
+            self._may_act()
+            # The same again changes nothing in the store, and takes back a late word of a controller before us.
             await store.put_policy(queue.key, policy)
-            state.published = policy
+            state.published, state.published_at = policy, self._clock()
 
     async def _fallbacks(self, store: Store, queue: TaskQueue, state: QueueState) -> dict[str, str]:
         """Those that the endpoints' health asks for now. What a controller before us decided stands in the store."""
@@ -144,6 +150,7 @@ class QueueReconciler:
             pools=len(pools),
         )
         if deletion.drop:
+            self._may_act()
             await store.drop_queue(queue.key)
             state.dropped = True
         return deletion

@@ -49,7 +49,8 @@ Key = tuple[Literal["TaskQueue"], QueueKey] | tuple[Literal["WorkerPool"], PoolN
 class Reconciler:
     """Give it objects, then ``run`` it. All methods belong to the event loop that ``run`` runs on.
 
-    ``reach``: the URL under which we find what the workers of a namespace find under a URL.
+    ``reach``: the URL under which we find what the workers of a namespace find under a URL. ``may_act`` is called
+    before the store is changed, and raises when that is no longer ours to do.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Reconciler:
         clock: Callable[[], float] = time.monotonic,
         resync_seconds: float = RESYNC_SECONDS,
         reach: Callable[[str, str], str] = lambda url, _namespace: url,
+        may_act: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._metrics = metrics
@@ -83,6 +85,8 @@ class Reconciler:
             reporter=self._reporter,
             metrics=metrics,
             clock=clock,
+            may_act=may_act,
+            republish_seconds=resync_seconds,
         )
         self._pool_reconciler = PoolReconciler(
             world=self._world,
@@ -105,9 +109,10 @@ class Reconciler:
             self._link.follow()
         else:
             before, state.queue = state.queue, queue
+            overwritten = self._reporter.is_overwritten(queue)
             if FINALIZER in queue.metadata.finalizers:
                 state.guarded = False  # should somebody take it away, it is asked for again
-            if _same(before.metadata, queue.metadata) and before.spec == queue.spec:
+            if _same(before.metadata, queue.metadata) and before.spec == queue.spec and not overwritten:
                 return
         self._agenda.mark(("TaskQueue", queue.key))
         self._mark_pools(queue.key)
@@ -137,7 +142,7 @@ class Reconciler:
         before, told = (state.pool, state.services) if state else (None, None)
         self._world.put_pool(pool).services = services
         if before is not None and _same(before.metadata, pool.metadata) and before.spec == pool.spec:
-            if services != told:
+            if self._reporter.is_overwritten(pool) or services != told:
                 self.touch_pool(*name)
             return
         if before is not None and before.queue != pool.queue:

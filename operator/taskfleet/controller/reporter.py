@@ -16,6 +16,7 @@ class _Written:
     uid: str | None
     status: Mapping[str, Any]
     at: float = field(default=float("-inf"))
+    shown: bool = True
 
 
 class Reporter:
@@ -33,14 +34,23 @@ class Reporter:
     async def report(self, obj: TaskQueue | WorkerPool, status: dict[str, Any]) -> tuple[bool, float | None]:
         """Show ``status``: whether it was written, and the time to come again when it is too early for it."""
         written = self._of(obj)
-        if status == written.status:
+        if status == written.status and written.shown:
             return False, None
         now = self._clock()
         if now < written.at + STATUS_SECONDS:
             return False, written.at + STATUS_SECONDS
         await self._surface.write_status(obj.kind, obj, status)
-        written.status, written.at = status, now
+        written.status, written.at, written.shown = status, now, True
         return True, None
+
+    def is_overwritten(self, obj: TaskQueue | WorkerPool) -> bool:
+        """Whether the object shows another status than ours: one that somebody wrote, or a late one of a controller
+        before us. Ours is written again then, also when it has not changed."""
+        written = self._of(obj)
+        if not obj.status or obj.status == written.status:
+            return False
+        written.shown = False
+        return True
 
     def forget(self, kind: Kind, namespace: str, name: str) -> None:
         self._written.pop((kind, namespace, name), None)

@@ -25,7 +25,8 @@ def pool_labels(pool: WorkerPool) -> tuple[str, str, str]:
 
 @dataclass(slots=True)
 class QueueState:
-    """One queue. ``published`` is the policy that the store has, as far as we know; ``stats`` the last it told.
+    """One queue. ``published`` is the policy that the store has, as far as we know, put at ``published_at``; ``stats``
+    the last it told.
 
     ``guarded`` is True once the finalizer was asked for; of a deleted queue, ``dropped`` once its data is gone, and
     ``released`` once the finalizer was taken away. ``known_since`` is when it was looked at first.
@@ -33,6 +34,7 @@ class QueueState:
 
     queue: TaskQueue
     published: QueuePolicy | None = None
+    published_at: float = float("-inf")
     stats: QueueStats | None = None
     guarded: bool = False
     dropped: bool = False
@@ -55,15 +57,17 @@ class PoolState:
     """One pool; ``pool`` is None when it was deleted and its workers are still to be removed.
 
     ``asked`` is the workers of each endpoint that were last asked for with success, ``pace`` and ``tokens`` the last
-    known seconds and tokens of a task there, ``usable`` whether an endpoint can serve (None: not known), ``loaded``
-    whether the last plan saw any task, ``woken_at`` when a wake-up came that no plan has answered yet, ``services``
-    what is said of the Services that the pool wants as endpoints, if it does.
+    known seconds and tokens of a task there, ``cold_starts`` the seconds that its last worker with a model server of
+    its own took to come, ``usable`` whether an endpoint can serve (None: not known), ``loaded`` whether the last plan
+    saw any task, ``woken_at`` when a wake-up came that no plan has answered yet, ``services`` what is said of the
+    Services that the pool wants as endpoints, if it does.
     """
 
     pool: WorkerPool | None
     asked: dict[str, int] = field(default_factory=dict)
     pace: dict[str, float] = field(default_factory=dict)
     tokens: dict[str, float] = field(default_factory=dict)
+    cold_starts: dict[str, float] = field(default_factory=dict)
     usable: Mapping[str, bool | None] = field(default_factory=dict)
     fleet: Mapping[str, FleetState] = field(default_factory=dict)
     memory: Mapping[str, ScaleMemory] = field(default_factory=dict)

@@ -21,6 +21,7 @@
     ├── NotRunning               no `up` on that data folder, a queue that is not started
     ├── NoModelServer            nobody to call: no server was found, or one that was named does not answer
     ├── WaitTimeout              what was waited for has not ended yet; it goes on
+    ├── NotLeading               a controller that may act no more, since another one may have begun to
     ├── DatasetError             the rows of a dataset cannot be read, or their results not be written
     └── CheckpointError          the file that a run goes on from cannot be read or written
 
@@ -150,6 +151,12 @@ class DatasetError(TaskfleetError):
     code = "dataset_error"
     exit_code = 21
     results: tuple[Any, ...] = ()
+
+
+class NotLeading(TaskfleetError):
+    """It ends what a controller was about to do, and never a process: the controller stands by."""
+
+    code = "not_leading"
 
 
 class CheckpointError(TaskfleetError):

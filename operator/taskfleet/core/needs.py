@@ -62,6 +62,12 @@ def _from_load(
         kept = min(seen.workers, policy.max_workers)
         return Need(kept, "EndpointUnhealthy", f"{load}, but the endpoint is not healthy: {seen.trouble}", kept)
     usable = max(occupied, usable_workers(policy, seen))
+    if min(wanted, usable, policy.max_workers) > seen.workers and _gone_before_another_is_ready(policy, backlog, seen):
+        text = (
+            f"{load} would use {count(wanted, 'worker')}; another one would be ready after "
+            f"{format_duration(seen.cold_start or 0.0)}, when those that are ready have done them"
+        )
+        return Need(max(seen.workers, occupied), "ColdStart", text, occupied)
     if wanted > usable and usable < policy.max_workers:
         text = (
             f"{load} would use {count(wanted, 'worker')}; the endpoint's rate limit of {policy.limits.words()} can "
@@ -74,6 +80,14 @@ def _from_load(
     pace = "" if seen.seconds_per_task is None else f"{format_duration(seen.seconds_per_task)} each, "
     text = f"{load} ({pace}{policy.concurrency} at a time in a worker) need {count(wanted, 'worker')}"
     return Need(wanted, "Backlog", text, occupied)
+
+
+def _gone_before_another_is_ready(policy: EndpointPolicy, backlog: int, seen: EndpointObserved) -> bool:
+    """Whether a worker that is started now would find nothing to do."""
+    if seen.cold_start is None or seen.seconds_per_task is None or not seen.ready:
+        return False
+    at_once = policy.concurrency * seen.ready
+    return (backlog + seen.inflight) * seen.seconds_per_task / at_once <= seen.cold_start
 
 
 def none_for_external(pool: PoolPolicy) -> dict[str, Need]:

@@ -78,6 +78,7 @@ class EndpointObserved:
     ``stuck``: why its workers do not come up, in words. ``complaint``: what all of its workers say keeps them from
     working, in words: they call it with its key and its models, which a probe does not. ``waits``: what all of them
     wait for although all is well, in words. ``seconds_per_task`` and ``tokens_per_task`` are None until one has run.
+    ``cold_start``: seconds until another worker is ready, None when it is not known or not worth a thought.
     """
 
     workers: int = 0
@@ -90,6 +91,7 @@ class EndpointObserved:
     waits: str = ""
     seconds_per_task: float | None = None
     tokens_per_task: float | None = None
+    cold_start: float | None = None
 
 
 Seen = Mapping[str, EndpointObserved]

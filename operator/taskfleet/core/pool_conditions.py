@@ -18,6 +18,7 @@ _HEADLINES = (
     "EndpointRateLimit",
     "Backlog",
     "AwaitsHPA",
+    "ColdStart",
     "External",
     "QueueOnHold",
     "Draining",
@@ -34,7 +35,7 @@ _ONE_WRITER = {
     AutoscalingMode.EXTERNAL: "spec.replicas decides, and at most one autoscaler writes it",
 }
 # Needs of endpoints that have tasks, or may have: someone outside does not say.
-_LOADED = frozenset(("Backlog", "EndpointMaxWorkers", "EndpointRateLimit", "External"))
+_LOADED = frozenset(("Backlog", "ColdStart", "EndpointMaxWorkers", "EndpointRateLimit", "External"))
 
 
 def pool_conditions(

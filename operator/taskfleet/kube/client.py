@@ -6,7 +6,7 @@ for the discovery document first; so its transport and login are used, below bot
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -26,18 +26,24 @@ Object = dict[str, Any]
 
 
 class KubeClient:
-    """Safe to share between tasks of one event loop. Every method raises KubeError."""
+    """Safe to share between tasks of one event loop. Every method raises KubeError.
 
-    def __init__(self, kubeconfig: str | None) -> None:
+    ``may_write`` is called before anything is sent that changes something, as late as can be; what it raises is raised.
+    """
+
+    def __init__(self, kubeconfig: str | None, may_write: Callable[[], None]) -> None:
         self._kubeconfig = kubeconfig
+        self._may_write = may_write
         self._api: Any = None  # an ApiClient; that package has no types
         self._logging_in = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, kubeconfig: str | None = None) -> "AsyncIterator[KubeClient]":
+    async def open(
+        cls, kubeconfig: str | None = None, may_write: Callable[[], None] = lambda: None
+    ) -> "AsyncIterator[KubeClient]":
         """A logged-in client, closed at the end of the block. Raises KubeLoginFailed; asks the server nothing yet."""
-        client = cls(kubeconfig)
+        client = cls(kubeconfig, may_write)
         await client._login(None)
         try:
             yield client
@@ -63,6 +69,12 @@ class KubeClient:
     async def create(self, resource: Resource, manifest: Object) -> Object:
         body = {"apiVersion": resource.api_version, "kind": resource.kind, **manifest}
         return await self._request("POST", resource.path(manifest["metadata"]["namespace"]), {}, body)
+
+    async def replace(self, resource: Resource, manifest: Object) -> Object:
+        """The whole object; one that was changed since its ``resourceVersion`` raises KubeConflict."""
+        meta = manifest["metadata"]
+        body = {"apiVersion": resource.api_version, "kind": resource.kind, **manifest}
+        return await self._request("PUT", resource.path(meta["namespace"], meta["name"]), {}, body)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         return await self._request("GET", resource.path(namespace, name), {})
@@ -110,6 +122,8 @@ class KubeClient:
         headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": USER_AGENT}
         await api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = f"{api.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        if method != "GET":
+            self._may_write()
         try:
             response = await api.rest_client.request(
                 method, url, headers=headers, body=body, _request_timeout=aiohttp.ClientTimeout(REQUEST_SECONDS)

@@ -37,6 +37,7 @@ class ManifestFiles:
             raise InvalidManifest(f"there is no TaskQueue in {', '.join(str(path) for path in self._paths)}")
         _refuse_twins(manifests)
         _refuse_discovery(manifests)
+        _refuse_own_servers(manifests)
         check_api_keys(manifests.pools, self._environment)
         return _without_hpas(manifests)
 
@@ -86,6 +87,16 @@ def _without_hpas(manifests: Manifests) -> Manifests:
         else:
             pools.append(pool)
     return dataclasses.replace(manifests, pools=pools, notes=notes)
+
+
+def _refuse_own_servers(manifests: Manifests) -> None:
+    for pool in manifests.pools:
+        for endpoint in pool.spec.endpoints:
+            if endpoint.server is not None:
+                raise InvalidManifest(
+                    f'WorkerPool "{pool.metadata.name}": the server of endpoint {endpoint.name} is a container in the '
+                    "pods of a cluster, and there are none here; start the model server yourself and give its url"
+                )
 
 
 def _refuse_twins(manifests: Manifests) -> None:

@@ -29,7 +29,7 @@ async def on_this_machine(manifests: Manifests, tell: Callable[[str], None]) -> 
 
 def _service_name(endpoint: Endpoint) -> str | None:
     """The host of an endpoint if it is one word, as a Service in the pool's namespace is; None otherwise."""
-    host = urlsplit(endpoint.url).hostname
+    host = urlsplit(endpoint.base_url).hostname
     if host is None or host == "localhost" or "." in host:
         return None
     try:
@@ -54,7 +54,7 @@ def _moved(pool: WorkerPool, unknown: set[str], tell: Callable[[str], None]) -> 
     for endpoint in pool.spec.endpoints:
         name = _service_name(endpoint)
         if name in unknown:
-            url = _with_host(endpoint.url, THIS_MACHINE)
+            url = _with_host(endpoint.base_url, THIS_MACHINE)
             tell(f"endpoint {endpoint.name}: no host here is called {name}, so it is taken to be {url}")
             endpoints.append(endpoint.model_copy(update={"url": url}))
         else:

@@ -124,15 +124,18 @@ class Engine:
         return end, was_paused
 
     async def drop_queue(self, queue: QueueKey) -> None:
-        """Remove the queue with all its tasks and results, in bounded steps; it takes nothing new at once."""
+        """Remove the queue with all its tasks and results, in bounded steps; it takes nothing new at once.
+
+        One that is made anew meanwhile is left alone: whoever drops may have been held still for long.
+        """
         call = self._connection.call
         await call("UNLINK", keys.key(queue, "policy"))
         await call("SREM", keys.QUEUES, str(queue))
         cursor, more = 0, True
         while more:
             cursor, found = await self._connection.scan(queue, cursor, _AT_ONCE)
-            if found:
-                await call("UNLINK", *found)
+            if found and not await self._connection.run(lua.DROP, queue, *found):
+                return
             more = cursor != 0
         await call("PUBLISH", keys.key(queue, "wake"), b"")
 

@@ -4,9 +4,9 @@ Base units, prefix ``taskfleet_``, and only the labels below: never a task id or
 beforehand exist at 0 from the start, so that a rate over them is right from the first event.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
@@ -42,6 +42,7 @@ FINISHED = tuple(state.value for state in TaskState if state.is_final)
 # which change workers only when someone lowers a maximum meanwhile.
 SCALE_REASONS = (
     "Backlog",
+    "ColdStart",
     "Idle",
     "ScaleDownDelayed",
     "PoolMaxWorkers",
@@ -325,6 +326,29 @@ class ControllerMetrics:
             metric.remove_by_labels(labels)
         for whole in (self.scale_decisions, self.scale_reaction, self.scaling_limited):
             whole.remove_by_labels(labels)
+
+
+class LeaderMetrics(Collector):
+    """What each of several controllers shows, whether it acts or stands by.
+
+    The metrics of queues and pools are those of ``acting``: one that stands by knows nothing of them, and its zeros
+    would be taken for the truth.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._leader = Gauge(
+            "taskfleet_controller_leader", "1 while this controller acts, 0 while it stands by.", registry=registry
+        )
+        self._acting: CollectorRegistry | None = None
+        registry.register(self)
+
+    def show(self, acting: CollectorRegistry | None) -> None:
+        """This controller acts from now on and ``acting`` has its metrics; None: it stands by."""
+        self._acting = acting
+        self._leader.set(acting is not None)
+
+    def collect(self) -> Iterable[Metric]:
+        return () if self._acting is None else self._acting.collect()
 
 
 class StoreTotals(Collector):

@@ -113,7 +113,9 @@ class Service:
             wakes = await stack.enter_async_context(store.listen([settings.queue]))
             policy = await self._startup.policy(store, settings.queue, wakes)
             endpoint = settings.endpoint
-            provider = self._provider or open_provider(endpoint.provider, endpoint.url, settings.api_key)
+            if endpoint.server:
+                await self._startup.server(endpoint.server.url, endpoint.health_path)
+            provider = self._provider or open_provider(endpoint.provider, endpoint.base_url, settings.api_key)
             stack.push_async_callback(provider.close)
             return await self._work(store, wakes, policy, provider)
 

@@ -1,4 +1,5 @@
-"""Getting to work: a store that is away is waited for, and so is a queue that does not exist yet."""
+"""Getting to work: a store that is away is waited for, and so are a queue that does not exist yet and a model server of
+our own that does not answer yet."""
 
 import asyncio
 import contextlib
@@ -15,6 +16,10 @@ from taskfleet.worker.storehealth import LONGEST_PAUSE, pause_after
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+# Asking the model server beside us: how long one answer may take, and the time between two.
+PROBE_SECONDS = 5.0
+PAUSE_SECONDS = 0.5
 
 
 class Stopped(Exception):
@@ -41,6 +46,18 @@ class Startup:
                 self._wait_for(str(error))
             # A policy wakes its listeners; the bound is for a stop that comes meanwhile and for a lost message.
             await self._unless_stopped(wakes.wait(LONGEST_PAUSE))
+
+    async def server(self, url: str, path: str) -> None:
+        """Return when the model server beside us answers. Raises Stopped."""
+        from taskfleet.providers.probe import probe, probe_client  # httpx, which no other worker needs to load
+
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every request
+        async with probe_client() as client:
+            while trouble := await probe(client, url, path, PROBE_SECONDS):
+                reason = f"its model server does not answer yet: {trouble}"
+                if reason != self.reason:
+                    self._wait_for(reason)
+                await self._unless_stopped(asyncio.sleep(PAUSE_SECONDS))
 
     async def _keep_trying(self, attempt: Callable[[], Awaitable[T]]) -> T:
         failures = 0

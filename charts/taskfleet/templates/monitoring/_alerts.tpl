@@ -54,9 +54,13 @@
   "summary" "{{ $labels.pod }} does not reach the store"
   "description" "No task can be submitted, claimed or finished; the number of workers stays as it is.") }}
 {{- include "taskfleet.alert" (dict "root" . "name" "TaskfleetControllerDown"
-  "expr" "absent(taskfleet_reconcile_total)"
+  "expr" "absent(taskfleet_controller_leader)"
   "summary" "Nothing is heard of the controller"
   "description" "Workers go on with what there is, but nothing scales and no status is true.") }}
+{{- include "taskfleet.alert" (dict "root" . "name" "TaskfleetNoLeader"
+  "expr" "max by (job) (taskfleet_controller_leader) == 0"
+  "summary" "No controller of {{ $labels.job }} leads"
+  "description" "All stand by. Workers go on with what there is, but nothing scales and no status is true.") }}
 {{- include "taskfleet.alert" (dict "root" . "name" "TaskfleetReconcileErrors"
   "expr" (print
     "sum by (kind) (rate(taskfleet_reconcile_total{outcome=\"error\"}[10m]))\n"

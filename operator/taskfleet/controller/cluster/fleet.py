@@ -68,8 +68,13 @@ class KubernetesFleet:
         """From the cache; pods are asked for only while workers are missing."""
         states = {endpoint.name: self._state(pool, endpoint) for endpoint in pool.spec.endpoints}
         if all(state.ready >= state.workers for state in states.values()):
-            self._inspector.forget(pool.metadata.namespace, pool.metadata.name)
-            return states
+            name = pool.metadata.namespace, pool.metadata.name
+            measure = self._inspector.waited(*name) and any(endpoint.server for endpoint in pool.spec.endpoints)
+            cold = await self._inspector.cold_starts(pool) if measure else {}
+            self._inspector.forget(*name)
+            return (
+                {name: replace(state, cold_start=cold.get(name)) for name, state in states.items()} if cold else states
+            )
         troubles = await self._inspector.troubles(pool)
         if any(store_secret_name(pool.metadata.name) in trouble for trouble in troubles.values()):
             # Somebody deleted it. We may not read Secrets, so this is how we learn of it: it is written again.

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskfleet.api.endpoint import Endpoint
+from taskfleet.api.modelserver import WORKER_PORT
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.api.workertemplate import Resources
+from taskfleet.controller.cluster.sidecar import server_container, server_volumes
 from taskfleet.core.names import (
     API_VERSION,
     FIELD_MANAGER,
@@ -21,7 +23,6 @@ from taskfleet.core.names import (
 
 Object = dict[str, Any]
 
-WORKER_PORT = 8422
 STORE_SECRET_KEY = "url"
 STORE_ANNOTATION = f"{GROUP}/store"
 LABEL_STORE_ACCESS = f"{GROUP}/store-access"
@@ -115,6 +116,11 @@ def _pod(
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [_container(pool, endpoint, environment, defaults)],
     }
+    if endpoint.server:
+        spec["initContainers"] = [server_container(endpoint, endpoint.server)]
+        spec["volumes"] = server_volumes(endpoint.server)
+        if endpoint.server.run_as_user:
+            spec["securityContext"]["fsGroup"] = endpoint.server.run_as_user  # or it could not write to a claim
     if template.node_selector:
         spec["nodeSelector"] = dict(template.node_selector)
     if template.tolerations:

@@ -1,7 +1,8 @@
 """The controller on a cluster, put together: the shared Reconciler between the watch and the API server.
 
-Start: log in, list everything (waiting for an API server or for custom resources that are not there yet), then watch
-and reconcile. Stop: no more watching, no more decisions; the workers go on without us.
+Start: log in, lead (at once, or when the Lease that several controllers share is ours), list everything (waiting for an
+API server or for custom resources that are not there yet), then watch and reconcile. Stop: no more watching, no more
+decisions; the workers go on without us.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ from taskfleet.controller.cluster.cache import Object, ObjectCache
 from taskfleet.controller.cluster.feed import Feed
 from taskfleet.controller.cluster.fleet import Environment, KubernetesFleet
 from taskfleet.controller.cluster.invalid import InvalidObjects
+from taskfleet.controller.cluster.leadership import Leadership
+from taskfleet.controller.cluster.lease import Lease
 from taskfleet.controller.cluster.objects import WorkerDefaults
 from taskfleet.controller.cluster.resync import Resync
 from taskfleet.controller.cluster.surface import KubernetesSurface
@@ -22,14 +25,16 @@ from taskfleet.controller.cluster.urls import url_from_elsewhere
 from taskfleet.controller.cluster.watch import Watch
 from taskfleet.controller.fleet import Kind
 from taskfleet.controller.reconciler import Reconciler
+from taskfleet.core.leadership import Timing
 from taskfleet.kube import KubeClient
-from taskfleet.telemetry.metrics import ControllerMetrics
+from taskfleet.telemetry.metrics import ControllerMetrics, LeaderMetrics
 from taskfleet.telemetry.server import status_server
 
 
 @dataclass(frozen=True, slots=True)
 class ControllerOptions:
-    """``namespaces``: only these, none: the whole cluster. ``worker_environment`` is that of the worker package."""
+    """``namespaces``: only these, none: the whole cluster. ``worker_environment`` is that of the worker package.
+    ``lease``: namespace and name of the Lease that decides which of several controllers acts; None: this one does."""
 
     kubeconfig: str | None
     namespaces: Sequence[str]
@@ -37,6 +42,7 @@ class ControllerOptions:
     workers: WorkerDefaults
     worker_environment: Environment
     port: int
+    lease: tuple[str, str] | None = None
 
 
 async def run_controller(options: ControllerOptions, stop: asyncio.Event, serving: Callable[[int], None]) -> None:
@@ -46,15 +52,55 @@ async def run_controller(options: ControllerOptions, stop: asyncio.Event, servin
     """
     registry = CollectorRegistry()
     async with KubeClient.open(options.kubeconfig) as client:
-        controller = _Controller(options, client, ControllerMetrics(registry))
-        served = status_server(registry=registry, ready=controller.trouble, port=options.port, setting="--port")
+        leadership = Leadership(Lease(client, *options.lease), Timing()) if options.lease else None
+        actor = _Actor(options, stop, LeaderMetrics(registry), leadership)
+        served = status_server(registry=registry, ready=actor.trouble, port=options.port, setting="--port")
         async with served as port:
             serving(port)
-            await controller.run(stop)
+            if leadership is None:
+                await actor.act(may_act=lambda: None)
+            else:
+                await leadership.run(stop, actor.act)
+
+
+class _Actor:
+    """Everything that only the one that leads does, made anew for each time of leading."""
+
+    def __init__(
+        self, options: ControllerOptions, stop: asyncio.Event, metrics: LeaderMetrics, leadership: Leadership | None
+    ) -> None:
+        self._options = options
+        self._stop = stop
+        self._metrics = metrics
+        self._leadership = leadership
+        self._controller: _Controller | None = None
+
+    def trouble(self) -> str:
+        """Why this controller can neither act nor stand by, in words; "" when it can."""
+        standing_by = self._leadership.trouble if self._leadership else ""
+        return self._controller.trouble() if self._controller else standing_by
+
+    async def act(self, may_act: Callable[[], None]) -> None:
+        """Until stopped. Nothing is changed anywhere after ``may_act`` raised."""
+        registry = CollectorRegistry()
+        async with KubeClient.open(self._options.kubeconfig, may_act) as client:
+            self._controller = _Controller(self._options, client, ControllerMetrics(registry), may_act)
+            self._metrics.show(registry)
+            try:
+                await self._controller.run(self._stop)
+            finally:
+                self._metrics.show(None)
+                self._controller = None
 
 
 class _Controller:
-    def __init__(self, options: ControllerOptions, client: KubeClient, metrics: ControllerMetrics) -> None:
+    def __init__(
+        self,
+        options: ControllerOptions,
+        client: KubeClient,
+        metrics: ControllerMetrics,
+        may_act: Callable[[], None],
+    ) -> None:
         caches: dict[Kind, ObjectCache] = {"TaskQueue": ObjectCache(), "WorkerPool": ObjectCache()}
         deployments, services, autoscalers = ObjectCache(), ObjectCache(), ObjectCache()
         invalid_uids: set[str] = set()
@@ -66,6 +112,7 @@ class _Controller:
             surface=self._surface,
             metrics=metrics,
             reach=url_from_elsewhere,
+            may_act=may_act,
         )
         self._feed = Feed(
             self._reconciler, caches, deployments, services, autoscalers, self._invalid.found, invalid_uids

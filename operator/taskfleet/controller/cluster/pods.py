@@ -1,14 +1,18 @@
 """Looks at the pods of a pool whose workers do not come up, and only then: a healthy pool costs no request."""
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from taskfleet.api.workerpool import WorkerPool
+from taskfleet.controller.cluster.sidecar import cold_start
 from taskfleet.controller.cluster.trouble import Object, pods_trouble
 from taskfleet.core.names import LABEL_ENDPOINT, label_value, pool_selector
 from taskfleet.kube import PODS, KubeClient, KubeError
+
+log = logging.getLogger(__name__)
 
 # Workers are given this long to start before anybody asks why they have not.
 PATIENCE_SECONDS = 2.0
@@ -30,6 +34,21 @@ class PodInspector:
         self._clock = clock
         self._looks: dict[tuple[str, str], _Look] = {}
 
+    def waited(self, namespace: str, name: str) -> bool:
+        """Whether workers of the pool were missing just now."""
+        return (namespace, name) in self._looks
+
+    async def cold_starts(self, pool: WorkerPool) -> Mapping[str, float]:
+        """How long workers with a model server of their own took to come, by endpoint; those that could be seen."""
+        try:
+            pods = await self._pods(pool)
+        except KubeError as error:
+            log.warning("cold starts are not measured: %s", error)
+            return {}
+        names = [endpoint.name for endpoint in pool.spec.endpoints if endpoint.server]
+        measured = {name: cold_start(pods[label_value(name)]) for name in names}
+        return {name: seconds for name, seconds in measured.items() if seconds is not None}
+
     def forget(self, namespace: str, name: str) -> None:
         """No worker of the pool is missing, or the pool is gone."""
         self._looks.pop((namespace, name), None)
@@ -45,13 +64,17 @@ class PodInspector:
 
     async def _ask(self, pool: WorkerPool) -> Mapping[str, str]:
         try:
-            pods = await self._client.list(PODS, pool.metadata.namespace, labels=pool_selector(pool.metadata.name))
+            of_endpoint = await self._pods(pool)
         except KubeError as error:
             # The Deployments are seen all the same; that their pods are not is itself what to tell.
             return {endpoint.name: f"cannot look at the pods: {error}" for endpoint in pool.spec.endpoints}
-        of_endpoint: dict[str, list[Object]] = defaultdict(list)
-        for pod in pods:
-            of_endpoint[pod["metadata"].get("labels", {}).get(LABEL_ENDPOINT, "")].append(pod)
         return {
             endpoint.name: pods_trouble(of_endpoint[label_value(endpoint.name)]) for endpoint in pool.spec.endpoints
         }
+
+    async def _pods(self, pool: WorkerPool) -> defaultdict[str, list[Object]]:
+        """The pool's pods by the label of their endpoint."""
+        of_endpoint: defaultdict[str, list[Object]] = defaultdict(list)
+        for pod in await self._client.list(PODS, pool.metadata.namespace, labels=pool_selector(pool.metadata.name)):
+            of_endpoint[pod["metadata"].get("labels", {}).get(LABEL_ENDPOINT, "")].append(pod)
+        return of_endpoint

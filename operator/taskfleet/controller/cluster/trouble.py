@@ -36,11 +36,15 @@ def _pod_trouble(pod: Object) -> str:
     for condition in status.get("conditions", ()):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return f"{condition.get('reason', 'Unschedulable')}: {condition.get('message', '')}"
-    for container in status.get("containerStatuses", ()):
+    servers = status.get("initContainerStatuses", ())
+    for container in (*servers, *status.get("containerStatuses", ())):
         waiting = container.get("state", {}).get("waiting", {})
         reason = waiting.get("reason", "")
         if reason and reason not in _ON_THE_WAY:
             return f"{reason}: {_ending(container) or waiting.get('message', '')}"
+    for server in servers:
+        if server.get("started") is False and (ending := _ending(server)):
+            return f"NotAnswering: it runs again and does not answer yet; before that {ending}"
     return ""
 
 
@@ -51,4 +55,5 @@ def _ending(container: Object) -> str:
         return ""
     said = str(last.get("message", "")).strip().splitlines()
     detail = f": {said[-1]}" if said else ""
-    return f"the worker ended with exit code {last.get('exitCode')} ({last.get('reason', 'Error')}){detail}"
+    who, code = container.get("name", "worker"), last.get("exitCode")
+    return f"the {who} ended with exit code {code} ({last.get('reason', 'Error')}){detail}"
