@@ -14,19 +14,28 @@ from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.fleet import Kind, Surface
 from taskfleet.controller.storelink import StoreLink
 from taskfleet.core.chronicle import MOST_DECISIONS, Chronicle, Decision, Subject
-from taskfleet.core.errors import StoreError
+from taskfleet.core.errors import NotLeading, StoreError
 from taskfleet.core.task import QueueKey
 
 PAUSE_SECONDS = 0.5  # between two writes: of what changes faster, the newest is enough
 
 
 class Chronicler:
-    """``is_known``: whether a queue exists; of one that does not, nothing is kept."""
+    """``is_known``: whether a queue exists; of one that does not, nothing is kept. ``may_act`` raises NotLeading once
+    another controller does this."""
 
-    def __init__(self, surface: Surface, link: StoreLink, is_known: Callable[[QueueKey], bool]) -> None:
+    def __init__(
+        self,
+        surface: Surface,
+        link: StoreLink,
+        *,
+        is_known: Callable[[QueueKey], bool],
+        may_act: Callable[[], None],
+    ) -> None:
         self._surface = surface
         self._link = link
         self._is_known = is_known
+        self._may_act = may_act
         self._said: defaultdict[QueueKey, dict[Subject, dict[str, Any] | None]] = defaultdict(dict)
         self._unwritten: defaultdict[QueueKey, set[Subject]] = defaultdict(set)
         self._decisions: defaultdict[QueueKey, deque[Decision]] = defaultdict(lambda: deque(maxlen=MOST_DECISIONS))
@@ -70,9 +79,12 @@ class Chronicler:
             self._news.clear()
             for queue in filter(self._is_known, {*self._unwritten, *self._decisions}):
                 try:
+                    self._may_act()
                     await self._write(queue)
                 except StoreError as error:
                     self._link.failed(error)
+                except NotLeading:
+                    await asyncio.Event().wait()  # for ever: what is decided from now on, others say
             await asyncio.sleep(PAUSE_SECONDS)
 
     def _say(self, queue: QueueKey, subject: Subject, status: dict[str, Any] | None) -> None:

@@ -74,7 +74,9 @@ class Reconciler:
         self._link = StoreLink(
             store_url, queues=self._world.queues.keys, changed=self._store_changed, woken=self._woken
         )
-        self._chronicler = surface = Chronicler(surface, self._link, self._world.queues.__contains__)
+        self._chronicler = surface = Chronicler(
+            surface, self._link, is_known=self._world.queues.__contains__, may_act=may_act
+        )
         self._client = probe_client()
         self._prober = Prober(self._client, lambda name: self.touch_pool(*name), reach)
         self._reporter = Reporter(surface, clock)
