@@ -10,8 +10,8 @@ import orjson
 from taskfleet.core.errors import StoreError
 from taskfleet.core.settlement import Settlement
 from taskfleet.core.task import QueueKey
-from taskfleet.store import Store
 from taskfleet.worker.storehealth import StoreHealth, pause_after
+from taskfleet.worker.workplace import Workplace
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Outbox:
 
     def __init__(
         self,
-        store: Store,
+        store: Workplace,
         queue: QueueKey,
         health: StoreHealth,
         before: Callable[[], Awaitable[None]],
