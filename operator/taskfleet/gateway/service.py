@@ -20,6 +20,7 @@ from taskfleet.gateway.connections import BoundedHttp
 from taskfleet.gateway.ends import Ends
 from taskfleet.gateway.filestore import FileStore
 from taskfleet.gateway.keyring import Doorman, KeyRing, OpenDoor, is_this_machine
+from taskfleet.gateway.news import News
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import Queues
 from taskfleet.store import Store
@@ -73,7 +74,8 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
         listening = stack.enter_context(_bound(options))
         store = await Store.connect(options.store_url)
         stack.push_async_callback(store.close)
-        parts = Parts(store, Queues(store, namespace=options.namespace, usual=options.usual), Ends(store))
+        ends, queues = Ends(store), Queues(store, namespace=options.namespace, usual=options.usual)
+        parts = Parts(store, queues, ends, News(store, ends))
         files = _file_store(options.files)
         runner = BatchRunner(parts, files)
         health = _StoreHealth(store, metrics)

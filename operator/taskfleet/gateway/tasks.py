@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from taskfleet.api import taskfields
+from taskfleet.api.taskobjects import task_object
 from taskfleet.core.errors import AlreadyEnded, InputError, NotClaimed, NotFound
 from taskfleet.core.events import Progress, TaskEvent
 from taskfleet.core.outcome import Fatal, Retry
@@ -20,9 +21,10 @@ from taskfleet.core.wiretime import wire_time
 from taskfleet.gateway.answers import json_answer
 from taskfleet.gateway.bodies import json_value, known_fields, optional_object
 from taskfleet.gateway.callers import Caller
+from taskfleet.gateway.jsonl import Lines, is_jsonl, spooled
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import OpenQueue, waiting_headers
-from taskfleet.gateway.shapes import result_headers, task_object
+from taskfleet.gateway.shapes import result_headers
 from taskfleet.gateway.sse import EventStream, heard, last_event_id, message
 from taskfleet.gateway.wishes import HEADERS, Wishes, read_wishes, scoped, seconds_of
 
@@ -39,7 +41,9 @@ class Tasks:
         self._ends = parts.ends
 
     async def submit(self, request: Request, caller: Caller) -> Response:
-        """One task line, or ``{"tasks": [...], "batch"?}``: all of them or none."""
+        """One task line, or ``{"tasks": [...], "batch"?}``: all of them or none. JSONL: any number of lines."""
+        if is_jsonl(request):
+            return await self._submit_lines(request, caller)
         body = await json_value(request)
         if not isinstance(body, dict):
             raise InputError('body: it must be an object: a task such as {"prompt": "Hi"}, or {"tasks": [...]}')
@@ -75,6 +79,21 @@ class Tasks:
         shown = {"object": "list", "queue": str(queue.key), "batch": batch, "new": new, "data": data}
         return json_answer(shown, 202 if new else 200)
 
+    async def _submit_lines(self, request: Request, caller: Caller) -> Response:
+        """A task line on each line of the body; ``?batch=NAME`` names them as one."""
+        wishes = read_wishes(request.headers, {})
+        batch = request.query_params.get("batch")
+        if batch is not None and not is_task_id(batch):
+            raise InputError("batch: it is not a name: 1 to 128 letters, digits and . _ : -")
+        if "idempotency_key" in wishes.task:
+            raise InputError("Idempotency-Key: it stands for one task; give each line its own idempotency_key")
+        queue = await self._queues.chosen(request.query_params.get("queue") or wishes.queue, caller)
+        async with spooled(request) as body:
+            tasks = Lines(body, lambda line: _task(dict(wishes.task) | line, wishes, queue, caller))
+            new = await self._store.submit(queue.key, tasks, batch=batch)
+        shown = {"object": "submission", "queue": str(queue.key), "batch": batch, "total": tasks.count, "new": new}
+        return json_answer(shown, 202 if new else 200)
+
     async def show(self, request: Request, caller: Caller) -> Response:
         queue, view = await self._asked_for(request, caller)
         return json_answer(task_object(queue, view), headers=result_headers(queue, view))
@@ -104,10 +123,11 @@ class Tasks:
         return EventStream(_told(self._store.events(queue, view.id, after)), result_headers(queue, view), _nothing)
 
     async def progress(self, request: Request, caller: Caller) -> Response:
-        """Tell how far a task that runs is: ``{"fraction"?: 0 to 1, "message"?}``."""
-        told = _progress(await optional_object(request))
-        queue, view = await self._asked_for(request, caller)
-        while not await self._store.progress(queue, view.id, (await self._lease(queue, view.id)).fence, told):
+        """Tell how far a task that runs is: ``{"fraction"?: 0 to 1, "message"?, "fence"?}``."""
+        body = await optional_object(request)
+        fence, told = _fence(body), _progress(body)
+        queue, view = await self._asked_for(request, caller, held=fence is not None)
+        while not await self._store.progress(queue, view.id, (await self._lease(queue, view.id, fence)).fence, told):
             pass  # another claim has taken its place
         shown = {"id": view.id, "object": "task", "fraction": told.fraction, "message": told.message}
         return json_answer(shown)
@@ -121,9 +141,9 @@ class Tasks:
         return json_answer({"id": view.id, "object": "task", "queue": str(queue), "status": word})
 
     async def complete(self, request: Request, caller: Caller) -> Response:
-        """End a task that runs: ``{"output": text or object}``."""
+        """End a task that runs: ``{"output": text or object, "fence"?}``."""
         body = await optional_object(request)
-        known_fields(body, "", ("output",))
+        known_fields(body, "", ("output", "fence"))
         output = body.get("output")
         if not isinstance(output, str | dict) or not output:
             raise InputError("output: it must be given, as a text or an object")
@@ -131,12 +151,13 @@ class Tasks:
         def ending(_queue: OpenQueue, lease: CurrentLease) -> Settlement:
             return Settlement(lease.task.id, lease.fence, Verdict.COMPLETE, output=output, run_seconds=lease.age)
 
-        return await self._end(request, caller, ending)
+        return await self._end(request, caller, _fence(body), ending)
 
     async def fail(self, request: Request, caller: Caller) -> Response:
-        """End a task that runs: ``{"message", "code"?, "retry"?}``; with ``retry`` as the queue's policy says."""
+        """End a task that runs: ``{"message", "code"?, "retry"?, "fence"?}``; with ``retry`` as the queue's policy
+        says."""
         body = await optional_object(request)
-        known_fields(body, "", ("message", "code", "retry"))
+        known_fields(body, "", ("message", "code", "retry", "fence"))
         words, code, retry = body.get("message"), body.get("code", "task_failed"), body.get("retry", False)
         if not isinstance(words, str) or not words.strip():
             raise InputError("message: it must be given: say in a sentence what happened")
@@ -153,19 +174,20 @@ class Tasks:
                 lease.task.id, lease.fence, end.verdict, end.delay, error=end.error, run_seconds=lease.age
             )
 
-        return await self._end(request, caller, ending)
+        return await self._end(request, caller, _fence(body), ending)
 
-    async def _end(self, request: Request, caller: Caller, ending: Ending) -> Response:
-        """Settle the current lease; should another take its place meanwhile, it is that one that is ended."""
-        queue, view = await self._asked_for(request, caller)
+    async def _end(self, request: Request, caller: Caller, fence: int | None, ending: Ending) -> Response:
+        """Settle the lease of this fence, which its holder gives; without one the current lease, and should another
+        take its place meanwhile, it is that one that is ended."""
+        queue, view = await self._asked_for(request, caller, held=fence is not None)
         opened = await self._queues.open(queue)
-        while not (await self._store.settle(queue, [ending(opened, await self._lease(queue, view.id))]))[0]:
+        while not (await self._store.settle(queue, [ending(opened, await self._lease(queue, view.id, fence))]))[0]:
             pass  # another claim has taken its place
         self._ends.nudge(queue, [view.id])
-        queue, view = await self._find(view.id, queue, caller)
+        queue, view = await self._find(view.id, queue, caller, held=fence is not None)
         return json_answer(task_object(queue, view))
 
-    async def _lease(self, queue: QueueKey, task_id: str) -> CurrentLease:
+    async def _lease(self, queue: QueueKey, task_id: str, fence: int | None) -> CurrentLease:
         lease = await self._store.current_lease(queue, task_id)
         if lease is None:
             raise _no_task(task_id)
@@ -173,6 +195,8 @@ class Tasks:
             raise NotClaimed(f"task {task_id!r} in {queue} is pending: nobody has claimed it")
         if lease.task.state.is_final:
             raise AlreadyEnded(f"task {task_id!r} in {queue} has {lease.task.state.value} already")
+        if fence not in (None, lease.fence):
+            raise NotClaimed(f"fence: task {task_id!r} in {queue} was claimed anew; drop it, it is someone else's now")
         return lease
 
     async def _standing(self, queue: QueueKey, view: TaskView, status: int) -> Response:
@@ -189,18 +213,21 @@ class Tasks:
         shown["ahead"] = ahead
         return json_answer(shown, status, headers)
 
-    async def _asked_for(self, request: Request, caller: Caller) -> tuple[QueueKey, TaskView]:
-        """The task of a request's path, in the queue that it names or in any that the caller may use."""
+    async def _asked_for(self, request: Request, caller: Caller, *, held: bool = False) -> tuple[QueueKey, TaskView]:
+        """The task of a request's path, in the queue that it names or in any that the caller may use. ``held``: the
+        caller has its lease, whose ever it is."""
         name = request.query_params.get("queue") or request.headers.get(HEADERS["queue"])
         queue = None if name is None else (await self._queues.chosen(name, caller)).key
-        return await self._find(request.path_params["id"], queue, caller)
+        return await self._find(request.path_params["id"], queue, caller, held=held)
 
-    async def _find(self, task_id: str, queue: QueueKey | None, caller: Caller) -> tuple[QueueKey, TaskView]:
+    async def _find(
+        self, task_id: str, queue: QueueKey | None, caller: Caller, *, held: bool = False
+    ) -> tuple[QueueKey, TaskView]:
         """Raises NotFound, also for what is another tenant's."""
         places = await self._queues.visible(caller) if queue is None else [queue]
         for place in places if is_task_id(task_id) else ():
             (view,) = await self._store.get(place, [task_id])
-            if view is not None and caller.sees_task(view):
+            if view is not None and (held or caller.sees_task(view)):
                 return place, view
         raise _no_task(task_id)
 
@@ -218,8 +245,16 @@ async def _nothing() -> None:
     """Whoever only looks leaves no trace."""
 
 
+def _fence(body: dict[str, Any]) -> int | None:
+    """Which lease its holder means."""
+    fence = body.get("fence")
+    if isinstance(fence, bool) or not isinstance(fence, int | None):
+        raise InputError("fence: it must be the number that came with the lease")
+    return fence
+
+
 def _progress(body: dict[str, Any]) -> Progress:
-    known_fields(body, "", ("fraction", "message"))
+    known_fields(body, "", ("fraction", "message", "fence"))
     fraction, words = body.get("fraction"), body.get("message", "")
     if isinstance(fraction, bool) or not isinstance(fraction, int | float | None):
         raise InputError("fraction: it must be a number from 0 to 1")
