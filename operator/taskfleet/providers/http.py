@@ -88,7 +88,7 @@ class HttpClient:
                 body = await self._read(response)
                 return Answer(response.status, response.headers, body if response.status == 200 else self.redact(body))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise _no_answer(error, timeout) from error
+            raise no_answer(error, timeout) from error
 
     def redact(self, body: bytes) -> bytes:
         """What may be shown of a refusal: some servers repeat the key that they refuse."""
@@ -131,7 +131,8 @@ def _too_large(limit: int) -> NoAnswer:
     return NoAnswer("answer_too_large", f"the answer is larger than {limit // 2**20} MiB")
 
 
-def _no_answer(error: Exception, seconds: float) -> NoAnswer:
+def no_answer(error: Exception, seconds: float) -> NoAnswer:
+    """What an error of aiohttp means, after a call that had so many seconds."""
     # Most specific first: aiohttp's classes inherit from one another and from OSError and TimeoutError.
     match error:
         case aiohttp.ConnectionTimeoutError():

@@ -20,12 +20,13 @@ from taskfleet.sdk.handler import Handler
 from taskfleet.sdk.instances import Instance
 from taskfleet.sdk.live import News, ProgressCallback
 from taskfleet.sdk.looking import ends_of, ids_of, seen, unknown
-from taskfleet.sdk.opening import Opened, Wanted, opened
+from taskfleet.sdk.opening import Opened, opened
 from taskfleet.sdk.options import DatasetOptions, PriorityLike, TaskOptions, known, task_fields
 from taskfleet.sdk.prompts import Question, RowPrompts, fields_of, make_task
 from taskfleet.sdk.results import Error, Failure, Stats, TaskBatch, TaskResult
 from taskfleet.sdk.rows import Dataset
 from taskfleet.sdk.tally import stats_of
+from taskfleet.sdk.wanted import Wanted
 
 STOP_SECONDS = 30.0
 BREATH = 500  # tasks that are made before others on the loop have a turn
