@@ -42,6 +42,7 @@ class Follower:
 
     def __init__(self, caller: Caller, kinds: frozenset[Kind]) -> None:
         self.caller = caller
+        self.ended = False  # nothing more is told: the gateway stops
         self._kinds = kinds
         self._news = asyncio.Event()
         self._told = Told([], {}, wake=False, missed=False)
@@ -76,6 +77,10 @@ class Follower:
         self._told.missed = True
         self._news.set()
 
+    def end(self) -> None:
+        self.ended = True
+        self._news.set()
+
 
 class News:
     """Of all queues. A queue is heard while somebody follows it."""
@@ -101,6 +106,12 @@ class News:
             if not heard.followers:
                 self._ends.hear(queue, None)
                 del self._queues[queue]
+
+    def end(self) -> None:
+        """Tell all who follow that nothing more is told: they may come back to another gateway."""
+        for heard in self._queues.values():
+            for follower in heard.followers:
+                follower.end()
 
 
 class _QueueNews:

@@ -46,6 +46,8 @@ class QueueEvents:
             quiet = 0
             while True:
                 told = await _news(follower)
+                if follower.ended:
+                    return
                 welcome()
                 if told is None:
                     await self._queues.open(queue.key)  # NotFound, when it was deleted

@@ -63,7 +63,7 @@ class Work:
             while True:
                 claim = await self._store.claim(queue.key, wanted.worker, models, wanted.count)
                 left = give_up_at - loop.time()
-                if claim.tasks or left <= 0 or await request.is_disconnected():
+                if claim.tasks or left <= 0 or follower.ended or await request.is_disconnected():
                     return claim
                 pause = min(left, LONGEST_PAUSE, LONGEST_PAUSE if claim.next_due_in is None else claim.next_due_in)
                 news = asyncio.ensure_future(follower.news())

@@ -36,7 +36,7 @@ class GatewayNews:
     def _take(self, kind: str, data: Any, watch: Watch) -> None:
         if kind == "ready":
             self._progress.clear()
-            watch.nudge(watch.open)  # what ended meanwhile is not told any more
+            watch.nudge_all()  # what ended meanwhile is not told any more
         elif kind == "ended":
             for task_id in data["ids"]:
                 self._progress.pop(task_id, None)

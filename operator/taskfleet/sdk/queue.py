@@ -336,11 +336,12 @@ class ParallelTaskQueue:
             if len(tasks) % BREATH == 0:
                 await asyncio.sleep(0)
         ids = [task.id for task in tasks]
+        new = [task_id for task_id in ids if not live.watch.follows(task_id)]
         live.watch.follow(ids)
         try:
             await live.backend.submit(tasks, batch)
         except BaseException:
-            live.watch.unfollow(ids)
+            live.watch.unfollow(new)  # not a task of ours whose id was given again
             raise
         live.took(ids)
         return ids
