@@ -1,4 +1,4 @@
-"""CPU of one model call by client: aiohttp as the worker uses it, and httpx; 16 at a time, to a stub without latency.
+"""CPU of one model call by client: the worker's, aiohttp and httpx; 16 at a time, to a stub without latency.
 
 ``python -m benchmarks.http_clients [--rounds 5] [--calls 1000]``; see docs/adr/0003-http-client.md.
 """
@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
+import aiohttp
 import httpx
 import orjson
 import uvloop
@@ -45,6 +46,18 @@ async def with_our_provider(url: str, count: int) -> float:
         await provider.close()
 
 
+async def with_aiohttp(url: str, count: int) -> float:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def call() -> bool:
+            body = orjson.dumps({"model": "stub", "messages": MESSAGES})
+            headers = {"Content-Type": "application/json"}
+            async with session.post(f"{url}/chat/completions", data=body, headers=headers) as answer:
+                return "choices" in orjson.loads(await answer.read())
+
+        return await cpu_milliseconds(call, count)
+
+
 async def with_httpx(url: str, count: int) -> float:
     async with httpx.AsyncClient(limits=httpx.Limits(max_connections=AT_ONCE)) as client:
 
@@ -58,7 +71,8 @@ async def with_httpx(url: str, count: int) -> float:
 
 
 def one_round(url: str, count: int) -> dict[str, float]:
-    return {"ours": uvloop.run(with_our_provider(url, count)), "httpx": uvloop.run(with_httpx(url, count))}
+    clients = {"ours": with_our_provider, "aiohttp": with_aiohttp, "httpx": with_httpx}
+    return {name: uvloop.run(client(url, count)) for name, client in clients.items()}
 
 
 def main() -> int:
@@ -68,7 +82,7 @@ def main() -> int:
     calls = 32 if options.quick else options.calls
     with stub_process(latency=0.0) as url:
         cpu = medians([one_round(url, calls) for _ in rounds(options)])
-    return tell(Findings([Row("http.cpu_of_a_call", "ms", cpu["ours"], "lower", {"httpx": cpu["httpx"]})]), options)
+    return tell(Findings([Row("http.cpu_of_a_call", "ms", cpu.pop("ours"), "lower", {**cpu})]), options)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from taskfleet.core.outcome import EndpointDown, Ok, Outcome, RateLimited, Retry
 from taskfleet.core.task import Usage
 from taskfleet.providers import Call, open_provider
+from taskfleet.providers.answer import NoAnswer
 from taskfleet.providers.anthropic import ANTHROPIC
 from taskfleet.providers.deltas import Deltas, Said
 from taskfleet.providers.dialect import Dialect, HttpProvider
-from taskfleet.providers.http import HttpClient, NoAnswer
+from taskfleet.providers.http import HttpClient
 from taskfleet.providers.ollama import OLLAMA
 from taskfleet.providers.openai import OPENAI
 from taskfleet.providers.streams import ErrorInStream, NotACompletion

@@ -52,6 +52,7 @@ async def echo(task: HandlerTask) -> str:
             "url: 'http://gateway:port' is not a URL: .*write http://HOST",
         ),
         ({"url": "http://", "queue": "a/b"}, "url: 'http://' is not the address of a gateway"),
+        ({"url": "http://gateway", "queue": "a/b", "api_key": "key\n"}, "api_key: it has spaces, line ends or other"),
         ({"queue": "demo"}, "queue: 'demo' is not a queue; write namespace/name"),
         ({"url": "valkey://h", "queue": "a/b", "data": "x"}, "data: it belongs to a queue in this process"),
         ({"url": "valkey://h", "queue": "a/b", "policy": {"a": 1}}, "policy: it belongs to a queue in this process"),

@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from taskfleet import HandlerTask, ParallelTaskQueue
-from taskfleet.core.errors import CheckpointError, DatasetError, InputError
+from taskfleet.core.errors import CheckpointError, DatasetError, InputError, NotFound
 from taskfleet.sdk.flow import LEAST_WINDOW
 from tests.sdk.conftest import Make
 from tests.sdk.test_queue import Gate
@@ -295,3 +295,17 @@ def test_a_disk_that_is_full_under_the_checkpoint_is_told_and_what_it_has_is_use
     assert 0 < kept.count(b'"row"') < 600
     assert run(10_000_000) == "True\n"
     assert (tmp_path / "run").read_bytes().startswith(kept)
+
+
+async def test_a_queue_of_our_own_keeps_no_result_that_was_handed_out() -> None:
+    async with ParallelTaskQueue(handler=echo) as queue:
+        results = await queue.process_dataset([{"prompt": str(number)} for number in range(700)])
+        with pytest.raises(NotFound):
+            await queue.get_task(results[0].id)
+        with pytest.raises(NotFound):
+            await queue.get_task(results[-1].id)
+        async for result in queue.process_dataset([{"prompt": str(number)} for number in range(30)]):
+            last = result
+            if result.response == "3":
+                break
+    assert last.response == "3"

@@ -93,7 +93,7 @@ async def test_a_connection_that_ended_while_nobody_called_costs_no_call(store: 
     await inside.call(
         store, "CLIENT KILL", "TYPE", "normal", "SKIPME", "no", "ID", await inside.call(store, "CLIENT ID")
     )
-    await eventually(lambda: line._connection is None, "the end to be noticed")
+    await eventually(lambda: line._replies is None, "the end to be noticed")
     await store.ping()
 
 

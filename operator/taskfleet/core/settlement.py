@@ -27,7 +27,7 @@ class Turn:
     forgotten: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each task, and freezing trebles what that costs
 class Settlement:
     """The end of one lease. Refused by the store when ``fence`` is not the task's newest.
 

@@ -107,7 +107,7 @@ class NewTask:
     events: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each task, and freezing trebles what that costs
 class LeasedTask:
     """A task in a worker's hands. ``fence`` names this lease: a settle that carries an older one is refused.
 
@@ -166,7 +166,7 @@ class Attempt:
     error: TaskError | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each task, and freezing trebles what that costs
 class TaskView:
     """A task as the store shows it: the base of a result line. Seconds; None where it has not happened.
 

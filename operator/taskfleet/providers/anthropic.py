@@ -8,13 +8,13 @@ from typing import Any
 from taskfleet.core.errors import InputError
 from taskfleet.core.outcome import EndpointDown, Ok, Outcome, RateLimited
 from taskfleet.core.task import TaskError, Usage
-from taskfleet.providers.answers import after_seconds, refusal, server_words
+from taskfleet.providers.answer import Answer
 from taskfleet.providers.anthropicstream import AnthropicStream
 from taskfleet.providers.call import Call
 from taskfleet.providers.dialect import Dialect, count
-from taskfleet.providers.http import Answer
 from taskfleet.providers.openai import said
 from taskfleet.providers.parts import Image, arguments_of, parts_of, tool_call
+from taskfleet.providers.refusals import after_seconds, refusal, server_words
 from taskfleet.providers.streams import NotACompletion
 
 VERSION = "2023-06-01"

@@ -11,7 +11,7 @@ from taskfleet.core.task import Priority
 from taskfleet.providers.deltas import Said
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each task, and freezing trebles what that costs
 class Call:
     """One model call. ``model`` is the server's own name for it, ``timeout`` is in seconds for the whole call.
 

@@ -10,10 +10,11 @@ from taskfleet.core.errors import InputError
 from taskfleet.core.operation import Operation
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, Retry
 from taskfleet.core.task import TaskError
-from taskfleet.providers.answers import message_in, refusal
+from taskfleet.providers.answer import Answer, NoAnswer
 from taskfleet.providers.call import Call
 from taskfleet.providers.deltas import Said, say_all
-from taskfleet.providers.http import Answer, HttpClient, NoAnswer
+from taskfleet.providers.http import HttpClient
+from taskfleet.providers.refusals import message_in, refusal
 from taskfleet.providers.streams import AnswerStream, ErrorInStream, NotACompletion
 
 Read = Callable[[Mapping[str, Any]], Ok]
@@ -107,7 +108,7 @@ def _completion(answer: Answer, read: Read) -> Outcome:
     try:
         data = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
-        kind = answer.headers.get("Content-Type", "no content type")
+        kind = answer.headers.get("content-type", "no content type")
         return _rubbish(f"a 200 that is not JSON ({kind}, {len(answer.body)} bytes)")
     try:
         return read(data if isinstance(data, Mapping) else {})

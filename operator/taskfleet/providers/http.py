@@ -1,46 +1,28 @@
-"""The worker's HTTP client: the only module that knows aiohttp's client (see docs/adr/0003-http-client.md).
+"""The worker's HTTP client: calls to one server over kept-alive connections (see docs/adr/0003-http-client.md).
 
-It turns every way in which a connection can fail into ``NoAnswer`` with a code and a sentence. Answers of any status
-are returned as they are.
+Every way in which a connection can fail is a ``NoAnswer`` with a code and a sentence. Answers of any status are
+returned as they are.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-import aiohttp
+from yarl import URL
+
+from taskfleet.providers.answer import Answer, NoAnswer
+from taskfleet.providers.connection import Connection
+from taskfleet.providers.dialing import Dialer
+from taskfleet.providers.incoming import Line
 
 CONNECT_SECONDS = 10.0
 MAX_ANSWER_BYTES = 32 * 2**20
-STREAMS = ("text/event-stream", "application/x-ndjson")
 # Below the 5 s after which uvicorn and llama.cpp close an idle connection: a call must not meet that moment.
 KEEPALIVE_SECONDS = 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole HTTP answer. ``streamed``: its body was given away line by line."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    streamed: bool = False
-
-
-class NoAnswer(Exception):
-    """No whole answer came. ``code`` is for machines; ``timed_out``: the server took the call but not the time;
-    ``connected``: there was a connection, so that the server may have seen the call.
-    """
-
-    def __init__(self, code: str, message: str, *, timed_out: bool = False, connected: bool = True) -> None:
-        super().__init__(message)
-        self.code = code
-        self.timed_out = timed_out
-        self.connected = connected
+NOT_IN_A_HEADER = frozenset("\r\n\0")
 
 
 class HttpClient:
-    """One server's pooled, kept-alive connections: as many as there are calls, which the worker's slots bound.
+    """One server's connections: as many as there are calls, which the worker's slots bound.
 
     ``headers`` go with every call; ``api_key`` is what they may hold and no message may show.
     """
@@ -54,106 +36,96 @@ class HttpClient:
         connect_timeout: float = CONNECT_SECONDS,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
-        self.url = url.rstrip("/")
+        self._url = URL(url.rstrip("/"))
         self._key = api_key.encode()
-        self._connect_timeout = connect_timeout
+        self._headers = headers or {}
+        self._dialer = Dialer(self._url, connect_timeout)
         self._max_answer_bytes = max_answer_bytes
-        # Compressed, an answer's size would not be known from its length, and on a local network it costs more time.
-        json = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
-            headers={**json, **(headers or {})},
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._heads: dict[str, bytes] = {}
+        self._idle: list[Connection] = []  # the longest idle first
+        self._busy: set[Connection] = set()
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def post(
         self,
         path: str,
         body: bytes,
-        timeout: float,  # noqa: ASYNC109  aiohttp's own is cheaper
-        line: Callable[[bytes], None] | None = None,
+        timeout: float,  # noqa: ASYNC109  a timer of the loop is cheaper
+        line: Line | None = None,
     ) -> Answer:
-        """POST JSON, within ``timeout`` seconds in all. Redirects are not followed: they would carry the key away.
+        """POST JSON; ``timeout`` seconds are for the answer. Redirects are not followed: they would carry the key away.
 
         ``line`` gets each line of a 200 that is a stream, as it comes; what it raises ends the call. Raises NoAnswer.
         """
-        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=self._connect_timeout)
+        head = self._heads.get(path) or self._head(path)
+        connection = self._kept() or await self._dialer.dial(Connection)
+        self._busy.add(connection)
         try:
-            async with self._session.post(
-                self.url + path, data=body, timeout=limits, allow_redirects=False
-            ) as response:
-                if line is not None and response.status == 200 and response.content_type in STREAMS:
-                    await self._read_lines(response, line)
-                    return Answer(200, response.headers, b"", streamed=True)
-                body = await self._read(response)
-                return Answer(response.status, response.headers, body if response.status == 200 else self.redact(body))
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise no_answer(error, timeout) from error
+            request = (head + b"%d\r\n\r\n" % len(body), body)
+            answer = await connection.exchange(request, timeout, self._max_answer_bytes, line)
+        finally:
+            self._busy.discard(connection)
+        if connection.open:
+            self._keep(connection)
+        if answer.status == 200:
+            return answer
+        return Answer(answer.status, answer.headers, self.redact(answer.body))
 
     def redact(self, body: bytes) -> bytes:
         """What may be shown of a refusal: some servers repeat the key that they refuse."""
         return body.replace(self._key, b"***") if self._key else body
 
-    async def _read_lines(self, response: aiohttp.ClientResponse, line: Callable[[bytes], None]) -> None:
-        size, begun = 0, list[bytes]()
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > self._max_answer_bytes:
-                raise _too_large(self._max_answer_bytes)
-            begun.append(chunk)
-            if b"\n" in chunk:
-                *lines, rest = b"".join(begun).split(b"\n")
-                begun = [rest]
-                for each in lines:
-                    line(each.removesuffix(b"\r"))
-        if rest := b"".join(begun):
-            line(rest)
-
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        limit = self._max_answer_bytes
-        if response.content_length is not None and "Content-Encoding" not in response.headers:
-            if response.content_length > limit:
-                raise _too_large(limit)
-            return await response.read()
-        chunks = bytearray()
-        async for chunk in response.content.iter_any():
-            chunks += chunk
-            if len(chunks) > limit:
-                raise _too_large(limit)
-        return bytes(chunks)
-
     async def close(self) -> None:
-        await self._session.close()
+        """Running calls end with NoAnswer."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for connection in (*self._idle, *self._busy):
+            connection.close()
+        self._idle.clear()
         await asyncio.sleep(0)  # lets the transports close before the loop does
 
+    def _head(self, path: str) -> bytes:
+        """All of it but the body's length."""
+        fields = {
+            "Host": self._url.host_port_subcomponent or "",
+            "User-Agent": "taskfleet",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            # Compressed, an answer's size would not be known from its length, and locally it costs more time.
+            "Accept-Encoding": "identity",
+            **self._headers,
+        }
+        for name, value in fields.items():
+            if NOT_IN_A_HEADER.intersection(value):
+                words = f"the header {name} cannot be sent: there is a line break in its value, or in the API key's"
+                raise NoAnswer("bad_header", words, connected=False)
+        lines = [f"POST {self._url.raw_path.rstrip('/')}{path} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in fields.items()]
+        head = self._heads[path] = "\r\n".join([*lines, "Content-Length: "]).encode()
+        return head
 
-def _too_large(limit: int) -> NoAnswer:
-    return NoAnswer("answer_too_large", f"the answer is larger than {limit // 2**20} MiB")
+    def _kept(self) -> Connection | None:
+        """The newest of those that are idle: the others may get old."""
+        oldest = asyncio.get_running_loop().time() - KEEPALIVE_SECONDS
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.open and connection.idle_since > oldest:
+                return connection
+            connection.close()
+        return None
 
+    def _keep(self, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        self._idle.append(connection)
+        if self._sweep is None:
+            self._sweep = loop.call_later(KEEPALIVE_SECONDS, self._close_the_old)
 
-def no_answer(error: Exception, seconds: float) -> NoAnswer:
-    """What an error of aiohttp means, after a call that had so many seconds."""
-    # Most specific first: aiohttp's classes inherit from one another and from OSError and TimeoutError.
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            return NoAnswer("connect_timeout", "no connection in time", connected=False)
-        case TimeoutError():
-            return NoAnswer("timeout", f"no answer within {seconds:g} s", timed_out=True)
-        case aiohttp.ClientConnectorDNSError():
-            return NoAnswer("dns_failure", f"the host name {error.host!r} was not found", connected=False)
-        case aiohttp.ClientConnectorCertificateError():
-            words = f"the server's certificate is not trusted: {error.certificate_error}"
-            return NoAnswer("tls_failure", words, connected=False)
-        case aiohttp.ClientSSLError():
-            return NoAnswer("tls_failure", f"TLS failed: {error.os_error}", connected=False)
-        case aiohttp.ClientConnectorError():
-            refused = isinstance(error.os_error, ConnectionRefusedError)
-            words = "refused the connection" if refused else f"cannot be reached: {error.os_error.strerror}"
-            code = "connection_refused" if refused else "unreachable"
-            return NoAnswer(code, f"{error.host}:{error.port} {words}", connected=False)
-        case aiohttp.ClientPayloadError():
-            return NoAnswer("answer_cut", "the connection was cut inside the answer")
-        case aiohttp.ServerDisconnectedError() | OSError():
-            return NoAnswer("connection_reset", "the connection was cut before an answer")
-        case _:
-            return NoAnswer("not_http", f"no usable HTTP answer ({type(error).__name__})")
+    def _close_the_old(self) -> None:
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - KEEPALIVE_SECONDS
+        young = [each for each in self._idle if each.open and each.idle_since > oldest]
+        for connection in set(self._idle) - set(young):
+            connection.close()
+        self._idle = young
+        self._sweep = loop.call_later(KEEPALIVE_SECONDS, self._close_the_old) if young else None

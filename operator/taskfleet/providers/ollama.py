@@ -10,13 +10,13 @@ from typing import Any
 from taskfleet.core.errors import InputError
 from taskfleet.core.outcome import Ok, Outcome, RateLimited
 from taskfleet.core.task import TaskError, Usage
-from taskfleet.providers.answers import refusal, server_words
+from taskfleet.providers.answer import Answer
 from taskfleet.providers.call import Call
 from taskfleet.providers.dialect import Dialect, bearer, count
-from taskfleet.providers.http import Answer
 from taskfleet.providers.ollamastream import OllamaStream, tool_calls
 from taskfleet.providers.openai import said
 from taskfleet.providers.parts import Image, arguments_of, parts_of
+from taskfleet.providers.refusals import refusal, server_words
 from taskfleet.providers.streams import NotACompletion
 
 _OPTIONS = {

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from taskfleet.providers.http import Answer, NoAnswer
+from taskfleet.providers.answer import Answer, NoAnswer
 
 
 class NotACompletion(Exception):

@@ -24,6 +24,7 @@ WINDOW_BATCHES = 8
 LEAST_WINDOW = 2000
 WINDOW_BYTES = 64 * 2**20
 AT_ONCE = 1000  # results handed out in one go
+FORGOTTEN_AT_ONCE = 500
 STORE_PATIENCE = 300.0  # seconds without the store before a run gives up; its checkpoint stays
 STORE_PAUSE = 1.0
 
@@ -54,6 +55,7 @@ class Flow:
         self._open: dict[str, int] = {}  # id -> row, submitted and not ended
         self._ended: list[TaskView] = []
         self._done: dict[int, TaskResult] = {}  # ended, and an earlier row has not
+        self._to_forget: list[str] = []  # their results are here
         self._kept: Iterator[tuple[int, TaskResult]] = checkpoint.results() if checkpoint else iter(())
         self._news, self._room = asyncio.Event(), asyncio.Event()
 
@@ -71,6 +73,7 @@ class Flow:
                     self._room.set()
                     yield ready
                 elif feeding.done() and (feeding.exception() or self._next_out == self._next_row):
+                    await self._forget()
                     feeding.result()
                     break
                 else:
@@ -176,9 +179,9 @@ class Flow:
             del self._open[result.id]
             self._done[row] = result
             self._bytes_open -= self._bytes.pop(row, 0)
-        completed = [view.id for view in ended if view.state is TaskState.COMPLETED]
-        if completed:
-            await self._forget(completed)
+        self._to_forget += (view.id for view in ended if view.state is TaskState.COMPLETED)
+        if len(self._to_forget) >= FORGOTTEN_AT_ONCE:
+            await self._forget()
         ready: list[TaskResult] = []
         while len(ready) < AT_ONCE and self._next_out < self._next_row:
             next_result = self._done.pop(self._next_out, None) or self._from_checkpoint(self._next_out)
@@ -197,9 +200,11 @@ class Flow:
             self._done[row] = result
         raise AssertionError(f"row {wanted} is in the checkpoint's index and not in its file")
 
-    async def _forget(self, ids: list[str]) -> None:
-        with contextlib.suppress(StoreUnreachable):  # then its retention takes them
-            await self._live.backend.forget(ids)
+    async def _forget(self) -> None:
+        ids, self._to_forget = self._to_forget, []
+        if ids:
+            with contextlib.suppress(StoreUnreachable):  # then its retention takes them
+                await self._live.backend.forget(ids)
 
     async def _abandon(self, feeding: "asyncio.Task[None]") -> None:
         """Cancel what is on its way. Where the checkpoint cannot say so it is left to run: the next call meets it."""
@@ -211,5 +216,6 @@ class Flow:
                 self._checkpoint.abandoned()
             if ids:
                 await self._live.backend.cancel(ids)
+            await self._forget()
         except (CheckpointError, StoreError) as error:
             log.warning("a dataset's tasks are left in the queue", extra={"tasks": len(ids), "error": str(error)})

@@ -58,7 +58,7 @@ class GatewayBackend:
     async def reader(self) -> TaskReader:
         now = time.monotonic()
         if self._reader is None or now > self._reader_until:
-            self._reader = LineReader(spec_of(await self._http.get(f"/v1/queues/{self._queue}"), self._http))
+            self._reader = LineReader(spec_of(await self._http.get(self._http.queue), self._http))
             self._reader_until = now + POLICY_SECONDS
         return self._reader
 
@@ -100,7 +100,7 @@ class GatewayBackend:
         return outcome
 
     async def stats(self) -> QueueStats:
-        return await queue_stats(self._http, self._queue)
+        return await queue_stats(self._http)
 
     async def events(self, task_id: str, after: str) -> AsyncIterator[TaskEvent]:
         if not is_task_id(task_id):
@@ -157,8 +157,9 @@ def spec_of(shown: Any, http: GatewayHttp) -> TaskQueueSpec:
         raise StoreSchemaMismatch(f"the gateway at {http.url} is of another version: {error}") from error
 
 
-async def queue_stats(http: GatewayHttp, queue: QueueKey) -> QueueStats:
-    shown = await http.get(f"/v1/queues/{queue}/stats")
+async def queue_stats(http: GatewayHttp) -> QueueStats:
+    """The queue in numbers; its times are to the second."""
+    shown = await http.get(f"{http.queue}/stats")
     numbers = {name: value for name, value in shown.items() if name not in ("object", "queue")}
     for name in _TIMES:
         numbers[name] = None if numbers[name] is None else moment_of(numbers[name])

@@ -19,16 +19,15 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 class GatewayNews:
     """``run`` it for what ``all_progress`` gives, and to tell a watch of ends."""
 
-    def __init__(self, http: GatewayHttp, queue: QueueKey) -> None:
+    def __init__(self, http: GatewayHttp) -> None:
         self._http = http
-        self._queue = queue
         self._progress: dict[str, Progress] = {}
         self._changed = asyncio.Event()
 
     async def run(self, watch: Watch) -> None:
         """Hear for ever. A queue that is gone, or a key that is no longer taken, breaks the watch."""
         try:
-            async for kind, data in _heard(self._http, self._queue, "ended,progress"):
+            async for kind, data in _heard(self._http, "ended,progress"):
                 self._take(kind, data, watch)
         except (NotFound, StoreAuthFailed) as error:
             watch.broke(error)
@@ -82,18 +81,18 @@ class GatewayWakes:
 
     async def _hear(self) -> None:
         try:
-            async for _ in _heard(self._http, self._queue, "wake"):
+            async for _ in _heard(self._http, "wake"):
                 self._woken.set()
         except TaskfleetError as error:  # whoever waits also claims, and is told there
             log.warning("does not hear of new tasks any more", extra={"error": str(error)})
 
 
-async def _heard(http: GatewayHttp, queue: QueueKey, kinds: str) -> AsyncIterator[tuple[str, Any]]:
+async def _heard(http: GatewayHttp, kinds: str) -> AsyncIterator[tuple[str, Any]]:
     """What is told of a queue, ``ready`` first and after each break. Raises NotFound, StoreAuthFailed, NotPermitted."""
     pause = FIRST_PAUSE
     while True:
         try:
-            async for kind, _, data in http.events(f"/v1/queues/{queue}/events", kinds=kinds):
+            async for kind, _, data in http.events(f"{http.queue}/events", kinds=kinds):
                 pause = FIRST_PAUSE
                 yield kind, data
         except (StoreAuthFailed, NotFound):

@@ -1,7 +1,6 @@
 """Work through a gateway: what the workers of this process need of a store, over HTTP."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Self
 from urllib.parse import quote
 
 from taskfleet.api.workobjects import claim_of, lease_end, pieces, report_fields
@@ -23,23 +22,19 @@ class GatewayWork:
         self._http = http
         self._turns: dict[str, list[bytes]] = {}
 
-    @classmethod
-    async def connect(cls, url: str, queue: QueueKey, api_key: str | None) -> Self:
-        return cls(GatewayHttp(url, queue, api_key))
-
     async def close(self) -> None:
         await self._http.close()
 
     async def policy(self, queue: QueueKey) -> QueuePolicy | None:
         try:
-            shown = await self._http.get(f"/v1/queues/{queue}")
+            shown = await self._http.get(self._http.queue)
             return queue_policy(spec_of(shown, self._http), fallbacks=shown["fallbacks"])
         except NotFound:
             return None
 
     async def stats(self, queue: QueueKey) -> QueueStats | None:
         try:
-            return await queue_stats(self._http, queue)
+            return await queue_stats(self._http)
         except NotFound:
             return None
 
@@ -50,7 +45,7 @@ class GatewayWork:
     async def claim(self, queue: QueueKey, worker: str, models: Sequence[str], count: int) -> Claim:
         wanted = {"worker": worker, "models": list(models), "count": count}
         try:
-            shown = await self._http.post(f"/v1/queues/{queue}/claim", wanted)
+            shown = await self._http.post(f"{self._http.queue}/claim", wanted)
         except NotFound:
             return Claim((), None, 0, stopped=True)
         # A session's tasks run one at a time: what was said before cannot change while this one runs.
@@ -61,22 +56,22 @@ class GatewayWork:
 
     async def heartbeat(self, queue: QueueKey, report: WorkerReport, leases: Mapping[str, int]) -> Heartbeat:
         said = {"worker": report.worker, "leases": dict(leases), "report": report_fields(report)}
-        shown = await self._http.post(f"/v1/queues/{queue}/heartbeat", said)
+        shown = await self._http.post(f"{self._http.queue}/heartbeat", said)
         return Heartbeat(frozenset(shown["lost"]), frozenset(shown["cancelled"]))
 
     async def settle(self, queue: QueueKey, settlements: Sequence[Settlement]) -> list[bool]:
         said = {"ends": [lease_end(settlement) for settlement in settlements]}
-        return list((await self._http.post(f"/v1/queues/{queue}/settle", said))["accepted"])
+        return list((await self._http.post(f"{self._http.queue}/settle", said))["accepted"])
 
     async def retire(self, queue: QueueKey, worker: str) -> None:
-        await self._http.delete(f"/v1/queues/{queue}/workers/{quote(worker, safe='')}")
+        await self._http.delete(f"{self._http.queue}/workers/{quote(worker, safe='')}")
 
     async def turns(self, queue: QueueKey, session: str) -> list[bytes]:
         return self._turns.pop(session, [])
 
     async def publish(self, queue: QueueKey, publications: Sequence[Publication]) -> list[bool]:
         said = {"publications": [pieces(told) for told in publications]}
-        return list((await self._http.post(f"/v1/queues/{queue}/publish", said))["accepted"])
+        return list((await self._http.post(f"{self._http.queue}/publish", said))["accepted"])
 
     async def progress(self, queue: QueueKey, task_id: str, fence: int, progress: Progress) -> bool:
         said = {"fence": fence, "message": progress.message, "fraction": progress.fraction}

@@ -67,7 +67,7 @@ async def _behind_gateway(wanted: Wanted, url: str, endpoints: Sequence[Endpoint
         )
     http = GatewayHttp(url, wanted.key, wanted.api_key)
     stack.push_async_callback(http.close)
-    news = GatewayNews(http, wanted.key)
+    news = GatewayNews(http)
 
     async def connect() -> GatewayWork:
         return GatewayWork(GatewayHttp(url, wanted.key, wanted.api_key))

@@ -1,6 +1,7 @@
 """What a queue object was asked to be, checked before anything starts."""
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from taskfleet.sdk.handler import Handler
 from taskfleet.sdk.instances import Instance
 
 OWN_QUEUE = QueueKey("default", "local")
+_KEY = re.compile(r"[!-~]+")
 NOT_INSTALLED = 'this needs more than the client: pip install "taskfleet[sdk]" (missing: {})'
 
 
@@ -39,7 +41,7 @@ class Wanted:
         if self.url is None:
             return self
         if self.is_gateway:
-            _check_gateway(self.url)
+            _check_gateway(self.url, self.api_key)
         if self.queue is None:
             raise InputError('queue: with a url it must be named; write queue="namespace/name", such as "default/demo"')
         for name, value in (("data", self.data), ("policy", self.policy or None)):
@@ -71,7 +73,7 @@ def what_is_missing() -> Iterator[None]:
         raise InputError(NOT_INSTALLED.format(error.name)) from error
 
 
-def _check_gateway(url: str) -> None:
+def _check_gateway(url: str, api_key: str | None) -> None:
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018  looking at it checks it
@@ -81,3 +83,5 @@ def _check_gateway(url: str) -> None:
         raise InputError("url: it holds a user or a password; a gateway takes an API key, give it as api_key=")
     if not parts.hostname or parts.query or parts.fragment:
         raise InputError(f"url: {url!r} is not the address of a gateway; write http://HOST:8420")
+    if api_key is not None and not _KEY.fullmatch(api_key):
+        raise InputError("api_key: it has spaces, line ends or other signs that no key has; give it as it was shown")

@@ -1,19 +1,23 @@
 """The line to one server: one connection that all callers share. A command is written as soon as it is there, and
 replies are taken in their order.
 
-The library opens the connection (TLS, login, Sentinels) and parses what comes. Its own way, a connection and two
-timeouts for each call, costs more than half of a small call.
+The library opens the connection (TLS, login, Sentinels), and its parser reads what comes. Its own way, a connection and
+two timeouts for each call and a stream between it and the socket, costs most of a small call.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import valkey.asyncio as valkey
+from libvalkey import Reader
 from valkey.exceptions import ConnectionError as ConnectionLost
-from valkey.exceptions import ResponseError, ValkeyError
+from valkey.exceptions import InvalidResponse, ValkeyError
 
 Argument = bytes | str | int
+
+_MORE = object()  # the reader wants more bytes
 
 
 def pack(command: tuple[Argument, ...]) -> bytes:
@@ -31,6 +35,34 @@ def _encoded(argument: Argument) -> bytes:
     return argument if isinstance(argument, bytes) else str(argument).encode()
 
 
+class Replies(asyncio.Protocol):
+    """What the server says on one connection. In the library's place: no task has to wake up to read a reply."""
+
+    def __init__(self, connection: Any, answered: Callable[[Any], None], lost: Callable[[Exception], None]) -> None:
+        self._answered = answered
+        self._lost = lost
+        words = connection._parser.parse_error  # noqa: SLF001  the library's own kinds of refusals
+        self._reader = Reader(protocolError=InvalidResponse, replyError=words, notEnoughData=_MORE)
+        self.transport: asyncio.Transport = connection._writer.transport  # noqa: SLF001
+        self.transport.set_protocol(self)
+        if self.transport.is_closing():  # too early for this protocol to be told
+            raise ConnectionLost("the connection was closed")
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not _MORE:
+                if isinstance(reply, ConnectionLost):  # such as of a server that is loading its data
+                    raise reply
+                self._answered(reply)
+        except ValkeyError as error:
+            self._lost(error)
+            self.transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost(error or ConnectionLost("the server closed the connection"))
+
+
 class Line:
     """``execute`` connects when need be: a lost connection costs the calls that wait at that moment, no later one.
 
@@ -42,17 +74,15 @@ class Line:
         self._timeout = timeout
         self._opening = asyncio.Lock()
         self._connection: Any = None
-        self._reading: asyncio.Task[None] | None = None
+        self._replies: Replies | None = None
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()  # for replies, and when each of them is late
         self._alarm: asyncio.TimerHandle | None = None
 
     async def execute(self, *command: Argument) -> Any:
         """The reply. Raises what the library raises, and TimeoutError."""
         packed = pack(command)
-        if self._connection is None:
-            await self._open()
-        # Not the library's own send: a caller that is cancelled in there takes the connection from all others.
-        self._connection._writer.write(packed)  # noqa: SLF001
+        replies = self._replies or await self._open()
+        replies.transport.write(packed)
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[Any] = loop.create_future()
         late_at = loop.time() + self._timeout
@@ -63,29 +93,26 @@ class Line:
 
     async def close(self) -> None:
         """End the connection; whoever waits is told that it was lost."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait([self._reading])
+        if self._replies is not None:
+            self._end(self._replies, ConnectionLost("the connection was closed"))
+        await self._give_back()
 
-    async def _open(self) -> None:
+    async def _open(self) -> Replies:
         async with asyncio.timeout(self._timeout), self._opening:
-            if self._connection is None:
-                self._connection = connection = await self._pool.get_connection("")  # type: ignore[no-untyped-call]
-                self._reading = asyncio.create_task(self._read(connection), name="replies of the store")
+            if self._replies is None:
+                await self._give_back()
+                self._connection = await self._pool.get_connection("")  # type: ignore[no-untyped-call]
 
-    async def _read(self, connection: Any) -> None:
-        """Hand out replies until the connection is lost, which is told to all that wait."""
-        error: Exception = ConnectionLost("the connection was closed")
-        try:
-            while True:
-                try:
-                    self._answer(await connection.read_response(disable_decoding=True))
-                except ResponseError as refusal:
-                    self._answer(refusal)
-        except (ValkeyError, OSError) as lost:
-            error = lost
-        finally:
-            self._lose(connection, error)
+                def lost(error: Exception) -> None:
+                    self._lose(opened, error)
+
+                opened = self._replies = Replies(self._connection, self._answer, lost)
+            return self._replies
+
+    async def _give_back(self) -> None:
+        """To the library's pool, what was lost."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
             await connection.disconnect(nowait=True)
             await self._pool.release(connection)
 
@@ -95,11 +122,15 @@ class Line:
         reply, _ = self._waiting.popleft()
         _settle(reply, answer)
 
-    def _lose(self, connection: Any, error: Exception) -> None:
+    def _end(self, replies: Replies, error: Exception) -> None:
+        self._lose(replies, error)
+        replies.transport.abort()
+
+    def _lose(self, replies: Replies, error: Exception) -> None:
         """Forget the connection, unless that was done already; the next call opens another one."""
-        if self._connection is not connection:
+        if self._replies is not replies:
             return
-        self._connection = None
+        self._replies = None
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -115,10 +146,8 @@ class Line:
         _, late_at = self._waiting[0]
         if late_at > loop.time():
             self._alarm = loop.call_at(late_at, self._end_when_late)
-            return
-        self._lose(self._connection, TimeoutError())
-        assert self._reading is not None
-        self._reading.cancel()
+        elif self._replies is not None:
+            self._end(self._replies, TimeoutError())
 
 
 def _settle(reply: asyncio.Future[Any], answer: Any) -> None:

@@ -90,7 +90,8 @@ class Calls:
         self._adaptive = AdaptiveConcurrency(endpoint.concurrency)
         self._idle = asyncio.Event()
         self._idle.set()
-        metrics.slots.set(self.slots)
+        metrics.inflight.set_function(lambda: len(self.running))
+        metrics.slots.set_function(lambda: self.slots)
 
     @property
     def slots(self) -> int:
@@ -119,7 +120,6 @@ class Calls:
         call = RunningCall(task, model, time.monotonic())
         self.running[task.id] = call
         self._idle.clear()
-        self._metrics.inflight.set(len(self.running))
         self._breaker.started(task.id)
         call.job = asyncio.create_task(self._run(call))
 
@@ -151,7 +151,6 @@ class Calls:
         finally:
             if self.running.get(call.task.id) is call:
                 del self.running[call.task.id]
-            self._metrics.inflight.set(len(self.running))
             if not self.running:
                 self._idle.set()
             self._on_freed()
@@ -219,7 +218,6 @@ class Calls:
                 self._adaptive.refused(started, now)
             case Retry(error=TaskError(code="timeout")):
                 self._adaptive.timed_out(started, now)
-        self._metrics.slots.set(self.slots)
 
     def _judge_endpoint(self, task_id: str, outcome: Outcome, now: float) -> bool:
         """Tell breaker and suspects; whether endpoint trouble is this task's own."""

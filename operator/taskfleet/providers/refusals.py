@@ -9,7 +9,7 @@ import orjson
 
 from taskfleet.core.outcome import EndpointDown, Fatal, Outcome, RateLimited, Retry
 from taskfleet.core.task import TaskError
-from taskfleet.providers.http import Answer
+from taskfleet.providers.answer import Answer
 from taskfleet.providers.retry_after import retry_after_seconds
 
 MAX_MESSAGE = 2000
@@ -52,7 +52,7 @@ def refusal(answer: Answer) -> Outcome:
 
 def after_seconds(answer: Answer) -> float | None:
     """Seconds that the server asks to wait; None when it does not say."""
-    return retry_after_seconds(answer.headers.get("Retry-After"), answer.headers.get("Date"), datetime.now(UTC))
+    return retry_after_seconds(answer.headers.get("retry-after"), answer.headers.get("date"), datetime.now(UTC))
 
 
 def server_words(answer: Answer) -> str:
