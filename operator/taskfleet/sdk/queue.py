@@ -1,4 +1,5 @@
-"""``ParallelTaskQueue``: submit prompts, wait for results; the same code in this process and against a store."""
+"""``ParallelTaskQueue``: submit prompts, wait for results; the same code in this process, against a store and behind a
+gateway."""
 
 import asyncio
 import contextlib
@@ -45,9 +46,10 @@ class ParallelTaskQueue:
     ``instances``: the model servers, as URLs or as endpoints of a WorkerPool (``{"url", "models", "provider",
     "concurrency", "weight", ...}``). None: those found on the usual ports of this machine. ``max_workers``: calls at
     once, in all. ``strategy``: which server is preferred: ``fastest``, ``least_loaded``, ``round_robin``, ``weighted``,
-    ``cheapest``. ``handler``: a Python function in place of model servers. ``url`` and ``queue``: a queue that is in a
-    store already, ``valkey://HOST:6379`` and ``"namespace/name"``; its own workers serve it, and so does this process
-    if it was given ``instances`` or a ``handler``. ``api_key``: sent to the instances. ``data``: a folder in which
+    ``cheapest``. ``handler``: a Python function in place of model servers. ``url`` and ``queue``: a queue that is
+    elsewhere already, ``"namespace/name"`` in a store (``valkey://HOST:6379``) or behind a gateway
+    (``http://HOST:8420``); its own workers serve it, and so does this process if it was given ``instances`` or a
+    ``handler``. ``api_key``: the gateway's, and without a gateway that of the instances. ``data``: a folder in which
     tasks and results survive this program; without it they go with it. ``policy``: fields of a TaskQueue's spec, such
     as ``{"taskTimeout": "30s"}``.
 
