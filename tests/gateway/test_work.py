@@ -63,6 +63,19 @@ async def test_many_leases_are_ended_in_one_call_each_as_a_whole(site: Site) -> 
     assert states == [TaskState.COMPLETED, TaskState.FAILED, TaskState.PENDING, TaskState.RUNNING]
 
 
+async def test_a_task_that_had_all_its_attempts_is_not_tried_again_whatever_its_worker_says(site: Site) -> None:
+    await submit(site, "t")
+    for attempt in (1, 2, 3):  # the queue's maxAttempts
+        (lease,) = (await claim(site))["data"]
+        assert lease["attempt"] == attempt
+        error = {"code": "mine", "message": f"attempt {attempt}"}
+        end = {"id": "t", "fence": lease["fence"], "verdict": "retry", "error": error}
+        assert (await site.post(queue_path(site, "settle"), {"ends": [end]})).json()["accepted"] == [True]
+    task = (await site.get("/v1/tasks/t")).json()
+    assert (task["status"], task["error"]["message"]) == ("failed", "attempt 3")
+    assert [each["error"]["message"] for each in task["history"]] == ["attempt 1", "attempt 2"]
+
+
 async def test_who_waits_gets_a_task_as_it_comes(site: Site) -> None:
     waiting = asyncio.create_task(claim(site, wait=20))
     await eventually(lambda: not waiting.done(), "it to wait")
@@ -153,6 +166,7 @@ async def test_pieces_of_an_answer_are_read_as_they_are_told(site: Site) -> None
             {"ends": [{"id": "t", "fence": 1, "verdict": "fail", "error": "no"}]},
             "ends[0].error: input should",
         ),
+        ("settle", {"ends": [{"id": "t", "fence": 1, "verdict": "retry"}]}, "ends[0]: retry needs an error"),
         ("publish", {"publications": [{"id": "t", "fence": 1, "first": 0, "chunks": []}]}, "publications[0].first: "),
     ],
 )

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -379,3 +381,60 @@ def test_a_script_works_behind_a_gateway(tmp_path: Path, store_url: str) -> None
             assert [event.kind for event in here.events(here.submit("x", stream=True))][-1] == "finished"
             assert here.get_stats().completed == 4
             assert here.errors() == []
+
+
+# As a worker
+
+
+async def test_two_model_servers_share_the_calls_of_a_worker_outside(there: str, gateway_url: str) -> None:
+    together: list[int] = []
+
+    def latency() -> float:
+        together.append(one.inflight + two.inflight)
+        return 0.02
+
+    async with ModelStub(latency=latency) as one, ModelStub(latency=latency) as two:
+        instances = [{"url": each.url, "models": ["stub"]} for each in (one, two)]
+        async with ParallelTaskQueue(instances, 6, "round_robin", url=gateway_url, queue=there) as here:
+            results = await here.wait_for_batch(await here.submit_batch([f"p{number}" for number in range(120)]))
+        assert {task.status for task in results} == {"completed"}
+        assert min(one.answered.total(), two.answered.total()) >= 20
+        assert max(together) <= 6
+
+
+@contextmanager
+def time_passes(store_url: str, queue: QueueKey) -> Iterator[None]:
+    """In a thread of its own, also while this one's loop stands still."""
+    end = threading.Event()
+
+    async def pass_on() -> None:
+        store = await Store.connect(store_url)
+        while not end.is_set():
+            await store.tick(queue)
+            await asyncio.sleep(0.1)
+        await store.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(pass_on()))
+    thread.start()
+    yield
+    end.set()
+    thread.join(10)
+
+
+async def test_a_handler_that_blocks_the_loop_keeps_its_task(
+    process: Process, store: Store, store_url: str, queue: QueueKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    await store.put_policy(queue, quick_policy(leaseDuration="3s"))
+
+    async def blocks(task: HandlerTask) -> str:
+        time.sleep(6)  # noqa: ASYNC251  that is the mistake
+        return f"attempt {task.attempt}"
+
+    with time_passes(store_url, queue):
+        async with ParallelTaskQueue(url=process.url, queue=str(queue), handler=blocks) as here:
+            task_id = await here.submit("x")
+            await here.wait_for_task(task_id, timeout=25)
+    (view,) = await store.get(queue, [task_id])
+    assert view is not None
+    assert (view.output, view.history) == ("attempt 1", ()), "its lease was kept while nothing else ran"
+    assert "stood still" in caplog.text

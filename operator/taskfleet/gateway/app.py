@@ -21,6 +21,7 @@ from taskfleet.gateway.batches import Batches
 from taskfleet.gateway.batchrun import BatchRunner
 from taskfleet.gateway.bodies import Gone
 from taskfleet.gateway.callers import Caller
+from taskfleet.gateway.endings import Endings
 from taskfleet.gateway.files import Files
 from taskfleet.gateway.filestore import FileStore
 from taskfleet.gateway.keyring import Doorman
@@ -64,7 +65,7 @@ def _api(
     parts: Parts, store: FileStore, runner: BatchRunner, doorman: Doorman
 ) -> Sequence[tuple[str, str, Right, Handle]]:
     online, models, queues, work = Online(parts), Models(parts), Administration(parts), Work(parts)
-    tasks, many, news = Tasks(parts), ManyTasks(parts), QueueEvents(parts, doorman)
+    tasks, endings, many, news = Tasks(parts), Endings(parts), ManyTasks(parts), QueueEvents(parts, doorman)
     files, batches = Files(store), Batches(parts, store, runner)
     return [
         ("POST", "/v1/chat/completions", Right.SUBMIT, online.chat),
@@ -82,9 +83,9 @@ def _api(
         ("GET", "/v1/tasks/{id}/result", Right.READ, tasks.result),
         ("GET", "/v1/tasks/{id}/events", Right.READ, tasks.events),
         ("POST", "/v1/tasks/{id}/cancel", Right.SUBMIT, tasks.cancel),
-        ("POST", "/v1/tasks/{id}/progress", Right.WORK, tasks.progress),
-        ("POST", "/v1/tasks/{id}/complete", Right.WORK, tasks.complete),
-        ("POST", "/v1/tasks/{id}/fail", Right.WORK, tasks.fail),
+        ("POST", "/v1/tasks/{id}/progress", Right.WORK, endings.progress),
+        ("POST", "/v1/tasks/{id}/complete", Right.WORK, endings.complete),
+        ("POST", "/v1/tasks/{id}/fail", Right.WORK, endings.fail),
         ("POST", "/v1/files", Right.SUBMIT, files.upload),
         ("GET", "/v1/files", Right.READ, files.listing),
         ("GET", "/v1/files/{id}", Right.READ, files.show),

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from taskfleet.api.gatewaykeys import Right
 from taskfleet.core.errors import InputError
 from taskfleet.gateway.callers import Caller
+from taskfleet.gateway.followers import Follower, Kind, Told
 from taskfleet.gateway.keyring import Doorman
-from taskfleet.gateway.news import Follower, Kind, Told
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import OpenQueue
 from taskfleet.gateway.sse import EventStream, message

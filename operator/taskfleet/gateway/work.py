@@ -5,19 +5,21 @@ is someone else's it is refused.
 """
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from taskfleet.api.workobjects import Beat, ClaimWanted, LeaseEnds, SaidPublications, leased_object, read
+from taskfleet.api.workobjects import leased_object
+from taskfleet.api.worksaid import Beat, ClaimWanted, LeaseEnds, SaidPublications, read
 from taskfleet.core.cleanup import to_its_end
 from taskfleet.core.settlement import Claim, Settlement, Verdict
 from taskfleet.core.task import LeasedTask
 from taskfleet.gateway.answers import json_answer
 from taskfleet.gateway.bodies import Gone, json_object
 from taskfleet.gateway.callers import Caller
-from taskfleet.gateway.news import Kind
+from taskfleet.gateway.followers import Kind
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import OpenQueue
 
@@ -94,9 +96,20 @@ class Work:
         """``{"ends": [{"id", "fence", "verdict", ...}]}``: end leases, each as a whole; which of them were taken."""
         ends = read(LeaseEnds, await json_object(request)).ends
         queue = await self._asked_for(request, caller)
-        accepted = await self._store.settle(queue.key, [end.as_settlement() for end in ends])
+        settlements = await self._within_attempts(queue, [end.as_settlement() for end in ends])
+        accepted = await self._store.settle(queue.key, settlements)
         self._ends.nudge(queue.key, [end.id for end in ends])
         return json_answer({"object": "list", "queue": str(queue.key), "accepted": accepted})
+
+    async def _within_attempts(self, queue: OpenQueue, ends: list[Settlement]) -> list[Settlement]:
+        """A task that had all of its attempts has failed, whatever its worker thinks."""
+        again = [end.task_id for end in ends if end.verdict is Verdict.RETRY]
+        views = await self._store.get(queue.key, again)
+        spent = {view.id for view in views if view is not None and view.attempts >= queue.policy.max_attempts}
+        return [
+            replace(end, verdict=Verdict.FAIL) if end.verdict is Verdict.RETRY and end.task_id in spent else end
+            for end in ends
+        ]
 
     async def publish(self, request: Request, caller: Caller) -> Response:
         """``{"publications": [{"id", "fence", "first", "chunks", "about"?}]}``: pieces of answers, for who reads along;
