@@ -349,7 +349,7 @@ async def test_what_was_said_before_in_a_session_is_known_to_a_worker_outside(
     assert seen[2] == ["one", "answer 1", "two", "answer 2", "three"]
 
 
-async def test_what_is_no_gateway_is_told_apart_from_one_that_is_away() -> None:
+async def test_what_is_no_gateway_is_told_as_such() -> None:
     async def website(_request: web.Request) -> web.Response:
         return web.Response(status=404, text="<html>nothing here</html>", content_type="text/html")
 
@@ -358,7 +358,9 @@ async def test_what_is_no_gateway_is_told_apart_from_one_that_is_away() -> None:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    with pytest.raises(NotFound, match=r"url: what answers at .* \(HTTP 404\) is no gateway of Taskfleet; give its"):
+    with pytest.raises(
+        GatewayUnreachable, match=r"url: what answers at .* \(HTTP 404\) is no gateway of Taskfleet; give its"
+    ):
         await ParallelTaskQueue(url=f"http://127.0.0.1:{runner.addresses[0][1]}", queue="a/b").start()
     await runner.cleanup()
 

@@ -109,10 +109,11 @@ class _QueueNews:
 
     async def _hear_wakes(self) -> None:
         async with self._store.listen([self._queue]) as wakes:
+            woken = True  # who joined before we were listening may have missed one
             while True:
-                if await wakes.wait(None):
-                    for follower in self.followers:
-                        follower.tell_wake()
+                for follower in self.followers if woken else ():
+                    follower.tell_wake()
+                woken = bool(await wakes.wait(None))
 
     async def _tenants_of(self, ids: Sequence[str]) -> dict[str, str]:
         if all(follower.caller.sees_all for follower in self.followers):

@@ -33,13 +33,15 @@ class QueueEvents:
         kinds = _kinds(request)
         queue = await self._queues.chosen(request.path_params["queue"], caller)
 
-        def welcome() -> None:
-            self._doorman.caller(request.headers).check(Right.READ)
+        def welcome() -> Caller:
+            now = self._doorman.caller(request.headers)
+            now.check(Right.READ)
+            return now
 
         return EventStream(self._told(queue, caller, kinds, welcome), {"Taskfleet-Queue": str(queue.key)}, _nothing)
 
     async def _told(
-        self, queue: OpenQueue, caller: Caller, kinds: frozenset[Kind], welcome: Callable[[], None]
+        self, queue: OpenQueue, caller: Caller, kinds: frozenset[Kind], welcome: Callable[[], Caller]
     ) -> AsyncIterator[bytes]:
         with self._news.follow(queue.key, caller, kinds) as follower:
             yield message({"kinds": sorted(kinds)}, event="ready")
@@ -48,9 +50,9 @@ class QueueEvents:
                 told = await _news(follower)
                 if follower.ended:
                     return
-                welcome()
+                caller = welcome()
                 if told is None:
-                    await self._queues.open(queue.key)  # NotFound, when it was deleted
+                    await self._queues.chosen(str(queue.key), caller)  # NotFound, when it was deleted
                     quiet += 1
                     if quiet == QUIET_LOOKS:
                         quiet = 0

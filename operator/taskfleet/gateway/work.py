@@ -59,18 +59,21 @@ class Work:
     async def _claimed(
         self, request: Request, queue: OpenQueue, caller: Caller, wanted: ClaimWanted, models: list[str]
     ) -> Claim:
+        claim = await self._store.claim(queue.key, wanted.worker, models, wanted.count)
+        if claim.tasks or not wanted.wait:
+            return claim
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + wanted.wait
         with self._news.follow(queue.key, caller, frozenset({Kind.WAKE})) as follower:
-            while True:
-                claim = await self._store.claim(queue.key, wanted.worker, models, wanted.count)
-                left = give_up_at - loop.time()
-                if claim.tasks or left <= 0 or follower.ended or await request.is_disconnected():
-                    return claim
-                pause = min(left, LONGEST_PAUSE, LONGEST_PAUSE if claim.next_due_in is None else claim.next_due_in)
+            while not claim.tasks and loop.time() < give_up_at and not follower.ended:
+                pause = min(LONGEST_PAUSE, LONGEST_PAUSE if claim.next_due_in is None else claim.next_due_in)
                 news = asyncio.ensure_future(follower.news())
                 await asyncio.wait((news,), timeout=max(pause, 0.01))
                 news.cancel()
+                if await request.is_disconnected():
+                    break
+                claim = await self._store.claim(queue.key, wanted.worker, models, wanted.count)
+        return claim
 
     async def _leased(self, queue: OpenQueue, task: LeasedTask) -> dict[str, Any]:
         shown = leased_object(task)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
-from taskfleet.core.errors import GatewayUnreachable, NotFound, StoreAuthFailed, StoreError, TaskfleetError
+from taskfleet.core.errors import NotFound, StoreAuthFailed, StoreError, StoreUnreachable, TaskfleetError
 from taskfleet.core.events import Progress
 from taskfleet.core.task import QueueKey
 from taskfleet.sdk.gatewayhttp import GatewayHttp
@@ -88,7 +88,7 @@ class GatewayWakes:
 
 
 async def _heard(http: GatewayHttp, kinds: str) -> AsyncIterator[tuple[str, Any]]:
-    """What is told of a queue, ``ready`` first and after each break. Raises NotFound, StoreAuthFailed, NotPermitted."""
+    """What is told of a queue, ``ready`` first and after each break. Raises NotFound, StoreAuthFailed."""
     pause = FIRST_PAUSE
     while True:
         try:
@@ -97,7 +97,7 @@ async def _heard(http: GatewayHttp, kinds: str) -> AsyncIterator[tuple[str, Any]
                 yield kind, data
         except (StoreAuthFailed, NotFound):
             raise
-        except GatewayUnreachable:
+        except StoreUnreachable:
             pass  # whoever waits also looks, and is told there
         except StoreError as error:
             log.warning("the gateway does not tell what is new now", extra={"error": str(error)})

@@ -10,7 +10,6 @@ from taskfleet.core.errors import (
     DuplicateTask,
     GatewayUnreachable,
     InputError,
-    NotFound,
     NotPermitted,
     QueueFull,
     StoreAuthFailed,
@@ -23,7 +22,6 @@ _BY_CODE: Mapping[str, type[TaskfleetError]] = {
     kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, TaskfleetError)
 } | {"model_not_found": UnknownModel}
 _KEY = ("missing_api_key", "invalid_api_key")
-_PROXY = (502, 503, 504)
 
 
 def refusal(url: str, status: int, headers: Mapping[str, str], body: Any) -> TaskfleetError:
@@ -46,12 +44,12 @@ def refusal(url: str, status: int, headers: Mapping[str, str], body: Any) -> Tas
     return InputError(words) if status < 500 else StoreError(words)
 
 
-def no_gateway(url: str, status: int) -> TaskfleetError:
-    """For an answer that no gateway gives."""
-    words = f"what answers at {url} (HTTP {status})"
-    if status in _PROXY:
-        return GatewayUnreachable(f"{words} cannot reach its gateway; try again when that runs")
-    return NotFound(f"url: {words} is no gateway of Taskfleet; give its address, such as http://HOST:8420")
+def no_gateway(url: str, status: int) -> GatewayUnreachable:
+    """For an answer that no gateway gives: of another server, or of a proxy whose gateway does not run now."""
+    return GatewayUnreachable(
+        f"url: what answers at {url} (HTTP {status}) is no gateway of Taskfleet; give its address, such as "
+        "http://HOST:8420, or look whether it runs behind what answers"
+    )
 
 
 def unreachable(url: str, error: Exception, seconds: float) -> GatewayUnreachable:
