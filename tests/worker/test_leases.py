@@ -55,7 +55,7 @@ async def parts(work: Work, url: str, store: Any = None, provider: Provider | No
     health = StoreHealth(metrics, look.set)
     store = store or work.store
     streams = Streams(store, work.queue, health)
-    outbox = Outbox(store, work.queue, health, streams.flush)
+    outbox = Outbox(store, work.queue, settings.worker, health, streams.flush)
     opened = provider or open_provider("openai", url)
     calls = Calls(
         provider=opened,
@@ -90,6 +90,10 @@ async def parts(work: Work, url: str, store: Any = None, provider: Provider | No
         calls.interrupt_all(Interruption.LOST)
         await calls.until_idle()
         await opened.close()
+
+
+def lease(task_id: str, fence: int) -> LeasedTask:
+    return LeasedTask(task_id, MODEL, b"{}", Priority.NORMAL, fence, 1, 0.0, 0.0)
 
 
 async def claimed(work: Work, worker: str = "me") -> LeasedTask:
@@ -158,7 +162,7 @@ async def test_word_of_an_older_lease_does_not_stop_the_newer_call(work: Work, m
 async def test_a_waiting_result_is_dropped_only_for_its_own_lease(work: Work, model: ModelStub) -> None:
     await work.open()
     async with parts(work, model.url) as worker:
-        worker.outbox.put(Settlement("task", 5, Verdict.RELEASE))
+        worker.outbox.put(Settlement("task", 5, Verdict.RELEASE), lease("task", 5))
         worker.outbox.drop("task", 4)
         assert worker.outbox.leases == {"task": 5}
         worker.outbox.drop("task", 5)
@@ -183,7 +187,7 @@ async def test_huge_results_are_settled_in_several_batches(
     async with parts(work, model.url) as worker:
         for _ in range(3):
             task = await claimed(work)
-            worker.outbox.put(Settlement(task.id, task.fence, Verdict.COMPLETE, output=output_of(task.id)))
+            worker.outbox.put(Settlement(task.id, task.fence, Verdict.COMPLETE, output=output_of(task.id)), task)
         assert len(worker.outbox._next_batch()) == 1
         views = await work.finished(["a", "b", "c"])
     assert [view.output for view in views] == [output_of(task) for task in "abc"]
@@ -194,7 +198,7 @@ async def test_a_result_of_an_older_lease_is_refused_and_forgotten(work: Work, m
     await work.submit("task")
     async with parts(work, model.url) as worker:
         task = await claimed(work)
-        worker.outbox.put(Settlement(task.id, task.fence - 1, Verdict.COMPLETE, output="rubbish"))
+        worker.outbox.put(Settlement(task.id, task.fence - 1, Verdict.COMPLETE, output="rubbish"), task)
         await worker.outbox.until_empty()
     (view,) = await work.views(["task"])
     assert (view.state, view.output) == (TaskState.RUNNING, None)
@@ -261,7 +265,7 @@ async def test_a_worker_whose_last_waiting_result_lost_its_lease_claims_again(
     await work.open()
     away = AwayStore(work.store)
     async with parts(work, model.url, store=away) as worker:
-        worker.outbox.put(Settlement("gone", 1, Verdict.COMPLETE, output="late"))
+        worker.outbox.put(Settlement("gone", 1, Verdict.COMPLETE, output="late"), lease("gone", 1))
         await away.asked.wait()
         if noticed_first:
             away.answer.set()

@@ -9,7 +9,7 @@ import orjson
 from taskfleet.core.events import Publication
 from taskfleet.core.settlement import Claim, Settlement, WorkerReport
 from taskfleet.core.task import LeasedTask, Priority
-from taskfleet.core.wiretime import moment_of, wire_time
+from taskfleet.core.wiretime import exact_wire_time, moment_of
 
 
 def lease_end(settlement: Settlement) -> dict[str, Any]:
@@ -44,8 +44,11 @@ def leased_object(task: LeasedTask) -> dict[str, Any]:
         "model": task.model,
         "priority": task.priority.label,
         "session": task.session,
-        "enqueued_at": wire_time(task.enqueued_at),
-        "claimed_at": wire_time(task.claimed_at),
+        "batch": task.batch,
+        "tenant": task.tenant,
+        "deadline": None if task.deadline is None else exact_wire_time(task.deadline),
+        "enqueued_at": exact_wire_time(task.enqueued_at),
+        "claimed_at": exact_wire_time(task.claimed_at),
         "body": orjson.Fragment(task.body),
     }
 
@@ -63,6 +66,10 @@ def claim_of(shown: Mapping[str, Any]) -> Claim:
             enqueued_at=moment_of(task["enqueued_at"]),
             claimed_at=moment_of(task["claimed_at"]),
             session=task["session"],
+            batch=task["batch"],
+            tenant=task["tenant"],
+            deadline=None if task["deadline"] is None else moment_of(task["deadline"]),
+            metadata=task["body"].get("metadata", {}),
         )
         for task in shown["data"]
     )

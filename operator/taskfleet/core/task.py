@@ -123,6 +123,10 @@ class LeasedTask:
     enqueued_at: float
     claimed_at: float
     session: str | None = None
+    batch: str | None = None
+    tenant: str = DEFAULT_TENANT
+    deadline: float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ async def opened(wanted: Wanted, news: News) -> Opened:
                 strategy=wanted.strategy,
                 api_key=wanted.instances_key,
                 provider=provider,
-                on_settled=watch.nudge,
+                on_settled=watch.settled,
                 on_broken=watch.broke,
             )
             workers.start()

@@ -16,6 +16,7 @@ from taskfleet.core.task import QueueKey
 from taskfleet.providers import Provider
 from taskfleet.sdk.slots import pool_policy, share_slots
 from taskfleet.worker.drain import HAND_BACK_SECONDS
+from taskfleet.worker.outbox import OnSettled
 from taskfleet.worker.service import Service
 from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.workplace import Workplace
@@ -41,7 +42,7 @@ class Workers:
         strategy: Strategy,
         api_key: str | None,
         provider: Provider | None,
-        on_settled: Callable[[Sequence[str]], None],
+        on_settled: OnSettled,
         on_broken: Callable[[TaskfleetError], None],
     ) -> None:
         self._place = place

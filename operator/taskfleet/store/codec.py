@@ -120,6 +120,10 @@ def leased(task_id: bytes, record: bytes, claimed_at: float) -> LeasedTask:
         enqueued_at=head.enqueued_at,
         claimed_at=claimed_at,
         session=head.session or None,
+        batch=head.batch or None,
+        tenant=head.tenant or DEFAULT_TENANT,
+        deadline=head.deadline,
+        metadata=orjson.loads(head.metadata) if head.metadata else {},
     )
 
 

@@ -1,14 +1,15 @@
 """Learns that tasks have ended, for everyone who waits for one: many waits are one reading.
 
-Whoever runs the tasks in this process says at once which ones it settled (``nudge``). What others end (another
-machine's worker, a deadline, a cancel) is found by looking again and again, more often while something happens.
+Whoever runs the tasks in this process says at once which ones it ``settled``, and how they ended where it knows that.
+What others end (another machine's worker, a deadline, a cancel) is found by looking again and again, more often while
+something happens.
 """
 
 import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from taskfleet.core.errors import StoreError, TaskfleetError
@@ -89,6 +90,13 @@ class Watch:
             sinks.remove(sink)
             if not sinks:
                 self.unfollow([task_id])
+
+    def settled(self, ends: Mapping[str, TaskView | None]) -> None:
+        """These leases ended: a task is as its view says, and may have ended where there is none."""
+        for view in ends.values():
+            if view is not None:
+                self._tell(view)
+        self.nudge(task_id for task_id, view in ends.items() if view is None)
 
     def nudge(self, ids: Iterable[str]) -> None:
         """These may have ended just now."""

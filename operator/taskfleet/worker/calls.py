@@ -266,5 +266,6 @@ class Calls:
                 model=call.model if call.model != call.task.model else "",
                 run_seconds=seconds,
                 turn=call.talk.turn(done.output) if done and call.talk else None,
-            )
+            ),
+            call.task,
         )

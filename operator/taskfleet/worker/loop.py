@@ -141,7 +141,7 @@ class ClaimLoop:
                 self._calls.start(task, model)
             else:
                 self._limiter.ended(task.id, None)
-                self._outbox.put(Settlement(task.id, task.fence, Verdict.RELEASE))
+                self._outbox.put(Settlement(task.id, task.fence, Verdict.RELEASE), task)
 
     async def _read_policy(self, version: int) -> None:
         """Use the new policy. When it cannot be read the old one stays in force: the claimed tasks must run."""

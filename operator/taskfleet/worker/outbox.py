@@ -2,18 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
 
+from taskfleet.core.completed import completed_view
 from taskfleet.core.errors import StoreError
 from taskfleet.core.settlement import Settlement
-from taskfleet.core.task import QueueKey
+from taskfleet.core.task import LeasedTask, QueueKey, TaskView
 from taskfleet.worker.storehealth import StoreHealth, pause_after
 from taskfleet.worker.workplace import Workplace
 
 log = logging.getLogger(__name__)
+
+# Tasks whose leases ended, each as it is now where that is known.
+OnSettled = Callable[[Mapping[str, TaskView | None]], None]
 
 LARGEST_BATCH = 256
 LARGEST_BATCH_BYTES = 8_000_000  # a batch is one command to the store, and long texts hold it up
@@ -23,24 +27,27 @@ class Outbox:
     """Settlements that the store has not taken yet. Their leases must be renewed like those of running calls.
 
     ``stuck``: results wait because the store did not take the last batch. ``before`` is awaited before each batch: what
-    must be in the store earlier than a task's end. ``on_settled`` is told the ids of each batch that it took.
+    must be in the store earlier than a task's end. ``on_settled`` is told of each batch that it took.
     """
 
     def __init__(
         self,
         store: Workplace,
         queue: QueueKey,
+        worker: str,
         health: StoreHealth,
         before: Callable[[], Awaitable[None]],
-        on_settled: Callable[[Sequence[str]], None] = lambda _ids: None,
+        on_settled: OnSettled | None = None,
     ) -> None:
         self._store = store
         self._queue = queue
+        self._worker = worker
         self._health = health
         self._before = before
         self._on_settled = on_settled
         self._refused = False
         self._waiting: dict[str, Settlement] = {}
+        self._tasks: dict[str, LeasedTask] = {}  # of those, where somebody wants to be told
         self._filled = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -50,8 +57,10 @@ class Outbox:
         """False also when the last one was dropped, even during a settling that fails: no later one could tell."""
         return self._refused and bool(self._waiting)
 
-    def put(self, settlement: Settlement) -> None:
-        self._waiting[settlement.task_id] = settlement
+    def put(self, settlement: Settlement, task: LeasedTask) -> None:
+        self._waiting[task.id] = settlement
+        if self._on_settled is not None:
+            self._tasks[task.id] = task
         self._filled.set()
         self._empty.clear()
 
@@ -89,11 +98,18 @@ class Outbox:
             failures = 0
             self._refused = False
             self._health.served()
-            self._forget(batch)
             for settlement, taken in zip(batch, accepted, strict=True):
                 if not taken:
                     log.warning("a late result was refused by its fence", extra={"task": settlement.task_id})
-            self._on_settled([settlement.task_id for settlement in batch])
+            if self._on_settled is not None:
+                self._on_settled(dict(map(self._as_settled, batch, accepted)))
+            self._forget(batch)
+
+    def _as_settled(self, settlement: Settlement, taken: bool) -> tuple[str, TaskView | None]:
+        task = self._tasks.get(settlement.task_id)
+        if task is None or task.fence != settlement.fence or not taken:
+            return settlement.task_id, None
+        return settlement.task_id, completed_view(task, settlement, self._worker)
 
     def _next_batch(self) -> list[Settlement]:
         """The oldest results, at least one, that fit in one command."""
@@ -110,6 +126,7 @@ class Outbox:
         for settlement in settled:
             if self._waiting.get(settlement.task_id) is settlement:  # not a newer lease's
                 del self._waiting[settlement.task_id]
+                self._tasks.pop(settlement.task_id, None)
         if not self._waiting:
             self._filled.clear()
             self._empty.set()

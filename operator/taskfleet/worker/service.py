@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from prometheus_client import CollectorRegistry
 
@@ -22,7 +22,7 @@ from taskfleet.worker.conversations import Conversations
 from taskfleet.worker.drain import drain
 from taskfleet.worker.heartbeat import Heartbeats
 from taskfleet.worker.loop import ClaimLoop
-from taskfleet.worker.outbox import Outbox
+from taskfleet.worker.outbox import OnSettled, Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import WorkPolicy
 from taskfleet.worker.ratelimiter import RateLimiter
@@ -65,7 +65,7 @@ class Service:
     """One worker's life; ``not_ready()`` is "" while it works, else why it does not.
 
     It may run inside another program, which then may say how to ``connect`` to what is no store, give the ``provider``,
-    hear in ``on_settled`` of the ids of tasks that it settled, and ``allot`` the calls that it may run at once.
+    hear in ``on_settled`` of the tasks that it settled, and ``allot`` the calls that it may run at once.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Service:
         *,
         connect: Callable[[], Awaitable[Workplace]] | None = None,
         provider: Provider | None = None,
-        on_settled: Callable[[Sequence[str]], None] = lambda _ids: None,
+        on_settled: OnSettled | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self._settings = settings
@@ -154,7 +154,7 @@ class Service:
         limiter = RateLimiter(store, settings, self._metrics)
         streams = Streams(store, settings.queue, self._health)
         reports = Reports(store, settings.queue, self._health)
-        outbox = Outbox(store, settings.queue, self._health, streams.flush, self._on_settled)
+        outbox = Outbox(store, settings.queue, settings.worker, self._health, streams.flush, self._on_settled)
         calls = Calls(
             provider=provider,
             endpoint=settings.endpoint,
