@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -440,3 +441,15 @@ async def test_a_handler_that_blocks_the_loop_keeps_its_task(
     assert view is not None
     assert (view.output, view.history) == ("attempt 1", ()), "its lease was kept while nothing else ran"
     assert "stood still" in caplog.text
+
+
+async def test_what_a_worker_here_says_of_its_task_is_what_the_gateway_shows(there: str, gateway_url: str) -> None:
+    async with ParallelTaskQueue(url=gateway_url, queue=there, handler=echo) as here:
+        batch = await here.submit_batch([{"prompt": "x", "metadata": {"row": 1}, "tenant": "gold", "session": "s"}])
+        (told,) = await here.wait_for_batch(batch)
+        shown = await here.get_task(batch[0])
+    # It knows some of its times better than to the second.
+    views = [replace(each.view, enqueued_at=0.0, run_seconds=None) for each in (told, shown)]
+    assert views[0] == views[1]
+    assert views[0].tenant == "gold"
+    assert told.queue_seconds is not None and 0 <= told.queue_seconds < 10
