@@ -10,13 +10,22 @@ from typing import Any
 import pytest
 
 from taskfleet import HandlerTask, ParallelTaskQueue, TaskfleetError
-from taskfleet.core.errors import AlreadyRunning, InputError, NoModelServer, NotRunning, UnknownModel
+from taskfleet.core.errors import (
+    AlreadyRunning,
+    GatewayUnreachable,
+    InputError,
+    NoModelServer,
+    NotFound,
+    NotRunning,
+    UnknownModel,
+)
 from tests.sdk.conftest import Make
 from tests.support.modelstub import ModelStub
 
 ITSELF: dict[str, Any] = {}
 ITSELF["again"] = ITSELF
 WRONG_URL = "http://127.0.0.1:9/v1"
+LIMITED = {"url": WRONG_URL, "models": ["m"], "name": "slow", "rateLimit": {"requestsPerMinute": 6}}
 
 
 async def echo(task: HandlerTask) -> str:
@@ -32,8 +41,18 @@ async def echo(task: HandlerTask) -> str:
         ({"max_workers": True}, "max_workers: True"),
         ({"max_workers": "10"}, "max_workers: '10'"),
         ({"strategy": "quickest"}, "strategy: 'quickest' is none of least_loaded, round_robin, weighted, fastest"),
-        ({"url": "http://gateway:8420", "queue": "a/b"}, "a gateway .* cannot be used by this version; give the URL"),
         ({"url": "valkey://localhost"}, 'queue: with a url it must be named; write queue="namespace/name"'),
+        ({"url": "http://gateway:8420"}, 'queue: with a url it must be named; write queue="namespace/name"'),
+        (
+            {"url": "http://me:secret@gateway", "queue": "a/b"},
+            "url: it holds a user or a password; .*as api_key",
+        ),
+        (
+            {"url": "http://gateway:port", "queue": "a/b"},
+            "url: 'http://gateway:port' is not a URL: .*write http://HOST",
+        ),
+        ({"url": "http://", "queue": "a/b"}, "url: 'http://' is not the address of a gateway"),
+        ({"url": "http://gateway", "queue": "a/b", "api_key": "key\n"}, "api_key: it has spaces, line ends or other"),
         ({"queue": "demo"}, "queue: 'demo' is not a queue; write namespace/name"),
         ({"url": "valkey://h", "queue": "a/b", "data": "x"}, "data: it belongs to a queue in this process"),
         ({"url": "valkey://h", "queue": "a/b", "policy": {"a": 1}}, "policy: it belongs to a queue in this process"),
@@ -63,6 +82,16 @@ def test_a_queue_that_cannot_be_is_refused_before_anything_starts(options: dict[
         ({"handler": echo, "policy": {"models": [{"name": "x"}]}}, InputError, "no instance serves the model 'x'"),
         ({"url": "valkey://127.0.0.1:1", "queue": "a/b"}, TaskfleetError, "cannot be reached"),
         ({"url": "ftp://host", "queue": "a/b"}, InputError, "store URL: the scheme must be one of"),
+        (
+            {"url": "http://127.0.0.1:9", "queue": "a/b"},
+            GatewayUnreachable,
+            "the gateway at http://127.0.0.1:9 cannot be used: .*refused the connection; start it",
+        ),
+        (
+            {"url": "http://127.0.0.1:9", "queue": "a/b", "instances": [LIMITED]},
+            InputError,
+            "instances: slow has a rateLimit, .*leave it out, or give the URL of the store",
+        ),
     ],
 )
 async def test_a_start_that_cannot_work_says_why_and_leaves_nothing(
@@ -77,9 +106,9 @@ async def test_a_start_that_cannot_work_says_why_and_leaves_nothing(
         await queue.stop()
 
 
-async def test_a_queue_that_the_store_does_not_have_is_named(store_url: str) -> None:
-    with pytest.raises(TaskfleetError, match="queue: nobody/has-it does not exist in this store; apply its TaskQueue"):
-        await ParallelTaskQueue(url=store_url, queue="nobody/has-it").start()
+async def test_a_queue_that_is_not_there_is_named(url: str) -> None:
+    with pytest.raises(NotFound, match=r"nobody/has-it .*; apply its TaskQueue"):
+        await ParallelTaskQueue(url=url, queue="nobody/has-it").start()
 
 
 TASKS: list[tuple[Any, dict[str, Any], str]] = [

@@ -86,6 +86,29 @@ async def test_the_watch_tells_each_end_once_also_after_the_store_was_away() -> 
     watching.cancel()
 
 
+async def test_a_task_that_is_only_waited_for_is_nobodys_own() -> None:
+    told: list[TaskView] = []
+    ended = False
+
+    async def read(ids: Sequence[str]) -> list[TaskView | None]:
+        return [view(task_id, TaskState.COMPLETED if ended else TaskState.RUNNING) for task_id in ids]
+
+    watch = Watch(read, told.append, nudged=True)
+    watching = asyncio.create_task(watch.run())
+    short = asyncio.create_task(watch.end_of("other"))
+    await asyncio.sleep(0)
+    assert (watch.open, watch.follows("other")) == ([], False)
+    await watch.until_none_open()
+    short.cancel()
+    await asyncio.gather(short, return_exceptions=True)
+    assert watch._open == {}, "who waits no more leaves nothing to look at"
+    ended = True
+    watch.nudge_all()
+    assert (await watch.end_of("other")).id == "other"
+    assert told == [], "whoever saw its own task end before is not told again because somebody waits"
+    watching.cancel()
+
+
 async def test_the_watch_remembers_what_is_open_and_not_what_was() -> None:
     async def read(ids: Sequence[str]) -> list[TaskView | None]:
         return [view(task_id, TaskState.RUNNING if task_id == "open" else TaskState.COMPLETED) for task_id in ids]

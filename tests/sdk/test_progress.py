@@ -41,10 +41,10 @@ async def test_a_running_task_shows_how_far_its_handler_is(make: Make) -> None:
     ], "heard once, though it is in the store too"
 
 
-async def test_progress_of_a_worker_elsewhere_is_heard(store: Store, store_url: str, queue: QueueKey) -> None:
+async def test_progress_of_a_worker_elsewhere_is_heard(store: Store, url: str, queue: QueueKey) -> None:
     await store.put_policy(queue, quick_policy(leaseDuration="60s"))
     news: list[Progress] = []
-    async with ParallelTaskQueue(url=store_url, queue=str(queue)) as here:
+    async with ParallelTaskQueue(url=url, queue=str(queue)) as here:
         here.on_progress(news.append)
         mine = await here.submit("mine")
         (task,) = (await store.claim(queue, "elsewhere", [MODEL], 1)).tasks
@@ -55,12 +55,12 @@ async def test_progress_of_a_worker_elsewhere_is_heard(store: Store, store_url: 
     assert [(one.task, one.fraction, one.message) for one in news] == [(mine, 0.25, "a quarter"), (mine, 0.0, "nearly")]
 
 
-async def test_progress_of_others_tasks_is_not_ours(store: Store, store_url: str, queue: QueueKey) -> None:
+async def test_progress_of_others_tasks_is_not_ours(store: Store, url: str, queue: QueueKey) -> None:
     await store.put_policy(queue, quick_policy(leaseDuration="60s"))
     news: list[Progress] = []
     async with (
-        ParallelTaskQueue(url=store_url, queue=str(queue)) as here,
-        ParallelTaskQueue(url=store_url, queue=str(queue)) as there,
+        ParallelTaskQueue(url=url, queue=str(queue)) as here,
+        ParallelTaskQueue(url=url, queue=str(queue)) as there,
     ):
         here.on_progress(news.append)
         for owner in (there, here):

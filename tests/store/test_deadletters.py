@@ -32,6 +32,21 @@ async def test_dead_letters_are_listed_oldest_first_with_their_error(store: Stor
     assert {letter.task.error for letter in letters} == {error()}
 
 
+async def test_a_list_goes_on_behind_any_of_them_also_one_that_is_gone(store: Store, opened: QueueKey) -> None:
+    await fail(store, opened, tasks(30))
+    await store.submit(opened, tasks(230, "u"))
+    leases = (await store.claim(opened, "w1", [MODEL], 300)).tasks
+    await store.settle(opened, [settle(leased, Verdict.FAIL, error=error()) for leased in leases])  # in one moment
+    whole = [letter async for letter in store.dead_letters(opened)]
+    assert len(whole) == 260
+    for at in (0, 29, 30, 111, 259):
+        seen, behind = whole[at], [letter.task.id for letter in whole[at + 1 :]]
+        place = (seen.failed_at, seen.task.id)
+        assert [letter.task.id async for letter in store.dead_letters(opened, place)] == behind
+        await store.purge(opened, [seen.task.id])
+        assert [letter.task.id async for letter in store.dead_letters(opened, place)] == behind
+
+
 async def test_a_redriven_task_runs_again_with_its_body_and_all_its_attempts(store: Store, opened: QueueKey) -> None:
     body = b'{"messages":[{"content":"the very one"}],"parameters":{},"metadata":{"row":7}}'
     await store.put_policy(opened, policy(max_attempts=1))

@@ -35,6 +35,15 @@ async def assert_nothing_came_in(store: Store, queue: QueueKey, *, already: int 
     assert not any(name.startswith("stage") for name in await inside.key_names(store, queue))
 
 
+async def test_a_batch_is_read_on_behind_any_of_its_tasks(store: Store, opened: QueueKey) -> None:
+    await store.submit(opened, tasks(450), batch="b")
+    names = [entry.id for entry in tasks(450)]
+    for at in (0, 199, 200, 449):
+        assert [view.id async for view in store.batch_tasks(opened, "b", names[at])] == names[at + 1 :]
+    with pytest.raises(InputError, match="after: 'nobody' is not in this batch; give the id of the last task that you"):
+        await anext(aiter(store.batch_tasks(opened, "b", "nobody")))
+
+
 @pytest.mark.parametrize("count", [1, 3, 1000, 1001, BIG])
 @pytest.mark.one_place("the order over a whole queue")
 async def test_all_tasks_are_there_in_order(store: Store, opened: QueueKey, count: int) -> None:

@@ -10,8 +10,8 @@ from taskfleet.core.task import DEFAULT_TENANT, Priority, QueueKey, is_tenant
 
 
 class Right(StrEnum):
-    """``submit``: tasks, batches and files. ``read``: tasks, results, queues. ``work``: end tasks in a worker's place.
-    ``admin``: pause, purge and redrive queues, and see the tasks of all tenants."""
+    """``submit``: tasks, batches and files. ``read``: tasks, results, queues. ``work``: claim and end tasks, whichever
+    tenant's they are. ``admin``: pause, purge and redrive queues, and see the tasks of all tenants."""
 
     SUBMIT = "submit"
     READ = "read"

@@ -13,7 +13,9 @@
     ├── AlreadyEnded             a task that has its result
     ├── StoreError               the store cannot serve us
     │   ├── StoreUnreachable     down, refused, cut, timed out
-    │   ├── StoreAuthFailed      the password or user is wrong
+    │   │   └── GatewayUnreachable   the same of the gateway before it
+    │   ├── StoreAuthFailed      the password or user is wrong, or the gateway's API key
+    │   ├── NotPermitted         the gateway's API key has not the right for this
     │   ├── StoreOutOfMemory     maxmemory reached
     │   ├── StoreTooOld          a server version we do not support
     │   └── StoreSchemaMismatch  data written by another version of Taskfleet
@@ -105,9 +107,19 @@ class StoreUnreachable(StoreError):
     exit_code = 11
 
 
+class GatewayUnreachable(StoreUnreachable):
+    code = "gateway_unreachable"
+    exit_code = 23
+
+
 class StoreAuthFailed(StoreError):
     code = "store_auth_failed"
     exit_code = 12
+
+
+class NotPermitted(StoreError):
+    code = "not_permitted"
+    exit_code = 24
 
 
 class StoreOutOfMemory(StoreError):

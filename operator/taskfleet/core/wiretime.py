@@ -1,4 +1,4 @@
-"""Times as Kubernetes and our commands write them: RFC 3339, to the second."""
+"""Times as Kubernetes and our commands write them: RFC 3339, mostly to the second."""
 
 import re
 from datetime import UTC, datetime
@@ -9,6 +9,11 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\
 def wire_time(seconds: float) -> str:
     """Seconds since the epoch as text."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def exact_wire_time(seconds: float) -> str:
+    """The same to the millisecond, as the store has it: for who reckons with it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def moment_of(text: object) -> float:

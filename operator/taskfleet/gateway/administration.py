@@ -19,6 +19,7 @@ from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import OpenQueue
 
 _LONGEST_PAUSE = 8760 * 3600.0
+_NOT_SHOWN = ("tenants", "storeRef")  # of other tenants, and of the cluster
 
 
 class Administration:
@@ -38,6 +39,13 @@ class Administration:
             except StoreSchemaMismatch as error:  # of another version: no reason to hide the others
                 found.append({"id": str(key), "object": "queue", "trouble": str(error)})
         return json_answer({"object": "list", "data": found})
+
+    async def show(self, request: Request, caller: Caller) -> Response:
+        """One queue, with its rules."""
+        queue = await self._asked_for(request, caller)
+        spec = {name: value for name, value in queue.policy.spec.items() if name not in _NOT_SHOWN}
+        rules = {"spec": spec, "fallbacks": dict(queue.policy.fallbacks), "max_pending": queue.policy.max_pending}
+        return json_answer(_queue_object(queue) | rules)
 
     async def stats(self, request: Request, caller: Caller) -> Response:
         queue = await self._asked_for(request, caller)

@@ -87,6 +87,8 @@ def _code(error: TaskfleetError) -> str:
 def _headers(error: TaskfleetError) -> dict[str, str]:
     if isinstance(error, Refused):
         return error.headers
+    if isinstance(error, DuplicateTask):
+        return {"Taskfleet-Task": error.task_id}
     if isinstance(error, QueueFull):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
     return {"Retry-After": str(RETRY_SECONDS)} if isinstance(error, StoreError) else {}

@@ -21,13 +21,17 @@ from taskfleet.gateway.batches import Batches
 from taskfleet.gateway.batchrun import BatchRunner
 from taskfleet.gateway.bodies import Gone
 from taskfleet.gateway.callers import Caller
+from taskfleet.gateway.endings import Endings
 from taskfleet.gateway.files import Files
 from taskfleet.gateway.filestore import FileStore
 from taskfleet.gateway.keyring import Doorman
+from taskfleet.gateway.manytasks import ManyTasks
 from taskfleet.gateway.models import Models
 from taskfleet.gateway.online import Online
 from taskfleet.gateway.parts import Parts
+from taskfleet.gateway.queueevents import QueueEvents
 from taskfleet.gateway.tasks import Tasks
+from taskfleet.gateway.work import Work
 from taskfleet.telemetry.metrics import GatewayMetrics
 
 log = logging.getLogger(__name__)
@@ -51,14 +55,17 @@ def build_app(
         *_status_routes(metrics, not_ready),
         *(
             Route(path, door.guard(path, right, handle), methods=[method])
-            for method, path, right, handle in _api(parts, files, runner)
+            for method, path, right, handle in _api(parts, files, runner, doorman)
         ),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: door.no_such_path})
 
 
-def _api(parts: Parts, store: FileStore, runner: BatchRunner) -> Sequence[tuple[str, str, Right, Handle]]:
-    online, models, tasks, queues = Online(parts), Models(parts), Tasks(parts), Administration(parts)
+def _api(
+    parts: Parts, store: FileStore, runner: BatchRunner, doorman: Doorman
+) -> Sequence[tuple[str, str, Right, Handle]]:
+    online, models, queues, work = Online(parts), Models(parts), Administration(parts), Work(parts)
+    tasks, endings, many, news = Tasks(parts), Endings(parts), ManyTasks(parts), QueueEvents(parts, doorman)
     files, batches = Files(store), Batches(parts, store, runner)
     return [
         ("POST", "/v1/chat/completions", Right.SUBMIT, online.chat),
@@ -68,14 +75,17 @@ def _api(parts: Parts, store: FileStore, runner: BatchRunner) -> Sequence[tuple[
         ("GET", "/v1/models", Right.READ, models.listing),
         ("GET", "/v1/models/{model:path}", Right.READ, models.show),
         ("POST", "/v1/tasks", Right.SUBMIT, tasks.submit),
+        ("GET", "/v1/tasks", Right.READ, many.listing),
+        ("POST", "/v1/tasks/lookup", Right.READ, many.lookup),
+        ("POST", "/v1/tasks/cancel", Right.SUBMIT, many.cancel),
         ("GET", "/v1/tasks/{id}", Right.READ, tasks.show),
         ("GET", "/v1/tasks/{id}/status", Right.READ, tasks.status),
         ("GET", "/v1/tasks/{id}/result", Right.READ, tasks.result),
         ("GET", "/v1/tasks/{id}/events", Right.READ, tasks.events),
         ("POST", "/v1/tasks/{id}/cancel", Right.SUBMIT, tasks.cancel),
-        ("POST", "/v1/tasks/{id}/progress", Right.WORK, tasks.progress),
-        ("POST", "/v1/tasks/{id}/complete", Right.WORK, tasks.complete),
-        ("POST", "/v1/tasks/{id}/fail", Right.WORK, tasks.fail),
+        ("POST", "/v1/tasks/{id}/progress", Right.WORK, endings.progress),
+        ("POST", "/v1/tasks/{id}/complete", Right.WORK, endings.complete),
+        ("POST", "/v1/tasks/{id}/fail", Right.WORK, endings.fail),
         ("POST", "/v1/files", Right.SUBMIT, files.upload),
         ("GET", "/v1/files", Right.READ, files.listing),
         ("GET", "/v1/files/{id}", Right.READ, files.show),
@@ -91,6 +101,13 @@ def _api(parts: Parts, store: FileStore, runner: BatchRunner) -> Sequence[tuple[
         ("POST", "/v1/queues/{queue:path}/resume", Right.ADMIN, queues.resume),
         ("POST", "/v1/queues/{queue:path}/purge", Right.ADMIN, queues.purge),
         ("POST", "/v1/queues/{queue:path}/redrive", Right.ADMIN, queues.redrive),
+        ("GET", "/v1/queues/{queue:path}/events", Right.READ, news.events),
+        ("POST", "/v1/queues/{queue:path}/claim", Right.WORK, work.claim),
+        ("POST", "/v1/queues/{queue:path}/heartbeat", Right.WORK, work.heartbeat),
+        ("POST", "/v1/queues/{queue:path}/settle", Right.WORK, work.settle),
+        ("POST", "/v1/queues/{queue:path}/publish", Right.WORK, work.publish),
+        ("DELETE", "/v1/queues/{queue:path}/workers/{worker}", Right.WORK, work.retire),
+        ("GET", "/v1/queues/{queue:path}", Right.READ, queues.show),  # last: its path is of any length
     ]
 
 

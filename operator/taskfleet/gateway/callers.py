@@ -26,14 +26,21 @@ class Caller:
     def check(self, right: Right) -> None:
         """Raise Refused (403) unless it has this right."""
         if right not in self.rights:
-            raise Refused(403, "not_permitted", f"the API key {self.name!r} has not the right {right.value!r} for this")
+            words = f"the API key {self.name!r} has not the right {right.value!r} for this"
+            how = f"use one that has it (taskfleet keys create --right {right.value})"
+            raise Refused(403, "not_permitted", f"{words}; {how}")
 
     def may_use(self, queue: QueueKey) -> bool:
         return self.queues is None or queue in self.queues
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether what belongs to any tenant is there for the caller."""
+        return self.tenant is None or Right.ADMIN in self.rights
+
     def sees(self, tenant: str) -> bool:
         """Whether what belongs to this tenant is there for the caller at all."""
-        return self.tenant is None or Right.ADMIN in self.rights or self.tenant == tenant
+        return self.sees_all or self.tenant == tenant
 
     def sees_task(self, view: TaskView) -> bool:
         return self.sees(view.tenant)

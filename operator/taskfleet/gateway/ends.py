@@ -10,6 +10,7 @@ from taskfleet.store import Store
 from taskfleet.store.watch import Watch
 
 Sink = Callable[[TaskView], None]
+Hear = Callable[[list[str]], None]
 
 
 class Ends:
@@ -18,6 +19,7 @@ class Ends:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._watches: dict[QueueKey, Watch] = {}
+        self._hearers: dict[QueueKey, Hear] = {}
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -28,6 +30,15 @@ class Ends:
             async for queue, ids in self._store.ends():
                 if queue in self._watches:
                     self._watches[queue].nudge(ids)
+                if queue in self._hearers:
+                    self._hearers[queue](ids)
+
+    def hear(self, queue: QueueKey, hear: Hear | None) -> None:
+        """Tell ``hear`` of all ends in a queue; None: of none any more."""
+        if hear is None:
+            self._hearers.pop(queue, None)
+        else:
+            self._hearers[queue] = hear
 
     @contextlib.contextmanager
     def expected(self, queue: QueueKey, task_id: str) -> Iterator["asyncio.Future[TaskView]"]:

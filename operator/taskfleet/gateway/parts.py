@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from taskfleet.gateway.ends import Ends
+from taskfleet.gateway.news import News
 from taskfleet.gateway.queues import Queues
 from taskfleet.store import Store
 
@@ -14,3 +15,4 @@ class Parts:
     store: Store
     queues: Queues
     ends: Ends
+    news: News

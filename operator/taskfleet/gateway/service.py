@@ -20,6 +20,7 @@ from taskfleet.gateway.connections import BoundedHttp
 from taskfleet.gateway.ends import Ends
 from taskfleet.gateway.filestore import FileStore
 from taskfleet.gateway.keyring import Doorman, KeyRing, OpenDoor, is_this_machine
+from taskfleet.gateway.news import News
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import Queues
 from taskfleet.store import Store
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 USUAL_PORT = 8420
+_BACKLOG = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
         listening = stack.enter_context(_bound(options))
         store = await Store.connect(options.store_url)
         stack.push_async_callback(store.close)
-        parts = Parts(store, Queues(store, namespace=options.namespace, usual=options.usual), Ends(store))
+        ends, queues = Ends(store), Queues(store, namespace=options.namespace, usual=options.usual)
+        parts = Parts(store, queues, ends, News(store, ends))
         files = _file_store(options.files)
         runner = BatchRunner(parts, files)
         health = _StoreHealth(store, metrics)
@@ -95,7 +98,7 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
             background.append(doorman.follow())
         answering = asyncio.create_task(_loudly(server.serve(sockets=[listening])))
         others = [asyncio.create_task(_loudly(part)) for part in background]
-        stack.push_async_callback(_stopped, server, answering, others)
+        stack.push_async_callback(_stopped, server, answering, others, parts.news)
         yield Serving(_url(options.host, listening.getsockname()[1]), (answering, *others))
 
 
@@ -108,10 +111,11 @@ async def _loudly(part: Coroutine[Any, Any, None]) -> None:
 
 
 async def _stopped(
-    server: uvicorn.Server, answering: "asyncio.Task[None]", others: Sequence["asyncio.Task[None]"]
+    server: uvicorn.Server, answering: "asyncio.Task[None]", others: Sequence["asyncio.Task[None]"], news: News
 ) -> None:
     """Take nothing more, let what runs end, then end what serves it."""
     server.should_exit = True
+    news.end()
     await asyncio.wait([answering])
     for task in others:
         task.cancel()
@@ -170,6 +174,7 @@ def _bound(options: GatewayOptions) -> Iterator[socket.socket]:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((options.host, options.port))
+            listening.listen(_BACKLOG)  # who comes before it is served waits
         except OSError as error:
             raise InputError(f"{options.setting}: {options.port} cannot be used: {error.strerror}") from error
         yield listening

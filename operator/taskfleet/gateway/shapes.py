@@ -1,12 +1,10 @@
-"""Tasks as OpenAI's answers, and as our own. Pure."""
+"""Tasks as OpenAI's answers. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from taskfleet.api.tasklines import result_line
 from taskfleet.core.operation import Operation
 from taskfleet.core.task import QueueKey, TaskState, TaskView
-from taskfleet.core.wiretime import wire_time
 from taskfleet.gateway.answers import Refused
 
 # Statuses of a model server that say that the request itself is wrong: they are the caller's to see.
@@ -82,19 +80,3 @@ def not_completed(queue: QueueKey, view: TaskView) -> Refused:
     if code == "bad_request":  # found before the server was asked
         return Refused(400, code, message, headers)
     return Refused(504 if out_of_time else 502, code, f"{message} (after {view.attempts} attempts)", headers)
-
-
-def task_object(queue: QueueKey, view: TaskView) -> dict[str, Any]:
-    """A task as ``/v1/tasks`` shows it: a result line, and where it is."""
-    return {
-        "object": "task",
-        **result_line(view),
-        "queue": str(queue),
-        "priority": view.priority.label,
-        "tenant": view.tenant,
-        "session": view.session,
-        "batch": view.batch,
-        "enqueued_at": wire_time(view.enqueued_at),
-        "not_before": None if view.not_before is None else wire_time(view.not_before),
-        "deadline": None if view.deadline is None else wire_time(view.deadline),
-    }

@@ -1,4 +1,5 @@
-"""``ParallelTaskQueue``: submit prompts, wait for results; the same code in this process and against a store."""
+"""``ParallelTaskQueue``: submit prompts, wait for results; the same code in this process, against a store and behind a
+gateway."""
 
 import asyncio
 import contextlib
@@ -20,12 +21,13 @@ from taskfleet.sdk.handler import Handler
 from taskfleet.sdk.instances import Instance
 from taskfleet.sdk.live import News, ProgressCallback
 from taskfleet.sdk.looking import ends_of, ids_of, seen, unknown
-from taskfleet.sdk.opening import Opened, Wanted, opened
+from taskfleet.sdk.opening import Opened, opened
 from taskfleet.sdk.options import DatasetOptions, PriorityLike, TaskOptions, known, task_fields
 from taskfleet.sdk.prompts import Question, RowPrompts, fields_of, make_task
 from taskfleet.sdk.results import Error, Failure, Stats, TaskBatch, TaskResult
 from taskfleet.sdk.rows import Dataset
 from taskfleet.sdk.tally import stats_of
+from taskfleet.sdk.wanted import Wanted
 
 STOP_SECONDS = 30.0
 BREATH = 500  # tasks that are made before others on the loop have a turn
@@ -44,9 +46,10 @@ class ParallelTaskQueue:
     ``instances``: the model servers, as URLs or as endpoints of a WorkerPool (``{"url", "models", "provider",
     "concurrency", "weight", ...}``). None: those found on the usual ports of this machine. ``max_workers``: calls at
     once, in all. ``strategy``: which server is preferred: ``fastest``, ``least_loaded``, ``round_robin``, ``weighted``,
-    ``cheapest``. ``handler``: a Python function in place of model servers. ``url`` and ``queue``: a queue that is in a
-    store already, ``valkey://HOST:6379`` and ``"namespace/name"``; its own workers serve it, and so does this process
-    if it was given ``instances`` or a ``handler``. ``api_key``: sent to the instances. ``data``: a folder in which
+    ``cheapest``. ``handler``: a Python function in place of model servers. ``url`` and ``queue``: a queue that is
+    elsewhere already, ``"namespace/name"`` in a store (``valkey://HOST:6379``) or behind a gateway
+    (``http://HOST:8420``); its own workers serve it, and so does this process if it was given ``instances`` or a
+    ``handler``. ``api_key``: the gateway's, and without a gateway that of the instances. ``data``: a folder in which
     tasks and results survive this program; without it they go with it. ``policy``: fields of a TaskQueue's spec, such
     as ``{"taskTimeout": "30s"}``.
 
@@ -335,11 +338,12 @@ class ParallelTaskQueue:
             if len(tasks) % BREATH == 0:
                 await asyncio.sleep(0)
         ids = [task.id for task in tasks]
+        new = [task_id for task_id in ids if not live.watch.follows(task_id)]
         live.watch.follow(ids)
         try:
             await live.backend.submit(tasks, batch)
         except BaseException:
-            live.watch.unfollow(ids)
+            live.watch.unfollow(new)  # not a task of ours whose id was given again
             raise
         live.took(ids)
         return ids

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.core.errors import StoreError, TaskfleetError
@@ -15,11 +15,11 @@ from taskfleet.core.pool import Strategy
 from taskfleet.core.task import QueueKey
 from taskfleet.providers import Provider
 from taskfleet.sdk.slots import pool_policy, share_slots
-from taskfleet.store import Store
 from taskfleet.worker.drain import HAND_BACK_SECONDS
 from taskfleet.worker.outbox import OnSettled
 from taskfleet.worker.service import Service
 from taskfleet.worker.settings import WorkerSettings
+from taskfleet.worker.workplace import Workplace
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ class Workers:
     def __init__(
         self,
         *,
-        store: Store,
-        store_url: str,
+        place: Workplace,
+        connect: Callable[[], Awaitable[Workplace]],
         queue: QueueKey,
         endpoints: Sequence[Endpoint],
         max_workers: int,
@@ -45,8 +45,8 @@ class Workers:
         on_settled: OnSettled,
         on_broken: Callable[[TaskfleetError], None],
     ) -> None:
-        self._store = store
-        self._store_url = store_url
+        self._place = place
+        self._connect = connect
         self._queue = queue
         self._pool = pool_policy(endpoints, max_workers, strategy)
         self._on_broken = on_broken
@@ -54,7 +54,7 @@ class Workers:
         self._services = {
             endpoint.name: Service(
                 WorkerSettings(
-                    store_url=store_url,
+                    store_url="",  # it is told how to connect
                     queue=queue,
                     pool=POOL,
                     endpoint=endpoint,
@@ -65,6 +65,7 @@ class Workers:
                 ),
                 self._stop,
                 self._hurry,
+                connect=connect,
                 provider=provider,
                 on_settled=on_settled,
             )
@@ -84,12 +85,12 @@ class Workers:
 
     async def keep_leases(self) -> None:
         """Keep what runs here ours; for another thread, while this one's loop stands still. Raises StoreError."""
-        store = await Store.connect(self._store_url)
+        place = await self._connect()
         try:
             for service in self._services.values():
-                await service.keep_leases(store)
+                await service.keep_leases(place)
         finally:
-            await store.close()
+            await place.close()
 
     async def stop(self, timeout: float | None) -> None:  # noqa: ASYNC109  not a bound: what does not fit is handed back
         """Claim nothing more, let running calls end for up to ``timeout`` seconds, hand the rest back to the queue."""
@@ -116,10 +117,10 @@ class Workers:
 
     async def _share(self) -> None:
         """Give each endpoint its share of the slots, whenever something wakes and while something runs."""
-        async with self._store.listen([self._queue]) as wakes:
+        async with self._place.listen([self._queue]) as wakes:
             while True:
                 try:
-                    stats = await self._store.stats(self._queue)
+                    stats = await self._place.stats(self._queue)
                 except StoreError as error:
                     log.warning("cannot share out the calls now", extra={"error": str(error)})
                     stats = None

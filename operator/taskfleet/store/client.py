@@ -201,9 +201,10 @@ class Engine:
         """A batch in numbers, or None when the queue has none of that name."""
         return await reading.batch(self._connection, queue, batch)
 
-    def batch_tasks(self, queue: QueueKey, batch: str) -> AsyncIterator[TaskView]:
-        """Tasks of a batch in input order, read in bounded steps; those past their retention are left out."""
-        return reading.batch_tasks(self._connection, queue, batch)
+    def batch_tasks(self, queue: QueueKey, batch: str, after: str = "") -> AsyncIterator[TaskView]:
+        """Tasks of a batch in input order, read in bounded steps; those past their retention are left out. ``after``:
+        the id of one, to go on behind it; InputError when it is not in the batch."""
+        return reading.batch_tasks(self._connection, queue, batch, after)
 
     async def stats(self, queue: QueueKey) -> QueueStats | None:
         """The queue in numbers, or None when there is no such queue. What is due by now is brought first."""
@@ -215,9 +216,10 @@ class Engine:
 
     # Dead letters
 
-    def dead_letters(self, queue: QueueKey) -> AsyncIterator[DeadLetter]:
-        """The failed tasks there are now, oldest first, read in bounded steps; the reader may redrive or purge them."""
-        return deadletters.dead_letters(self._connection, queue)
+    def dead_letters(self, queue: QueueKey, after: tuple[float, str] | None = None) -> AsyncIterator[DeadLetter]:
+        """The failed tasks there are now, oldest first, read in bounded steps; the reader may redrive or purge them.
+        ``after``: when one failed and its id, to go on behind it, also when it is no longer there."""
+        return deadletters.dead_letters(self._connection, queue, after)
 
     async def dead_body(self, queue: QueueKey, task_id: str) -> bytes | None:
         """The body of a failed task, None when it has not failed or is not there."""

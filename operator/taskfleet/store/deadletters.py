@@ -11,20 +11,23 @@ from taskfleet.store.submission import accept
 _AT_ONCE = 200
 
 
-async def dead_letters(connection: Connection, queue: QueueKey) -> AsyncIterator[DeadLetter]:
-    """Those there are now, oldest first. What comes meanwhile is left out: a redriven task that fails again would else
-    be met for ever."""
+async def dead_letters(
+    connection: Connection, queue: QueueKey, after: tuple[float, str] | None
+) -> AsyncIterator[DeadLetter]:
+    """Those there are now, oldest first, and by id where they failed at once. What comes meanwhile is left out: a
+    redriven task that fails again would else be met for ever."""
     index = keys.key(queue, "failed")
     newest = _scored(await connection.call("ZRANGE", index, -1, -1, "WITHSCORES"))
-    at = 0
+    seen = None if after is None else (round(after[0] * 1000), after[1])
+    at = 0 if seen is None else await _place_after(connection, index, seen[1], seen[0])
     while newest:
         page = _scored(await connection.call("ZRANGE", index, at, at + _AT_ONCE - 1, "WITHSCORES"))
         page = [(task_id, failed_at) for task_id, failed_at in page if failed_at <= newest[0][1]]
         if not page:
             return
         views = await reading.get(connection, queue, [task_id for task_id, _ in page])
-        for view, (_, failed_at) in zip(views, page, strict=True):
-            if view is not None:
+        for view, (task_id, failed_at) in zip(views, page, strict=True):
+            if view is not None and (seen is None or (failed_at, task_id) > seen):
                 yield DeadLetter(view, failed_at / 1000)
         at = await _place_after(connection, index, *page[-1])
 

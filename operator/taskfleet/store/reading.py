@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from taskfleet.core.errors import InputError
 from taskfleet.core.settlement import BatchCounts, CurrentLease, QueueStats
 from taskfleet.core.task import DEFAULT_TENANT, Priority, QueueKey, TaskView
 from taskfleet.store import codec, keys, lua
@@ -47,9 +48,9 @@ async def batch(connection: Connection, queue: QueueKey, name: str) -> BatchCoun
     return BatchCounts(name, int(total), completed, failed, cancelled, expired)
 
 
-async def batch_tasks(connection: Connection, queue: QueueKey, name: str) -> AsyncIterator[TaskView]:
+async def batch_tasks(connection: Connection, queue: QueueKey, name: str, after: str) -> AsyncIterator[TaskView]:
     """Tasks of a batch in input order; those that retention has taken away are left out."""
-    at = 0
+    at = await place_after(connection, keys.batch_ids(queue, name), after)
     while True:
         ids = await connection.call("LRANGE", keys.batch_ids(queue, name), at, at + _AT_ONCE - 1)
         for view in await get(connection, queue, [task_id.decode() for task_id in ids]):
@@ -58,6 +59,16 @@ async def batch_tasks(connection: Connection, queue: QueueKey, name: str) -> Asy
         if len(ids) < _AT_ONCE:
             return
         at += _AT_ONCE
+
+
+async def place_after(connection: Connection, ids: str, after: str) -> int:
+    """Where a list of ids goes on behind one of them; its beginning without one. Raises InputError."""
+    if not after:
+        return 0
+    at = await connection.call("LPOS", ids, after)
+    if at is None:
+        raise InputError(f"after: {after[:128]!r} is not in this batch; give the id of the last task that you have")
+    return int(at) + 1
 
 
 async def tenants(connection: Connection, queue: QueueKey) -> dict[str, int]:

@@ -27,8 +27,8 @@ SHARE, NUDGED_SHARE = 0.2, 0.04  # of the time may go into looking
 
 
 class Watch:
-    """``ended`` hears of each followed task once, then those who wait for it. ``trouble`` says why nothing is seen now,
-    "" otherwise."""
+    """``ended`` hears of each followed task once, then those who wait for it. A task may be waited for that is not
+    followed: of that only who waits hears. ``trouble`` says why nothing is seen now, "" otherwise."""
 
     def __init__(self, read: Read, ended: Sink, *, nudged: bool) -> None:
         self.trouble = ""
@@ -36,6 +36,7 @@ class Watch:
         self._ended = ended
         self._nudges_come = nudged
         self._open: dict[str, list[Sink]] = {}
+        self._followed: set[str] = set()  # of the open ones
         self._turn: deque[str] = deque()  # open ids in the order in which they are looked at, and some that have ended
         self._nudged: dict[str, None] = {}
         self._look = asyncio.Event()
@@ -49,14 +50,21 @@ class Watch:
     @property
     def open(self) -> list[str]:
         """Followed tasks that have not been seen to end."""
-        return list(self._open)
+        return [task_id for task_id in self._open if task_id in self._followed]
 
     def follows(self, task_id: str) -> bool:
         """Whether this is a followed task that has not been seen to end."""
-        return task_id in self._open
+        return task_id in self._followed
 
     def follow(self, ids: Iterable[str], sink: Sink | None = None) -> None:
-        """Tell ``sink`` when one of these ends."""
+        """Tell ``ended`` when one of these ends, and ``sink``."""
+        followed = list(ids)
+        self._followed.update(followed)
+        if followed:
+            self._none_open.clear()
+        self._look_for(followed, sink)
+
+    def _look_for(self, ids: Iterable[str], sink: Sink | None) -> None:
         for task_id in ids:
             sinks = self._open.get(task_id)
             if sinks is None:
@@ -67,12 +75,12 @@ class Watch:
         if len(self._turn) > 2 * len(self._open) + AT_ONCE:  # most have ended: in a long run they would pile up
             self._turn = deque(self._open)
         if self._open:
-            self._none_open.clear()
             self._hurry()
 
     def unfollow(self, ids: Iterable[str]) -> None:
         for task_id in ids:
             self._open.pop(task_id, None)
+            self._followed.discard(task_id)
         self._none_open_now()
 
     def drop(self, task_id: str, sink: Sink) -> None:
@@ -98,6 +106,10 @@ class Watch:
         if self._nudged:
             self._look.set()
 
+    def nudge_all(self) -> None:
+        """Any of them may have ended just now."""
+        self.nudge(self._open)
+
     def broke(self, error: TaskfleetError) -> None:
         """Nothing will end any more: everyone who waits, now or later, gets this error."""
         self._broken = error
@@ -120,13 +132,19 @@ class Watch:
         wanted = dict.fromkeys(ids)
         if not wanted:
             return views
-        self.follow(wanted, tell)
+        self._look_for(wanted, tell)
         try:
             await self.unless_broken(last)
             return views
         finally:
             for task_id in wanted.keys() - views.keys():
-                self._open.get(task_id, [tell]).remove(tell)
+                self._waits_no_more(task_id, tell)
+
+    def _waits_no_more(self, task_id: str, sink: Sink) -> None:
+        sinks = self._open.get(task_id, [sink])
+        sinks.remove(sink)
+        if not sinks and task_id not in self._followed:
+            self.unfollow([task_id])
 
     async def until_none_open(self) -> None:
         await self.unless_broken(asyncio.ensure_future(self._none_open.wait()))
@@ -192,7 +210,9 @@ class Watch:
         sinks = self._open.pop(view.id, None)
         if sinks is None:
             return
-        self._ended(view)
+        if view.id in self._followed:
+            self._followed.remove(view.id)
+            self._ended(view)
         for sink in sinks:
             sink(view)
         self._none_open_now()
@@ -200,6 +220,7 @@ class Watch:
     def _none_open_now(self) -> None:
         if not self._open:
             self._turn.clear()
+        if not self._followed:
             self._none_open.set()
 
     def _hurry(self) -> None:

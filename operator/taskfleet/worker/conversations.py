@@ -9,7 +9,7 @@ import orjson
 from taskfleet.core.conversation import Conversation, Message, continued, turn_of
 from taskfleet.core.settlement import Turn
 from taskfleet.core.task import QueueKey
-from taskfleet.store import Store
+from taskfleet.worker.workplace import Workplace
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Talk:
 class Conversations:
     """The conversations of one queue, kept in the store: whichever worker has the next task takes over."""
 
-    def __init__(self, store: Store, queue: QueueKey) -> None:
+    def __init__(self, store: Workplace, queue: QueueKey) -> None:
         self._store = store
         self._queue = queue
 

@@ -7,7 +7,6 @@ import time
 
 from taskfleet.core.errors import StoreError
 from taskfleet.core.settlement import WorkerReport
-from taskfleet.store import Store
 from taskfleet.worker.breaker import Breaker
 from taskfleet.worker.calls import Calls, Interruption
 from taskfleet.worker.outbox import Outbox
@@ -15,6 +14,7 @@ from taskfleet.worker.pace import Pace
 from taskfleet.worker.ratelimiter import RateLimiter
 from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.storehealth import StoreHealth
+from taskfleet.worker.workplace import Workplace
 
 RETRY_SECONDS = 0.5
 WOKEN_SECONDS = 0.25  # between two heartbeats, however often the queue wakes us
@@ -26,7 +26,7 @@ class Heartbeats:
     def __init__(
         self,
         *,
-        store: Store,
+        store: Workplace,
         settings: WorkerSettings,
         calls: Calls,
         outbox: Outbox,
@@ -81,7 +81,7 @@ class Heartbeats:
             self._calls.interrupt(task_id, leases[task_id], Interruption.CANCELLED)
         return True
 
-    async def keep(self, store: Store) -> None:
+    async def keep(self, store: Workplace) -> None:
         """Renew the leases through another store: for who sees from outside that our event loop stands still.
 
         What the answer brings is left to the next beat. Raises StoreError.

@@ -7,7 +7,6 @@ import time
 
 from taskfleet.core.errors import NotFound, StoreError, StoreSchemaMismatch
 from taskfleet.core.settlement import Claim, Settlement, Verdict
-from taskfleet.store import Store
 from taskfleet.worker.breaker import Breaker
 from taskfleet.worker.calls import Calls
 from taskfleet.worker.outbox import Outbox
@@ -15,6 +14,7 @@ from taskfleet.worker.policy import read_policy
 from taskfleet.worker.ratelimiter import RateLimiter
 from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.storehealth import StoreHealth, pause_after
+from taskfleet.worker.workplace import Workplace
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class ClaimLoop:
     def __init__(
         self,
         *,
-        store: Store,
+        store: Workplace,
         settings: WorkerSettings,
         calls: Calls,
         outbox: Outbox,

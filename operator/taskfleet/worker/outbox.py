@@ -11,8 +11,8 @@ from taskfleet.core.completed import completed_view
 from taskfleet.core.errors import StoreError
 from taskfleet.core.settlement import Settlement
 from taskfleet.core.task import LeasedTask, QueueKey, TaskView
-from taskfleet.store import Store
 from taskfleet.worker.storehealth import StoreHealth, pause_after
+from taskfleet.worker.workplace import Workplace
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Outbox:
 
     def __init__(
         self,
-        store: Store,
+        store: Workplace,
         queue: QueueKey,
         worker: str,
         health: StoreHealth,

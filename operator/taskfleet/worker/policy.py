@@ -8,7 +8,7 @@ from taskfleet.core.errors import NotFound
 from taskfleet.core.fallbacks import model_for
 from taskfleet.core.retry import RetryPolicy
 from taskfleet.core.task import QueueKey
-from taskfleet.store import Store
+from taskfleet.worker.workplace import Workplace
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class WorkPolicy:
         return self.lease_seconds / 3
 
 
-async def read_policy(store: Store, queue: QueueKey) -> WorkPolicy:
+async def read_policy(store: Workplace, queue: QueueKey) -> WorkPolicy:
     """The policy in force. Raises NotFound, StoreError, and StoreSchemaMismatch for a spec that we do not know."""
     published = await store.policy(queue)
     if published is None:

@@ -14,9 +14,9 @@ from taskfleet.core.outcome import Ok, Outcome
 from taskfleet.core.ratelimit import START_WITHIN_SECONDS, Lacking, Reservation, Returned
 from taskfleet.core.task import LeasedTask
 from taskfleet.core.tokens import ANSWER_TOKENS, estimate_tokens, tokens_used
-from taskfleet.store import Store
 from taskfleet.telemetry.metrics import WorkerMetrics
 from taskfleet.worker.settings import WorkerSettings
+from taskfleet.worker.workplace import Workplace
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _NEWEST_WEIGHS = 0.1
 class RateLimiter:
     """``waits`` says in words what this worker waits for; "" while calls may start. Times are monotonic seconds."""
 
-    def __init__(self, store: Store, settings: WorkerSettings, metrics: WorkerMetrics) -> None:
+    def __init__(self, store: Workplace, settings: WorkerSettings, metrics: WorkerMetrics) -> None:
         self.waits = ""
         self._store = store
         self._queue = settings.queue

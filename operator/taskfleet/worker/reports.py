@@ -6,8 +6,8 @@ from collections.abc import Callable
 from taskfleet.core.errors import StoreError
 from taskfleet.core.events import Progress
 from taskfleet.core.task import LeasedTask, QueueKey
-from taskfleet.store import Store
 from taskfleet.worker.storehealth import StoreHealth, pause_after
+from taskfleet.worker.workplace import Workplace
 
 PAUSE_SECONDS = 0.1
 
@@ -15,7 +15,7 @@ PAUSE_SECONDS = 0.1
 class Reports:
     """What could not be told is told with the next try, unless something newer takes its place or the task ends."""
 
-    def __init__(self, store: Store, queue: QueueKey, health: StoreHealth) -> None:
+    def __init__(self, store: Workplace, queue: QueueKey, health: StoreHealth) -> None:
         self._store = store
         self._queue = queue
         self._health = health

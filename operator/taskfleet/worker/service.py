@@ -5,13 +5,14 @@ import contextlib
 import logging
 import signal
 import time
+from collections.abc import Awaitable, Callable
 
 from prometheus_client import CollectorRegistry
 
 from taskfleet.core.errors import StoreError, StoreUnreachable
 from taskfleet.core.pool import EndpointObserved
 from taskfleet.providers import Provider, open_provider
-from taskfleet.store import Store, WakeListener
+from taskfleet.store import Store
 from taskfleet.telemetry.metrics import WorkerMetrics
 from taskfleet.telemetry.server import status_server
 from taskfleet.worker import variables
@@ -30,6 +31,7 @@ from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.startup import Startup, Stopped
 from taskfleet.worker.storehealth import StoreHealth
 from taskfleet.worker.streams import Streams
+from taskfleet.worker.workplace import Wakes, Workplace
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +64,8 @@ async def run_worker(settings: WorkerSettings) -> int:
 class Service:
     """One worker's life; ``not_ready()`` is "" while it works, else why it does not.
 
-    It may run inside another program, which then may give the ``provider``, hear in ``on_settled`` of the tasks
-    that it settled, and ``allot`` the calls that it may run at once.
+    It may run inside another program, which then may say how to ``connect`` to what is no store, give the ``provider``,
+    hear in ``on_settled`` of the tasks that it settled, and ``allot`` the calls that it may run at once.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Service:
         stop: asyncio.Event,
         hurry: asyncio.Event,
         *,
+        connect: Callable[[], Awaitable[Workplace]] | None = None,
         provider: Provider | None = None,
         on_settled: OnSettled | None = None,
     ) -> None:
@@ -79,6 +82,7 @@ class Service:
         self._settings = settings
         self._stop = stop
         self._hurry = hurry
+        self._connect = connect or (lambda: Store.connect(settings.store_url))
         self._provider = provider
         self._on_settled = on_settled
         self._startup = Startup(stop)
@@ -108,7 +112,7 @@ class Service:
     async def run(self) -> int:
         settings = self._settings
         async with contextlib.AsyncExitStack() as stack:
-            store = await self._startup.connect(settings.store_url)
+            store = await self._startup.connect(self._connect)
             stack.push_async_callback(store.close)
             wakes = await stack.enter_async_context(store.listen([settings.queue]))
             policy = await self._startup.policy(store, settings.queue, wakes)
@@ -126,7 +130,7 @@ class Service:
             self._calls.limit = slots
             self._look.set()
 
-    async def keep_leases(self, store: Store) -> None:
+    async def keep_leases(self, store: Workplace) -> None:
         """Renew the leases from another thread and through its ``store``, while our event loop stands still."""
         if self._beats is not None:
             await self._beats.keep(store)
@@ -146,7 +150,7 @@ class Service:
             seconds_per_task=self._pace.seconds_per_task,
         )
 
-    async def _work(self, store: Store, wakes: WakeListener, policy: WorkPolicy, provider: Provider) -> int:
+    async def _work(self, store: Workplace, wakes: Wakes, policy: WorkPolicy, provider: Provider) -> int:
         settings, look = self._settings, self._look
         breaker, pace = self._breaker, self._pace
         limiter = RateLimiter(store, settings, self._metrics)
@@ -209,7 +213,7 @@ class Service:
                 task.cancel()
         return await self._say_goodbye(store, limiter, outbox if not settled else None)
 
-    async def _say_goodbye(self, store: Store, limiter: RateLimiter, unsettled: Outbox | None) -> int:
+    async def _say_goodbye(self, store: Workplace, limiter: RateLimiter, unsettled: Outbox | None) -> int:
         """0 when nothing is left with us; else the leases of what is left will expire."""
         try:
             await limiter.flush()
@@ -223,7 +227,7 @@ class Service:
         return StoreUnreachable.exit_code
 
 
-async def _follow(wakes: WakeListener, claims: ClaimLoop, beats: Heartbeats) -> None:
+async def _follow(wakes: Wakes, claims: ClaimLoop, beats: Heartbeats) -> None:
     while True:
         if await wakes.wait(None):
             claims.woken()

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from taskfleet.core.errors import NotFound, StoreOutOfMemory, StoreUnreachable
 from taskfleet.core.task import QueueKey
-from taskfleet.store import Store, WakeListener
 from taskfleet.worker.policy import WorkPolicy, read_policy
 from taskfleet.worker.storehealth import LONGEST_PAUSE, pause_after
+from taskfleet.worker.workplace import Wakes, Workplace
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +33,11 @@ class Startup:
         self.reason = "starting"
         self._stop = stop
 
-    async def connect(self, url: str) -> Store:
+    async def connect(self, connect: Callable[[], Awaitable[Workplace]]) -> Workplace:
         """Raises Stopped, and the StoreErrors that waiting does not cure."""
-        return await self._keep_trying(lambda: Store.connect(url))
+        return await self._keep_trying(connect)
 
-    async def policy(self, store: Store, queue: QueueKey, wakes: WakeListener) -> WorkPolicy:
+    async def policy(self, store: Workplace, queue: QueueKey, wakes: Wakes) -> WorkPolicy:
         """The queue's policy as soon as there is one. Raises as ``connect`` does."""
         while True:
             try:

@@ -9,8 +9,8 @@ from taskfleet.core.errors import StoreError, StoreUnreachable
 from taskfleet.core.events import Publication
 from taskfleet.core.task import QueueKey
 from taskfleet.providers.deltas import Delta, Deltas
-from taskfleet.store import Store
 from taskfleet.worker.storehealth import StoreHealth, pause_after
+from taskfleet.worker.workplace import Workplace
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class TaskStream:
 class Streams:
     """All streams of a worker."""
 
-    def __init__(self, store: Store, queue: QueueKey, health: StoreHealth) -> None:
+    def __init__(self, store: Workplace, queue: QueueKey, health: StoreHealth) -> None:
         self._store = store
         self._queue = queue
         self._health = health

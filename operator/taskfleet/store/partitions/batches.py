@@ -7,6 +7,7 @@ from taskfleet.store import keys, lua
 from taskfleet.store.connection import Connection
 from taskfleet.store.partitions.asking import everywhere
 from taskfleet.store.partitions.home import Parts
+from taskfleet.store.reading import place_after
 
 _AT_ONCE = 200
 _LOOKS = 10
@@ -16,10 +17,12 @@ async def in_order(
     connection: Connection,
     parts: Parts,
     name: str,
+    after: str,
     get: Callable[[Sequence[str]], Awaitable[Sequence[TaskView | None]]],
 ) -> AsyncIterator[TaskView]:
     """Tasks of a batch in input order; those that retention has taken away are left out."""
-    order, at = keys.batch_order(parts[0], name), 0
+    order = keys.batch_order(parts[0], name)
+    at = await place_after(connection, order, after)
     while True:
         ids = await connection.call("LRANGE", order, at, at + _AT_ONCE - 1)
         for view in await get([task_id.decode() for task_id in ids]):

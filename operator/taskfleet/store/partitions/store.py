@@ -132,12 +132,12 @@ class Store(Engine):
         known = [counts for counts in found if counts is not None]
         return merged_batch(known) if known else None
 
-    async def batch_tasks(self, queue: QueueKey, batch: str) -> AsyncIterator[TaskView]:
+    async def batch_tasks(self, queue: QueueKey, batch: str, after: str = "") -> AsyncIterator[TaskView]:
         parts = await self._parts(queue)
         if len(parts) == 1:
-            found = super().batch_tasks(queue, batch)
+            found = super().batch_tasks(queue, batch, after)
         else:
-            found = batches.in_order(self._connection, parts, batch, lambda ids: self.get(queue, ids))
+            found = batches.in_order(self._connection, parts, batch, after, lambda ids: self.get(queue, ids))
         async for view in found:
             yield view
 
@@ -160,9 +160,9 @@ class Store(Engine):
 
     # Dead letters
 
-    async def dead_letters(self, queue: QueueKey) -> AsyncIterator[DeadLetter]:
-        found = [Engine.dead_letters(self, part) for part in await self._parts(queue)]
-        async for letter in merged(found, lambda letter: letter.failed_at):
+    async def dead_letters(self, queue: QueueKey, after: tuple[float, str] | None = None) -> AsyncIterator[DeadLetter]:
+        found = [Engine.dead_letters(self, part, after) for part in await self._parts(queue)]
+        async for letter in merged(found, lambda letter: (letter.failed_at, letter.task.id)):
             yield letter
 
     async def dead_body(self, queue: QueueKey, task_id: str) -> bytes | None:
