@@ -109,6 +109,36 @@ async def test_a_task_that_is_only_waited_for_is_nobodys_own() -> None:
     watching.cancel()
 
 
+async def test_of_a_task_on_its_way_nothing_is_looked_at_and_nothing_missed() -> None:
+    told: list[TaskView] = []
+    asked: list[str] = []
+
+    async def read(ids: Sequence[str]) -> list[TaskView | None]:
+        asked.extend(ids)
+        return [view(task_id) for task_id in ids]
+
+    watch = Watch(read, told.append, nudged=True)
+    watching = asyncio.create_task(watch.run())
+    watch.expect(["settled", "nudged", "all", "refused"])
+    watch.settled({"settled": view("settled"), "stranger": view("stranger")})
+    watch.nudge(["nudged", "refused"])
+    await asyncio.sleep(0)
+    assert (asked, told, watch.open, watch.follows("settled")) == ([], [], [], True)
+    watch.expect_no_more(["refused"])
+    watch.follow(["settled"])
+    assert [each.id for each in told] == ["settled"]
+    watch.follow(["nudged"])
+    await watch.until_none_open()
+    assert (asked, [each.id for each in told]) == (["nudged"], ["settled", "nudged"])
+    watch.nudge_all()
+    watch.follow(["all"])
+    await watch.until_none_open()
+    assert asked == ["nudged", "all"], "whoever missed something looks at all, also at what is on its way"
+    assert not watch.follows("refused")
+    assert (watch._early, watch._expected) == ({}, set())
+    watching.cancel()
+
+
 async def test_the_watch_remembers_what_is_open_and_not_what_was() -> None:
     async def read(ids: Sequence[str]) -> list[TaskView | None]:
         return [view(task_id, TaskState.RUNNING if task_id == "open" else TaskState.COMPLETED) for task_id in ids]

@@ -32,6 +32,8 @@ MEANINGS: dict[int, str] = {
     20: "the Kubernetes API cannot be used",
     21: "a dataset could not be read to its end",
     22: "a checkpoint cannot be used or written",
+    23: "the gateway cannot be reached",
+    24: "the gateway refuses the API key, or the key lacks the right",
     BUG: "an error in Taskfleet itself",
     INTERRUPTED: "interrupted (Ctrl-C)",
     BROKEN_PIPE: "the reader of the output went away",

@@ -19,7 +19,7 @@ DECISIONS_SHOWN = 8
 # The conditions whose being so (or not) is what one wishes.
 _WELL = {
     "Ready": "True", "StoreReachable": "True", "Paused": "False", "Served": "True", "ScalingActive": "True",
-    "ScalingLimited": "False", "EndpointsHealthy": "True", "ServicesFound": "True",
+    "ScalingLimited": "False", "ScalingDisputed": "False", "EndpointsHealthy": "True", "ServicesFound": "True",
 }  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def queue_lines(name: str, scene: Scene) -> list[str]:
     """Why its tasks wait, or that none does."""
     status = scene.queue(name)
     lines = [*_numbers(scene), *_why_waiting(scene)]
-    lines += [NOBODY_LOOKED] if status is None else _condition_lines(status)
+    lines += [NOBODY_LOOKED] if status is None else _headline(status)
     for pool, its in scene.pools().items():
         lines += [f"pool {pool}: {line}" for line in (*_unwell(its), *_endpoint_lines(its))]
     return lines + _decision_lines(scene)
@@ -127,6 +127,12 @@ def _why_waiting(scene: Scene) -> Iterator[str]:
 
 def _condition_lines(status: Status) -> list[str]:
     return [_told(kind, one) for kind, one in conditions(status).items()]
+
+
+def _headline(status: Status) -> list[str]:
+    """Whether it is ready, and what is not as one wishes."""
+    ready = conditions(status).get("Ready")
+    return list(dict.fromkeys([*([_told("Ready", ready)] if ready else []), *_unwell(status)]))
 
 
 def _unwell(status: Status) -> list[str]:

@@ -73,5 +73,5 @@ class Live:
             yield event
 
     def took(self, ids: Sequence[str]) -> None:
-        """These are in the queue. They have been followed since before that: some may have ended already."""
+        """These are in the queue; some may have ended already."""
         self.news.tally.took(len(ids), time.monotonic())

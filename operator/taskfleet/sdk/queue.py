@@ -338,14 +338,14 @@ class ParallelTaskQueue:
             if len(tasks) % BREATH == 0:
                 await asyncio.sleep(0)
         ids = [task.id for task in tasks]
-        new = [task_id for task_id in ids if not live.watch.follows(task_id)]
-        live.watch.follow(ids)
+        live.watch.expect(ids)
         try:
             await live.backend.submit(tasks, batch)
         except BaseException:
-            live.watch.unfollow(new)  # not a task of ours whose id was given again
+            live.watch.expect_no_more(ids)
             raise
         live.took(ids)
+        live.watch.follow(ids)
         return ids
 
     async def _cancel(self, ids: Sequence[str]) -> dict[str, str]:

@@ -37,6 +37,8 @@ class Watch:
         self._nudges_come = nudged
         self._open: dict[str, list[Sink]] = {}
         self._followed: set[str] = set()  # of the open ones
+        self._expected: set[str] = set()
+        self._early: dict[str, TaskView | None] = {}  # what was said of expected ones, as ``settled`` takes it
         self._turn: deque[str] = deque()  # open ids in the order in which they are looked at, and some that have ended
         self._nudged: dict[str, None] = {}
         self._look = asyncio.Event()
@@ -53,16 +55,24 @@ class Watch:
         return [task_id for task_id in self._open if task_id in self._followed]
 
     def follows(self, task_id: str) -> bool:
-        """Whether this is a followed task that has not been seen to end."""
-        return task_id in self._followed
+        """Whether this is a followed or expected task that has not been seen to end."""
+        return task_id in self._followed or task_id in self._expected
+
+    def expect(self, ids: Iterable[str]) -> None:
+        """These are on their way to the queue: what is said of their ends is kept for ``follow``. Until then nobody
+        looks, for the queue may have others' tasks of these ids, and refuse them."""
+        self._expected.update(ids)
 
     def follow(self, ids: Iterable[str], sink: Sink | None = None) -> None:
         """Tell ``ended`` when one of these ends, and ``sink``."""
         followed = list(ids)
         self._followed.update(followed)
+        self._expected.difference_update(followed)
         if followed:
             self._none_open.clear()
         self._look_for(followed, sink)
+        if self._early:
+            self.settled({task_id: self._early.pop(task_id) for task_id in followed if task_id in self._early})
 
     def _look_for(self, ids: Iterable[str], sink: Sink | None) -> None:
         for task_id in ids:
@@ -83,6 +93,12 @@ class Watch:
             self._followed.discard(task_id)
         self._none_open_now()
 
+    def expect_no_more(self, ids: Iterable[str]) -> None:
+        """They did not come into the queue."""
+        for task_id in ids:
+            self._expected.discard(task_id)
+            self._early.pop(task_id, None)
+
     def drop(self, task_id: str, sink: Sink) -> None:
         """``sink`` need not hear of this one any more; it is no longer followed when nobody else wants to."""
         sinks = self._open.get(task_id)
@@ -95,12 +111,16 @@ class Watch:
         """These leases ended: a task is as its view says, and may have ended where there is none."""
         for view in ends.values():
             if view is not None:
+                if view.id in self._expected:
+                    self._early[view.id] = view
                 self._tell(view)
         self.nudge(task_id for task_id, view in ends.items() if view is None)
 
     def nudge(self, ids: Iterable[str]) -> None:
         """These may have ended just now."""
         for task_id in ids:
+            if task_id in self._expected:
+                self._early.setdefault(task_id)
             if task_id in self._open:
                 self._nudged[task_id] = None
         if self._nudged:
@@ -108,7 +128,7 @@ class Watch:
 
     def nudge_all(self) -> None:
         """Any of them may have ended just now."""
-        self.nudge(self._open)
+        self.nudge({**self._open, **dict.fromkeys(self._expected)})
 
     def broke(self, error: TaskfleetError) -> None:
         """Nothing will end any more: everyone who waits, now or later, gets this error."""
