@@ -75,6 +75,7 @@ class Outbox:
         """Forget a result whose lease is no longer ours."""
         settlement = self._waiting.get(task_id)
         if settlement is not None and settlement.fence == fence:
+            log.warning("a lease was lost; its result is dropped", extra={"task": task_id})
             self._forget([settlement])
 
     async def until_empty(self) -> None:
