@@ -170,6 +170,7 @@ def test_a_leader_that_was_held_still_wakes_as_one_that_may_not_act(crew: Crew) 
     site = crew.site
     site.submit(3)
     site.until(lambda: site.replicas() == 3, "workers for the backlog")
+    crew.wait_for_rest(old)  # a write that was on its way already is another test's
     old.send(signal.SIGSTOP)
     site.finish_all()  # of which the old one has heard, and what it would have done is asleep in it
     site.until(lambda: leads(new), "the other one to lead", timeout=2 * AFTER_A_KILL)
