@@ -96,3 +96,16 @@ def served(site: Site, model: ModelStub, store_url: str, runner: asyncio.Runner)
     runner.run(stack.enter_async_context(working(store_url, site.queue, model.url)))
     yield site
     runner.run(stack.aclose())
+
+
+@pytest.fixture
+def locked(options: GatewayOptions, work: Work, keys: Path, runner: asyncio.Runner) -> Iterator[Site]:
+    """A gateway that asks for the ``keys`` of the tests' file; its clients show that of one."""
+    stack = AsyncExitStack()
+
+    async def start() -> Site:
+        await work.open()
+        return await stack.enter_async_context(opened(replace(options, keys=keys), work, "key-of-one"))
+
+    yield runner.run(start())
+    runner.run(stack.aclose())

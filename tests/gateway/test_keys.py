@@ -1,9 +1,6 @@
 """API keys: who may do what, and whose tasks are there for whom."""
 
-import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +12,8 @@ from taskfleet.core.errors import InputError
 from taskfleet.core.task import Priority
 from taskfleet.gateway.keyring import KeyRing, hash_of
 from taskfleet.gateway.service import GatewayOptions, gateway
-from tests.gateway.conftest import Site, opened
+from tests.gateway.conftest import Site
 from tests.support.waiting import eventually
-from tests.support.work import Work
 
 ONE = {"name": "one", "sha256": hash_of("key-of-one"), "tenant": "one", "rights": ["submit", "read"]}
 TWO = {"name": "two", "sha256": hash_of("key-of-two"), "tenant": "two", "maxPriority": "normal"}
@@ -45,19 +41,6 @@ def shown(key: str) -> dict[str, str]:
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
     return write(tmp_path / "keys.yaml", ONE, TWO, ADMIN, READER)
-
-
-@pytest.fixture
-def locked(options: GatewayOptions, work: Work, keys: Path, runner: asyncio.Runner) -> Iterator[Site]:
-    """A gateway that asks for keys; its clients show that of one."""
-    stack = AsyncExitStack()
-
-    async def start() -> Site:
-        await work.open()
-        return await stack.enter_async_context(opened(replace(options, keys=keys), work, "key-of-one"))
-
-    yield runner.run(start())
-    runner.run(stack.aclose())
 
 
 async def test_without_a_key_nothing_is_told(locked: Site) -> None:

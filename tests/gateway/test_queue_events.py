@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,9 @@ import pytest
 
 from taskfleet.core.events import Progress
 from taskfleet.core.settlement import Settlement, Verdict
-from taskfleet.gateway.service import GatewayOptions
-from tests.gateway.conftest import Site, opened
+from tests.gateway.conftest import Site
 from tests.gateway.test_keys import ADMIN, ONE, TWO, shown, write
 from tests.support.waiting import eventually
-from tests.support.work import Work
 from tests.support.workerprocess import MODEL
 
 
@@ -120,19 +117,6 @@ async def test_after_the_last_listener_nothing_is_left(site: Site) -> None:
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
     return write(tmp_path / "keys.yaml", ONE, TWO, ADMIN)
-
-
-@pytest.fixture
-def locked(options: GatewayOptions, work: Work, keys: Path, runner: asyncio.Runner) -> Iterator[Site]:
-    """A gateway that asks for keys; its clients show that of one."""
-    stack = AsyncExitStack()
-
-    async def start() -> Site:
-        await work.open()
-        return await stack.enter_async_context(opened(replace(options, keys=keys), work, "key-of-one"))
-
-    yield runner.run(start())
-    runner.run(stack.aclose())
 
 
 async def test_each_tenant_hears_of_its_own_tasks_and_an_admin_of_all(locked: Site) -> None:

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import re
-import signal
 
 import click
 
+from taskfleet.cli.options import kubeconfig_option
+from taskfleet.cli.running import stop_signal
 from taskfleet.controller.cluster.objects import WorkerDefaults
 from taskfleet.controller.cluster.operator import ControllerOptions, run_controller
 from taskfleet.telemetry.logs import configure_logs
@@ -39,7 +40,7 @@ def _namespace_and_name(_context: click.Context, _option: click.Parameter, text:
 
 
 @click.command(epilog=EPILOG)
-@click.option("--kubeconfig", metavar="FILE", help="How to reach the API server.")
+@kubeconfig_option
 @click.option(
     "-n",
     "--namespace",
@@ -107,10 +108,7 @@ def controller(
 
 
 async def _until_signalled(options: ControllerOptions) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_signal()
 
     def serving(port: int) -> None:
         where = ", ".join(options.namespaces) or "the whole cluster"

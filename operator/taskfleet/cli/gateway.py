@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-import signal
 from pathlib import Path
 
 import click
 import uvloop
 
+from taskfleet.cli.running import stop_signal
 from taskfleet.cli.target import find_target
 from taskfleet.core.task import QueueKey
 from taskfleet.gateway.service import USUAL_PORT, GatewayOptions
@@ -82,10 +82,7 @@ def gateway(
 
 
 async def _until_signalled(options: GatewayOptions) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_signal()
     async with serving(options) as here:
         log.info("gateway started", extra={"url": here.url, "keys": str(options.keys or "none: this machine only")})
         stopped, broken = asyncio.create_task(stop.wait()), asyncio.create_task(here.until_broken())

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-import signal
 from pathlib import Path
 
 import click
 
+from taskfleet.cli.options import kubeconfig_option
+from taskfleet.cli.running import stop_signal
 from taskfleet.metricsapi.service import MetricsApiOptions, run_metrics_api
 from taskfleet.telemetry.logs import configure_logs
 
@@ -24,7 +25,7 @@ Example:
 
 
 @click.command(name="metrics-api", epilog=EPILOG)
-@click.option("--kubeconfig", metavar="FILE", help="How to reach the API server.")
+@kubeconfig_option
 @click.option(
     "--tls",
     required=True,
@@ -53,10 +54,7 @@ def metrics_api(kubeconfig: str | None, tls: Path, port: int, status_port: int) 
 
 
 async def _until_signalled(options: MetricsApiOptions) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_signal()
 
     def serving(port: int, status_port: int) -> None:
         log.info("metrics API started", extra={"port": port, "status_port": status_port})

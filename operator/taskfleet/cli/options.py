@@ -37,6 +37,11 @@ def seconds_option(setting: str, help_text: str) -> Callable[[F], F]:
     return click.option(SETTINGS[setting].option, metavar="DURATION", callback=read, help=help_text)
 
 
+def kubeconfig_option(command: F) -> F:
+    """``--kubeconfig`` as the parameter ``kubeconfig``."""
+    return click.option("--kubeconfig", metavar="FILE", help="How to reach the API server.")(command)
+
+
 def manifests_option(help_text: str) -> Callable[[F], F]:
     """``-f``, as kubectl has it, as the parameter ``manifests``: one or more paths."""
     return click.option(

@@ -29,6 +29,14 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(interruptible())
 
 
+def stop_signal() -> asyncio.Event:
+    """Set by the first SIGINT or SIGTERM, for what serves until then; on the running loop."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
 @contextmanager
 def blocking() -> Iterator[None]:
     """For reading that holds up the event loop: Ctrl-C, of which the loop could not tell, raises KeyboardInterrupt."""

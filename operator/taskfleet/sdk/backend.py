@@ -1,7 +1,7 @@
 """What a queue object needs of whoever keeps its tasks: one protocol, so that the same code runs everywhere."""
 
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from taskfleet.api.tasklines import TaskReader
@@ -56,6 +56,21 @@ class Backend(Protocol):
         ...
 
 
+class Readers:
+    """A queue's reader, made anew (``make``) once the last one is old: the rules may have changed."""
+
+    def __init__(self, make: Callable[[], Awaitable[TaskReader]]) -> None:
+        self._make = make
+        self._newest: TaskReader | None = None
+        self._until = 0.0
+
+    async def newest(self) -> TaskReader:
+        now = time.monotonic()
+        if self._newest is None or now > self._until:
+            self._newest, self._until = await self._make(), now + POLICY_SECONDS
+        return self._newest
+
+
 class StoreBackend:
     """A queue in a store. ``private``: nobody else reads its results, so that what was read can go."""
 
@@ -63,24 +78,22 @@ class StoreBackend:
         self._store = store
         self._queue = queue
         self._private = private
-        self._reader: TaskReader | None = None
-        self._reader_until = 0.0
+        self._readers = Readers(self._read_policy)
 
     @property
     def name(self) -> str:
         return str(self._queue)
 
     async def reader(self) -> TaskReader:
-        now = time.monotonic()
-        if self._reader is None or now > self._reader_until:
-            policy = await self._store.policy(self._queue)
-            if policy is None:
-                raise NotFound(
-                    f"queue: {self._queue} does not exist in this store; apply its TaskQueue first, or look at its name"
-                )
-            self._reader = TaskReader(published_spec(policy, self._queue))
-            self._reader_until = now + POLICY_SECONDS
-        return self._reader
+        return await self._readers.newest()
+
+    async def _read_policy(self) -> TaskReader:
+        policy = await self._store.policy(self._queue)
+        if policy is None:
+            raise NotFound(
+                f"queue: {self._queue} does not exist in this store; apply its TaskQueue first, or look at its name"
+            )
+        return TaskReader(published_spec(policy, self._queue))
 
     async def submit(self, tasks: Iterable[NewTask], batch: str | None = None) -> int:
         return await self._store.submit(self._queue, tasks, batch=batch)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,7 +18,7 @@ from taskfleet.core.events import EventKind, Progress, TaskEvent
 from taskfleet.core.settlement import DeadLetter, QueueStats
 from taskfleet.core.task import NewTask, QueueKey, TaskView, is_task_id
 from taskfleet.core.wiretime import moment_of
-from taskfleet.sdk.backend import POLICY_SECONDS
+from taskfleet.sdk.backend import Readers
 from taskfleet.sdk.gatewayhttp import Body, GatewayHttp
 from taskfleet.sdk.gatewaynews import GatewayNews
 
@@ -48,19 +47,17 @@ class GatewayBackend:
         self._http = http
         self._queue = queue
         self._news = news
-        self._reader: TaskReader | None = None
-        self._reader_until = 0.0
+        self._readers = Readers(self._read_rules)
 
     @property
     def name(self) -> str:
         return str(self._queue)
 
     async def reader(self) -> TaskReader:
-        now = time.monotonic()
-        if self._reader is None or now > self._reader_until:
-            self._reader = LineReader(spec_of(await self._http.get(self._http.queue), self._http))
-            self._reader_until = now + POLICY_SECONDS
-        return self._reader
+        return await self._readers.newest()
+
+    async def _read_rules(self) -> TaskReader:
+        return LineReader(spec_of(await self._http.get(self._http.queue), self._http))
 
     async def submit(self, tasks: Iterable[NewTask], batch: str | None = None) -> int:
         """Who is cancelled meanwhile leaves nothing that runs: what was taken all the same is cancelled too."""
