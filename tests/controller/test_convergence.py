@@ -165,7 +165,9 @@ async def test_hold_keeps_the_workers_and_drain_takes_them_when_nothing_runs(
         await eventually(lambda: control.reason("WorkerPool", "pool") == "QueueOnHold", "the hold to be told")
         assert control.fleet.workers() == 2
         assert await Hand(store, queue).claim() == 0
-        await eventually(lambda: control.reason("TaskQueue", queue.name, "Paused") == "Hold", "the queue to tell it too")
+        await eventually(
+            lambda: control.reason("TaskQueue", queue.name, "Paused") == "Hold", "the queue to tell it too"
+        )
         assert control.condition("TaskQueue", queue.name, "Paused")[:2] == ("True", "Hold")
         control.reconciler.set_queue(task_queue(queue.name, generation=3, stopPolicy="HoldAndDrain"))
         await eventually(lambda: control.reason("WorkerPool", "pool") == "Draining", "the drain to be told")
