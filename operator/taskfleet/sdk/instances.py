@@ -3,36 +3,46 @@
 import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import ValidationError
-
-from taskfleet.api.base import ApiModel
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.taskqueue import MAX_MODELS, TaskQueueSpec
 from taskfleet.core.errors import InputError, NoModelServer
+from taskfleet.core.pool import Strategy
 from taskfleet.providers.discovery import USUAL_PORTS, ModelServer, NotAModelServer, ask_server, find_local_servers
+from taskfleet.sdk.specs import check_instances, check_policy, parsed
 
 Instance = str | Mapping[str, Any] | Endpoint
 _MODEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:/@-]*[A-Za-z0-9])?")
 _LONGEST_MODEL = 128
 
+_OF_A_CLUSTER = {
+    "server": "give the url of a server that runs",
+    "apiKeySecretRef": "give the key itself to the queue, as api_key=",
+}
 HOW_TO_START = (
     "start one (`ollama serve`, `vllm serve MODEL`, `llama-server -m MODEL.gguf`), name one that runs elsewhere "
     '(instances=["http://HOST:8000/v1"]), or give a Python function (handler=...)'
 )
 
 
-async def found_endpoints(concurrency: int, ports: Mapping[int, str] = USUAL_PORTS) -> list[Endpoint]:
-    """Endpoints for the servers on this machine. Raises NoModelServer."""
+async def found_endpoints(
+    concurrency: int, strategy: Strategy, ports: Mapping[int, str] = USUAL_PORTS
+) -> list[Endpoint]:
+    """Endpoints for the servers on this machine. Raises NoModelServer, InputError."""
     servers = await find_local_servers(ports)
     if not servers:
         tried = ", ".join(f"{port} ({who})" for port, who in ports.items())
         raise NoModelServer(f"no model server with a model answers on 127.0.0.1, ports {tried}; {HOW_TO_START}")
-    return [_endpoint_of(server, number, concurrency) for number, server in enumerate(servers, start=1)]
+    found = [_endpoint_of(server, number, concurrency) for number, server in enumerate(servers, start=1)]
+    if strategy is Strategy.CHEAPEST:
+        check_instances(found, strategy)
+    return found
 
 
-async def named_endpoints(instances: Iterable[Instance], concurrency: int, api_key: str | None) -> list[Endpoint]:
+async def named_endpoints(
+    instances: Iterable[Instance], concurrency: int, strategy: Strategy, api_key: str | None
+) -> list[Endpoint]:
     """Endpoints for these instances: a URL is asked for its models, a specification says them or is asked too.
 
     Raises InputError for what is no instance, NoModelServer for one that does not answer.
@@ -47,6 +57,8 @@ async def named_endpoints(instances: Iterable[Instance], concurrency: int, api_k
     for number, name in enumerate(names):
         if name in names[:number]:
             raise InputError(f"instances[{number}].name: {name!r} is the name of another instance; give each its own")
+    if strategy is Strategy.CHEAPEST or not all(isinstance(instance, str) for instance in given):
+        check_instances(made, strategy)
     return list(made)
 
 
@@ -54,7 +66,9 @@ def spec_for(endpoints: Sequence[Endpoint], policy: Mapping[str, Any]) -> TaskQu
     """The rules of a queue over these endpoints; ``policy`` are fields of a TaskQueue's spec. Raises InputError."""
     served = list(dict.fromkeys(model for endpoint in endpoints for model in endpoint.models))
     fields = {"models": [{"name": model} for model in served[:MAX_MODELS]], **policy}
-    spec = _checked(TaskQueueSpec, fields, "policy")
+    spec = parsed(TaskQueueSpec, fields, "policy")
+    if policy:
+        check_policy(spec)
     unserved = [name for name in (spec.default_lane, *(model.name for model in spec.models)) if name not in served]
     if unserved:
         raise InputError(f"policy: no instance serves the model {unserved[0]!r}; they serve {', '.join(served)}")
@@ -70,6 +84,9 @@ async def _endpoint(instance: Instance, number: int, concurrency: int, api_key: 
         return _endpoint_of(await _ask(where, instance, api_key), number + 1, concurrency)
     if not isinstance(instance, Mapping):
         raise InputError(f'{where}: {instance!r} is no instance; give a URL or {{"url": ..., "models": [...]}}')
+    for field, instead in _OF_A_CLUSTER.items():
+        if instance.get(field) is not None:
+            raise InputError(f"{where}.{field}: it is for a cluster; leave it out, and {instead}")
     fields = {"name": f"instance-{number + 1}", "concurrency": concurrency, **instance}
     url = fields.get("url")
     if isinstance(url, str):
@@ -78,7 +95,7 @@ async def _endpoint(instance: Instance, number: int, concurrency: int, api_key: 
         server = await _ask(where, url, api_key)
         models, remote = _model_names(server.models)
         fields = {**fields, "url": server.url, "provider": server.provider, "models": models, "remoteNames": remote}
-    return _checked(Endpoint, fields, where)
+    return parsed(Endpoint, fields, where)
 
 
 def _check_url(where: str, url: str) -> None:
@@ -101,7 +118,7 @@ async def _ask(where: str, url: str, api_key: str | None) -> ModelServer:
 def _endpoint_of(server: ModelServer, number: int, concurrency: int) -> Endpoint:
     models, remote = _model_names(server.models)
     fields = {"name": f"{server.provider}-{number}", "provider": server.provider, "url": server.url, "models": models}
-    return _checked(Endpoint, {**fields, "remoteNames": remote, "concurrency": concurrency}, server.url)
+    return parsed(Endpoint, {**fields, "remoteNames": remote, "concurrency": concurrency}, server.url)
 
 
 def _model_names(served: Iterable[str]) -> tuple[list[str], dict[str, str]]:
@@ -116,14 +133,3 @@ def _model_names(served: Iterable[str]) -> tuple[list[str], dict[str, str]]:
         if name not in names:
             names.append(name)
     return names, remote
-
-
-M = TypeVar("M", bound=ApiModel)
-
-
-def _checked(model: type[M], fields: Mapping[str, Any], where: str) -> M:
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        problems = (f"{where}.{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise InputError("; ".join(problems)) from error

@@ -14,8 +14,9 @@ from taskfleet.sdk.handler import HandlerProvider
 from taskfleet.sdk.homes import home_of
 from taskfleet.sdk.instances import found_endpoints, named_endpoints
 from taskfleet.sdk.live import Live, News
+from taskfleet.sdk.missing import what_is_missing
 from taskfleet.sdk.progress import tell_progress
-from taskfleet.sdk.wanted import Wanted, what_is_missing
+from taskfleet.sdk.wanted import Wanted
 from taskfleet.store.watch import Watch
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ async def opened(wanted: Wanted, news: News) -> Opened:
                 provider=provider,
                 on_settled=watch.settled,
                 on_broken=watch.broke,
+                stand_ins=home.stand_ins,
             )
             workers.start()
             if wanted.handler is not None:
@@ -98,10 +100,10 @@ async def _endpoints(wanted: Wanted) -> list[Endpoint]:
     if wanted.handler is not None:
         return [_handler_endpoint(wanted.max_workers, [HANDLER])]
     if wanted.instances is not None:
-        return await named_endpoints(wanted.instances, wanted.max_workers, wanted.instances_key)
+        return await named_endpoints(wanted.instances, wanted.max_workers, wanted.strategy, wanted.instances_key)
     if wanted.url is not None:
         return []
-    found = await found_endpoints(wanted.max_workers)
+    found = await found_endpoints(wanted.max_workers, wanted.strategy)
     for endpoint in found:
         log.info("found a model server", extra={"url": endpoint.url, "models": ", ".join(endpoint.models)})
     return found
