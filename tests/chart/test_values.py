@@ -240,6 +240,20 @@ def test_what_would_install_and_then_not_work_is_refused_in_a_sentence(values: O
     assert sentence in refusal(values)
 
 
+@pytest.mark.parametrize("name", ["A", "a_b", "a.b", "-a", "a-", "1a", "ü", "$(id)", "../x", "a\nb", "{{.}}", "a b"])
+def test_a_release_whose_objects_could_not_be_called_so_is_refused_in_a_sentence(name: str) -> None:
+    assert "Choose another name" in refusal({}, release=name)
+
+
+@pytest.mark.parametrize("name", ["123", "true", "null", "A", "a b", "$(id)", "1e3", "a\nb"])
+def test_a_namespace_that_is_none_or_that_yaml_takes_for_a_number_is_refused_in_a_sentence(name: str) -> None:
+    assert "Choose another name" in refusal({}, namespace=name)
+
+
+def test_a_namespace_to_watch_is_not_taken_for_a_number() -> None:
+    assert "Choose another name" in refusal({"watchNamespaces": ["team-a", "007"]})
+
+
 REFUSED: list[tuple[Any, str]] = [
     ({"replicas": 3}, "additional properties 'replicas' not allowed"),
     ({"controller": {"replicas": 0}}, "/controller/replicas"),
@@ -255,6 +269,10 @@ REFUSED: list[tuple[Any, str]] = [
     ({"watchNamespaces": ["Team_A"]}, "/watchNamespaces/0"),
     ({"watchNamespaces": ["a", "a"]}, "/watchNamespaces"),
     ({"watchNamespaces": ["a,b"]}, "/watchNamespaces/0"),
+    ({"imagePullSecrets": [{"name": ""}]}, "/imagePullSecrets/0/name"),
+    ({"fullnameOverride": "x" * 41}, "/fullnameOverride"),
+    ({"controller": {"podLabels": {"a b": "c"}}}, "'a b' does not match pattern"),
+    ({"controller": {"resources": {"limits": {"memory": "lots"}}}}, "/controller/resources/limits/memory"),
     ({"nameOverride": "Bad Name"}, "/nameOverride"),
     ({"nameOverride": "taskfleet-worker"}, "/nameOverride"),  # by which the controller knows its workers
     ({"fullnameOverride": "x\ny"}, "/fullnameOverride"),
