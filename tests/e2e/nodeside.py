@@ -10,11 +10,12 @@ _NAME = "taskfleet-e2e-nodeside"
 # A container's host name is its pod's name, and so is what its processes find in their environment.
 _KILL = """
 import os, signal, sys
-wanted = f"HOSTNAME={sys.argv[1]}".encode()
+pod, program = f"HOSTNAME={sys.argv[1]}".encode(), sys.argv[2].encode()
 own = []
 for name in filter(str.isdigit, os.listdir("/proc")):
     try:
-        if wanted in open(f"/proc/{name}/environ", "rb").read().split(b"\\0"):
+        environment, command = (open(f"/proc/{name}/{each}", "rb").read() for each in ("environ", "cmdline"))
+        if pod in environment.split(b"\\0") and program in command:
             own.append(int(name))
     except OSError:
         pass
@@ -30,9 +31,9 @@ class NodeSide:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    def kill(self, pod: str) -> None:
-        """SIGKILL to whatever runs in a pod. Fails the test when nothing did."""
-        where = ("exec", "-n", "default", _NAME, "--", "python", "-c", _KILL, pod)
+    def kill(self, pod: str, program: str = "") -> None:
+        """SIGKILL to what runs in a pod and has ``program`` in its command. Fails the test when nothing did."""
+        where = ("exec", "-n", "default", _NAME, "--", "python", "-c", _KILL, pod, program)
         killed = self._cluster.kubectl(*where)
         assert int(killed) > 0, f"no process of {pod} was found on the node"
 

@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 
 GATEWAY, CLAIM, SECRET = "taskfleet-gateway", "e2e-files", "e2e-keys"
 MODEL = "smollm2"
-PIECE_SECONDS = 0.1
+PIECE_SECONDS = 0.4
 GRACE_SECONDS = 3  # so that a rollout cuts the stream; a release has more
 LINES = 40
 

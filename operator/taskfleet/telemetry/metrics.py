@@ -59,6 +59,7 @@ SCALE_REASONS = (
     "Drained",
 )
 SCALE_DIRECTIONS = ("up", "down")
+WORKER_STATES = ("ready", "starting")
 
 
 class WorkerMetrics:
@@ -261,6 +262,8 @@ class ControllerMetrics:
         self.reconcile_seconds = Histogram(
             "taskfleet_reconcile_seconds", "Time of one reconciliation.", ("kind",), registry=registry
         )
+        # What to remove is known by its labels: to look for it would be a look at the series of all others.
+        self._endpoints: dict[PoolLabels, set[str]] = {}
         for kind in ("TaskQueue", "WorkerPool"):
             self.reconcile_seconds.labels(kind)
             for outcome in ("ok", "error"):
@@ -294,15 +297,19 @@ class ControllerMetrics:
         self.totals.show(queue, stats.counters, finished)
 
     def forget_queue(self, queue: QueueKey) -> None:
-        labels = dict(zip(QUEUE, (queue.namespace, queue.name), strict=True))
-        for metric in (self.queue_tasks, self.queue_depth, self.oldest_pending, self.queue_paused):
-            metric.remove_by_labels(labels)
+        labels = (queue.namespace, queue.name)
+        for state in TaskState:
+            self.queue_tasks.remove(*labels, state.value)
+        for priority in Priority:
+            self.queue_depth.remove(*labels, priority.label)
+        self.oldest_pending.remove(*labels)
+        self.queue_paused.remove(*labels)
         self.totals.forget(queue)
 
     def open_pool(self, pool: PoolLabels, endpoints: Collection[str]) -> None:
         """Create the series of a pool and its endpoints at 0; those of endpoints that left it go."""
-        for metric in (self.pool_workers, self.pool_desired, self.endpoint_healthy):
-            metric.remove_by_labels(dict(zip(POOL, pool, strict=True)))
+        self._forget_endpoints(pool, self._endpoints.get(pool, set()) - set(endpoints))
+        self._endpoints[pool] = set(endpoints)
         self.scale_reaction.labels(*pool)
         self.show_scaling(pool, limited=False)
         for direction in SCALE_DIRECTIONS:
@@ -321,11 +328,21 @@ class ControllerMetrics:
         self.endpoint_healthy.labels(*endpoint).set(healthy)
 
     def forget_pool(self, pool: PoolLabels) -> None:
-        labels = dict(zip(POOL, pool, strict=True))
-        for metric in (self.pool_workers, self.pool_desired, self.endpoint_healthy):
-            metric.remove_by_labels(labels)
-        for whole in (self.scale_decisions, self.scale_reaction, self.scaling_limited):
-            whole.remove_by_labels(labels)
+        if pool not in self._endpoints:
+            return
+        self._forget_endpoints(pool, self._endpoints.pop(pool))
+        for direction in SCALE_DIRECTIONS:
+            for reason in SCALE_REASONS:
+                self.scale_decisions.remove(*pool, direction, reason)
+        self.scale_reaction.remove(*pool)
+        self.scaling_limited.remove(*pool)
+
+    def _forget_endpoints(self, pool: PoolLabels, endpoints: Collection[str]) -> None:
+        for endpoint in endpoints:
+            self.pool_desired.remove(*pool, endpoint)
+            self.endpoint_healthy.remove(*pool, endpoint)
+            for state in WORKER_STATES:
+                self.pool_workers.remove(*pool, endpoint, state)
 
 
 class LeaderMetrics(Collector):
