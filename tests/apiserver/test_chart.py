@@ -68,9 +68,7 @@ def test_the_api_server_takes_every_object_in_a_restricted_namespace(
     for account in ("default", "taskfleet-controller"):  # of the pods; nothing here makes the one that is always there
         crds.kubectl("create", "serviceaccount", account, "-n", namespace)
     objects = [
-        each
-        for each in render(CHOICES[choice], namespace=namespace)
-        if not each["apiVersion"].startswith(OTHERS)
+        each for each in render(CHOICES[choice], namespace=namespace) if not each["apiVersion"].startswith(OTHERS)
     ]
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
     applied = crds.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", stdin=listed)

@@ -240,12 +240,7 @@ class ControllerMetrics:
         self.endpoint_healthy = Gauge(
             "taskfleet_endpoint_healthy", "1 when the endpoint answers its probe, else 0.", ENDPOINT, registry=registry
         )
-        self.scale_decisions = Counter(
-            "taskfleet_scale_decisions",
-            "Changes of the number of workers, by direction and reason.",
-            (*POOL, "direction", "reason"),
-            registry=registry,
-        )
+        self.scale_decisions = ScaleDecisions(registry)
         self.scale_reaction = Histogram(
             "taskfleet_scale_reaction_seconds",
             "Time from the wake-up of an empty pool's queue to its workers being asked for.",
@@ -312,9 +307,7 @@ class ControllerMetrics:
         self._endpoints[pool] = set(endpoints)
         self.scale_reaction.labels(*pool)
         self.show_scaling(pool, limited=False)
-        for direction in SCALE_DIRECTIONS:
-            for reason in SCALE_REASONS:
-                self.scale_decisions.labels(*pool, direction, reason)
+        self.scale_decisions.open(pool)
         for endpoint in endpoints:
             self.show_endpoint((*pool, endpoint), desired=0, ready=0, healthy=False)
 
@@ -331,9 +324,7 @@ class ControllerMetrics:
         if pool not in self._endpoints:
             return
         self._forget_endpoints(pool, self._endpoints.pop(pool))
-        for direction in SCALE_DIRECTIONS:
-            for reason in SCALE_REASONS:
-                self.scale_decisions.remove(*pool, direction, reason)
+        self.scale_decisions.forget(pool)
         self.scale_reaction.remove(*pool)
         self.scaling_limited.remove(*pool)
 
@@ -366,6 +357,36 @@ class LeaderMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return () if self._acting is None else self._acting.collect()
+
+
+class ScaleDecisions(Collector):
+    """Changes of the number of workers. Every pool has 32 series of them, nearly all at 0: kept as counters of their
+    own they would be most of what a controller of many pools holds in memory."""
+
+    _NONE = dict.fromkeys(((direction, reason) for direction in SCALE_DIRECTIONS for reason in SCALE_REASONS), 0)
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._made: dict[PoolLabels, dict[tuple[str, str], int]] = {}
+        registry.register(self)
+
+    def open(self, pool: PoolLabels) -> None:
+        self._made.setdefault(pool, {})
+
+    def forget(self, pool: PoolLabels) -> None:
+        self._made.pop(pool, None)
+
+    def made(self, pool: PoolLabels, direction: str, reason: str) -> None:
+        """A decision was carried out; of a pool that is gone meanwhile nothing is counted."""
+        if (made := self._made.get(pool)) is not None:
+            made[direction, reason] = made.get((direction, reason), 0) + 1
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        text = "Changes of the number of workers, by direction and reason."
+        family = CounterMetricFamily("taskfleet_scale_decisions", text, labels=(*POOL, "direction", "reason"))
+        for pool, made in self._made.items():
+            for decision, number in (self._NONE | made).items():
+                family.add_metric((*pool, *decision), number)
+        yield family
 
 
 class StoreTotals(Collector):
