@@ -17,7 +17,7 @@ from taskfleet.providers import Call, Provider, open_provider
 from taskfleet.store import Store
 from taskfleet.telemetry.metrics import WorkerMetrics
 from taskfleet.worker.breaker import Breaker
-from taskfleet.worker.calls import Calls, Interruption
+from taskfleet.worker.calls import Calls
 from taskfleet.worker.conversations import Conversations
 from taskfleet.worker.heartbeat import Heartbeats
 from taskfleet.worker.loop import ClaimLoop
@@ -26,6 +26,7 @@ from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import read_policy
 from taskfleet.worker.ratelimiter import RateLimiter
 from taskfleet.worker.reports import Reports
+from taskfleet.worker.runningcall import Interruption
 from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.storehealth import StoreHealth
 from taskfleet.worker.streams import Streams

@@ -1,8 +1,8 @@
 """The Lua scripts: read from ``scripts/*.lua``, each behind what it uses of the preludes that its first line asks for.
 
-A script is ``-- needs: due, stages`` and its own text; preludes may need others. The names of the keys come first, from
-keys.py. The server runs a script's whole text at each call, and to define a function costs it as much as a small
-command: a prelude's statements that nothing uses are left out.
+A script is ``-- needs: due, stages`` and its own text; preludes may need others. The server runs a script's whole text
+at each call, and to define a function or a name costs it as much as a small command. So a prelude's statements that
+nothing uses are left out, and the names of keys, which keys.py has, are written out where they stand.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from taskfleet.store import keys
 _NEEDS = "-- needs:"
 _COMMENT = re.compile(r"--[^\n]*")
 _WORD = re.compile(r"[A-Za-z_]\w*")
+_KEYS = keys.lua_names()
 _DEFINED = re.compile(r"local (?:function (\w+)|([\w, ]+))")
 
 
@@ -39,8 +40,13 @@ def load(name: str) -> Script:
     own = parts.pop(name)
     if not parts:
         raise ValueError(f"{name}.lua must begin with '{_NEEDS} ...'")
-    text = "\n".join((*_used("\n".join((keys.lua_names(), *parts.values())), own), own))
+    used = _used("\n".join(parts.values()), own)
+    text = _WORD.sub(_written_out, "\n".join(("local P = KEYS[1]", *used, _COMMENT.sub("", own).strip())))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _written_out(word: re.Match[str]) -> str:
+    return _KEYS.get(word[0], word[0])
 
 
 def _gather(name: str, parts: dict[str, str]) -> None:
