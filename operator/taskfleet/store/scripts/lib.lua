@@ -66,6 +66,7 @@ local HAS_EVENTS = 128  -- what is told of the task is kept (events.lua)
 local FIRST_READ = 192
 local PENDING, SCHEDULED_STATE, RUNNING, COMPLETED, FAILED_STATE, CANCELLED, EXPIRED = 'p', 's', 'r', 'c', 'f', 'x', 'e'
 local BLOCKED = 'b'  -- pending, behind another task of its session
+local OF_PRIORITY = {[0] = ':0', ':1', ':2', ':3'}  -- the end of a lane's name; to write a number takes long
 local STATE_WORDS = {c = 'completed', f = 'failed', x = 'cancelled', e = 'expired'}
 
 local function parse(record)
@@ -83,7 +84,7 @@ local function parse(record)
     local session_at = tenant_at + tenant_bytes
     local tenant = tenant_bytes > 0 and string.sub(record, tenant_at + 1, session_at) or ''
     local model = string.sub(record, model_at + 1, batch_at)
-    local lane = model .. ':' .. priority
+    local lane = model .. OF_PRIORITY[priority]
     return {
         id = false, fixed = false,  -- for load_task: a table that need not grow
         state = state, cancel = cancel, lost = lost, fence = fence, attempts = attempts, enqueued = enqueued,
