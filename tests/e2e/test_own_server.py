@@ -16,7 +16,7 @@ from tests.e2e.nodeside import node_side
 from tests.support.waiting import wait_until
 
 IMAGE = os.environ.get("TASKFLEET_E2E_MODEL_IMAGE", "")
-NAME, ENDPOINT, TASKS = "own", "smollm2", 16
+NAME, ENDPOINT, TASKS = "own", "smollm2", 8
 SERVER = "model_server"  # in the command of the server, and not in the worker's
 
 
@@ -34,7 +34,7 @@ def objects(namespace: str) -> list[dict[str, Any]]:
 
 
 def lines() -> str:
-    task = {"prompt": "Tell a long story about a lighthouse.", "parameters": {"max_tokens": 120}}
+    task = {"prompt": "Tell a long story about a lighthouse.", "parameters": {"max_tokens": 60}}
     return "".join(json.dumps(task | {"id": f"t{number}"}) + "\n" for number in range(TASKS))
 
 
