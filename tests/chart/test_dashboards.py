@@ -129,6 +129,9 @@ async def test_every_panel_has_data_when_prometheus_scrapes_a_run(
                             del wanted[panel]
                     return not wanted
 
+                # A rate needs the value before: a pool wakes from zero only once here.
+                seen = "taskfleet_scale_reaction_seconds_count == 0"
+                await eventually(lambda: server.query(seen), "the first scrape of a pool that sleeps", timeout=20)
                 try:
                     await eventually(all_have_data, "data in every panel", timeout=20)
                 except AssertionError as error:
