@@ -91,14 +91,15 @@ def test_monitors_and_rules_have_the_labels_that_prometheus_looks_for() -> None:
     for name in ("serviceMonitor", "podMonitor", "prometheusRule"):
         values[name]["labels"] = {"release": "kube-prometheus-stack"}
     objects = render(values)
-    for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule"):
-        assert of_kind(objects, kind)["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+    monitors = [each for each in objects if each["kind"] in ("ServiceMonitor", "PodMonitor", "PrometheusRule")]
+    assert len(monitors) == 4
+    assert {each["metadata"]["labels"]["release"] for each in monitors} == {"kube-prometheus-stack"}
 
 
 def test_dashboards_have_the_label_of_the_sidecar() -> None:
     values = {"grafana": {"dashboards": {"enabled": True, "label": "boards", "labelValue": "yes"}}}
     boards = [each for each in render(values) if each["kind"] == "ConfigMap"]
-    assert len(boards) == 4
+    assert len(boards) == 5
     assert {each["metadata"]["labels"]["boards"] for each in boards} == {"yes"}
     for each in boards:
         (content,) = each["data"].values()

@@ -10,6 +10,13 @@ CHART = Path(__file__).parents[2] / "charts" / "taskfleet"
 RELEASE, NAMESPACE = "taskfleet", "taskfleet-system"
 # Everything that is off as the chart comes.
 ALL_ON: dict[str, Any] = {
+    "gateway": {
+        "enabled": True,
+        "keys": {"existingSecret": "keys"},
+        "ingress": {"enabled": True, "host": "llm.example"},
+        "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]},
+        "autoscaling": {"enabled": True},
+    },
     "externalMetrics": {"enabled": True},
     "controller": {"replicas": 2},
     "serviceMonitor": {"enabled": True},

@@ -52,6 +52,14 @@ Examples:
 )
 @click.option("--queue", metavar="QUEUE", help="Queue of requests that name none (default: the only one there is).")
 @click.option("-n", "--namespace", metavar="NS", help="Namespace of queues that are named without one.")
+@click.option(
+    "--grace",
+    type=click.IntRange(1),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time for what is being answered when it is to stop.",
+)
 def gateway(
     store_url: str | None,
     data: Path | None,
@@ -61,6 +69,7 @@ def gateway(
     files: Path,
     queue: str | None,
     namespace: str | None,
+    grace: int,
 ) -> None:
     """Serve OpenAI's API, tasks and batches over HTTP, in front of the queues of a store."""
     configure_logs()
@@ -77,6 +86,7 @@ def gateway(
         usual=None if queue is None else _queue(queue, space),
         keys=keys,
         files=files,
+        grace_seconds=grace,
     )
     uvloop.run(_until_signalled(options))
 
