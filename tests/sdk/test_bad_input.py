@@ -80,6 +80,7 @@ def test_a_queue_that_cannot_be_is_refused_before_anything_starts(options: dict[
         ({"instances": [{"url": WRONG_URL, "models": ["m"], "speed": 1}]}, InputError, r"instances\[0\]\.speed"),
         ({"handler": echo, "policy": {"taskTimeout": "soon"}}, InputError, r"policy\.taskTimeout"),
         ({"handler": echo, "policy": {"models": [{"name": "x"}]}}, InputError, "no instance serves the model 'x'"),
+        ({"handler": echo, "policy": {"online": "Auto"}}, InputError, "policy.online: it is Auto for a gateway, and a"),
         ({"url": "valkey://127.0.0.1:1", "queue": "a/b"}, TaskfleetError, "cannot be reached"),
         ({"url": "ftp://host", "queue": "a/b"}, InputError, "store URL: the scheme must be one of"),
         (

@@ -11,6 +11,7 @@ from taskfleet.api.base import ApiModel
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.taskqueue import MAX_MODELS, TaskQueueSpec
 from taskfleet.core.errors import InputError, NoModelServer
+from taskfleet.core.pool import Online
 from taskfleet.providers.discovery import USUAL_PORTS, ModelServer, NotAModelServer, ask_server, find_local_servers
 
 Instance = str | Mapping[str, Any] | Endpoint
@@ -55,6 +56,8 @@ def spec_for(endpoints: Sequence[Endpoint], policy: Mapping[str, Any]) -> TaskQu
     served = list(dict.fromkeys(model for endpoint in endpoints for model in endpoint.models))
     fields = {"models": [{"name": model} for model in served[:MAX_MODELS]], **policy}
     spec = _checked(TaskQueueSpec, fields, "policy")
+    if spec.online is not Online.QUEUE:
+        raise InputError(f"policy.online: it is {spec.online} for a gateway, and a program has none; leave it out")
     unserved = [name for name in (spec.default_lane, *(model.name for model in spec.models)) if name not in served]
     if unserved:
         raise InputError(f"policy: no instance serves the model {unserved[0]!r}; they serve {', '.join(served)}")
