@@ -10,8 +10,8 @@ from taskfleet.core.wiretime import wire_time
 
 
 class Verdict(StrEnum):
-    """``RETRY`` burns the attempt, ``RELEASE`` gives it back; both return the task to pending after ``delay``. To a task
-    that had all of its attempts ``RETRY`` is ``FAIL``."""
+    """``RETRY`` burns the attempt, ``RELEASE`` gives it back; both return the task to pending after ``delay``. For a
+    task that had all of its attempts ``RETRY`` is ``FAIL``."""
 
     COMPLETE = "complete"
     FAIL = "fail"
