@@ -4,7 +4,7 @@
 #   make demo      350 reviews through a real small model, workers 0 -> N -> 0  (ARGS="--tasks 50")
 #   make test      all tests that this machine can run                         (ARGS="-k store")
 #   make check     format, lint, types, import layers, generated files current
-#   make generate  rewrite crds/, the chart's CRDs and manifests/install.yaml from their sources
+#   make generate  rewrite crds/, the chart's CRDs, manifests/install.yaml and docs/reference/ from their sources
 #   make verify    fail when a generated file is stale
 #   make bench     timings beside other engines, as ratios within one run      (ARGS="queue.drain growth")
 #   make chaos     20,000 tasks while workers, links and the store are killed  (ARGS="--tasks 2000 --seed 7")
@@ -39,14 +39,17 @@ check: venv-dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m taskfleet.api.generate --check
 	$(BIN)/python hack/generate_chart.py --check
+	$(BIN)/python hack/generate_openapi.py --check
 
 generate: venv-dev
 	$(BIN)/python -m taskfleet.api.generate
 	$(BIN)/python hack/generate_chart.py
+	$(BIN)/python hack/generate_openapi.py
 
 verify: venv-dev
 	$(BIN)/python -m taskfleet.api.generate --check
 	$(BIN)/python hack/generate_chart.py --check
+	$(BIN)/python hack/generate_openapi.py --check
 
 bench: venv-dev
 	$(BIN)/python -m benchmarks $(ARGS)
