@@ -5,7 +5,6 @@ does. Leases, fences, priorities, limits and wake-ups are those of every worker,
 """
 
 import asyncio
-import contextlib
 import os
 
 import uvloop
@@ -44,19 +43,11 @@ class Taskfleet:
         self._leases: dict[str, int] = {}
         async with self._store.listen([QUEUE]) as wakes, asyncio.TaskGroup() as group:
             group.create_task(self._keep_leases())
-            self._look = asyncio.Event()
-            group.create_task(self._follow(wakes))
-            group.create_task(self._claim())
+            await self._claim(wakes)
 
-    async def _follow(self, wakes: WakeListener) -> None:
-        while True:
-            if await wakes.wait(None):
-                self._look.set()
-
-    async def _claim(self) -> None:
+    async def _claim(self, wakes: WakeListener) -> None:
         settling: asyncio.Task[None] | None = None
         while True:
-            self._look.clear()
             claim = await self._store.claim(QUEUE, worker, [MODEL], BATCH)
             if claim.tasks:
                 self._leases.update((task.id, task.fence) for task in claim.tasks)
@@ -65,9 +56,7 @@ class Taskfleet:
                     await settling
                 settling = asyncio.create_task(self._settle(ends))
                 continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(claim.next_due_in):
-                    await self._look.wait()
+            await wakes.wait(claim.next_due_in)
 
     async def _settle(self, ends: list[Settlement]) -> None:
         await self._store.settle(QUEUE, ends)

@@ -16,6 +16,7 @@ HEAD_BYTES = 27
 EXTRAS_BYTES = 12
 HAS_EXTRAS = 4
 ORDER_BYTES = 10
+NOT_PACKED = {"-" * 65}  # what keeps leases and holders from being packed lists
 DECIDED_LATER = 2**52  # of a stage that ends by a decision, among those that time sweeps
 _HEAD = struct.Struct(">cBxI2x6x2xI4xBB")
 _EXTRAS = struct.Struct(">6xBBB3x")
@@ -65,7 +66,8 @@ async def make_retries_due(store: Store, queue: QueueKey, *ids: str) -> None:
 async def _bring_forward(store: Store, queue: QueueKey, name: str, ids: Sequence[str]) -> None:
     for place in await places(store, queue):
         times = keys.key(place, name)
-        for member in ids or [found.decode() for found in await call(store, "ZRANGE", times, 0, -1)]:
+        known = {found.decode() for found in await call(store, "ZRANGE", times, 0, -1)} - NOT_PACKED
+        for member in ids or known:
             await call(store, "ZADD", times, "XX", 1, member)
 
 
@@ -176,9 +178,11 @@ async def _census_of(store: Store, place: QueueKey) -> Census:
     for name in names:
         await _count_key(census, store, start, name, open_stages)
     for name in ("leases", "scheduled", "failed", "deadlines"):
-        census.sets[name] = {member.decode() for member in await call(store, "ZRANGE", start + name, 0, -1)}
+        census.sets[name] = {
+            member.decode() for member in await call(store, "ZRANGE", start + name, 0, -1)
+        } - NOT_PACKED
     for name in ("holders", "attempts", "progress"):
-        census.sets[name] = {member.decode() for member in await call(store, "HKEYS", start + name)}
+        census.sets[name] = {member.decode() for member in await call(store, "HKEYS", start + name)} - NOT_PACKED
     census.lane_counts = await _numbers(store, start + "lanes")
     census.tenant_counts = await _numbers(store, start + "tenants")
     census.stats = await _numbers(store, start + "stats")

@@ -7,6 +7,7 @@ import pytest
 
 from taskfleet.core.task import Priority, QueueKey
 from taskfleet.store import Store, incoming, keys, lua
+from tests.store import inside
 from tests.store.given import claim_one, task
 
 
@@ -42,12 +43,21 @@ async def test_every_field_of_a_record_is_where_both_sides_look(store: Store, op
 
 
 def test_scripts_take_every_key_from_the_one_place() -> None:
-    named = set(re.findall(r"^local ([A-Z_]+) = P \.\. ", keys.lua_names(), re.MULTILINE))
     for path in (files("taskfleet.store") / "scripts").iterdir():
         text = path.read_text(encoding="utf-8")
         assert "'tf:" not in text and "KEYS[" not in text, path.name
         assert not re.search(r"P \.\. ", text), path.name
-    assert {"POLICY", "LANES", "TASK_", "BATCH_", "WAKE"} <= named
+    assert {"POLICY", "LANES", "TASK_", "BATCH_", "WAKE"} <= keys.lua_names().keys()
+
+
+async def test_leases_are_never_one_packed_list(store: Store, opened: QueueKey) -> None:
+    await store.submit(opened, [task("t")])
+    await claim_one(store, opened)
+    place = await inside.place_of(store, opened, "t")
+    for name, encoding in (("leases", b"skiplist"), ("holders", b"hashtable")):
+        assert await inside.call(store, "OBJECT ENCODING", keys.key(place, name)) == encoding
+    stats = await store.stats(opened)
+    assert stats is not None and stats.running == 1, "what keeps them from it is no lease"
 
 
 def test_a_script_must_say_what_it_needs() -> None:

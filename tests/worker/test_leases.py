@@ -1,109 +1,24 @@
 """Leases and fences inside one worker: its parts run here in the test's own process, on a real store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from taskfleet.core.errors import StoreUnreachable
 from taskfleet.core.outcome import Outcome
 from taskfleet.core.settlement import Claim, Settlement, Verdict
-from taskfleet.core.task import LeasedTask, Priority, QueueKey, TaskState
-from taskfleet.providers import Call, Provider, open_provider
+from taskfleet.core.task import Priority, QueueKey, TaskState
+from taskfleet.providers import Call
 from taskfleet.store import Store
-from taskfleet.telemetry.metrics import WorkerMetrics
-from taskfleet.worker.breaker import Breaker
-from taskfleet.worker.calls import Calls, Interruption
-from taskfleet.worker.conversations import Conversations
-from taskfleet.worker.heartbeat import Heartbeats
-from taskfleet.worker.loop import ClaimLoop
-from taskfleet.worker.outbox import Outbox
-from taskfleet.worker.pace import Pace
-from taskfleet.worker.policy import read_policy
-from taskfleet.worker.ratelimiter import RateLimiter
-from taskfleet.worker.reports import Reports
-from taskfleet.worker.settings import WorkerSettings
-from taskfleet.worker.storehealth import StoreHealth
-from taskfleet.worker.streams import Streams
+from taskfleet.worker.runningcall import Interruption
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
 from tests.support.work import Work
-from tests.support.workerprocess import MODEL, stub_endpoint
-
-
-@dataclass
-class Parts:
-    """A worker that does nothing by itself except settling."""
-
-    calls: Calls
-    outbox: Outbox
-    beats: Heartbeats
-    claims: ClaimLoop
-
-
-@asynccontextmanager
-async def parts(work: Work, url: str, store: Any = None, provider: Provider | None = None) -> AsyncIterator[Parts]:
-    settings = WorkerSettings("", work.queue, "pool", stub_endpoint(url), "me", None, 60.0)
-    names = {"namespace": "test", "queue": "q", "pool": "pool", "endpoint": "stub", "models": [MODEL]}
-    metrics = WorkerMetrics(CollectorRegistry(), **names)  # type: ignore[arg-type]  # mixed values by design
-    look, breaker, pace = asyncio.Event(), Breaker(), Pace(0.0)
-    limiter = RateLimiter(store or work.store, settings, metrics)
-    health = StoreHealth(metrics, look.set)
-    store = store or work.store
-    streams = Streams(store, work.queue, health)
-    outbox = Outbox(store, work.queue, settings.worker, health, streams.flush)
-    opened = provider or open_provider("openai", url)
-    calls = Calls(
-        provider=opened,
-        endpoint=settings.endpoint,
-        policy=await read_policy(work.store, work.queue),
-        outbox=outbox,
-        conversations=Conversations(store, work.queue),
-        streams=streams,
-        reports=Reports(store, work.queue, health),
-        breaker=breaker,
-        limiter=limiter,
-        pace=pace,
-        metrics=metrics,
-        on_freed=look.set,
-    )
-    shared = {
-        "store": store,
-        "settings": settings,
-        "calls": calls,
-        "outbox": outbox,
-        "breaker": breaker,
-        "limiter": limiter,
-    }
-    beats = Heartbeats(**shared, pace=pace, health=health)
-    claims = ClaimLoop(**shared, health=health, look=look)
-    settling = asyncio.create_task(outbox.run())
-    try:
-        yield Parts(calls, outbox, beats, claims)
-    finally:
-        settling.cancel()
-        await asyncio.wait([settling])
-        calls.interrupt_all(Interruption.LOST)
-        await calls.until_idle()
-        await opened.close()
-
-
-def lease(task_id: str, fence: int) -> LeasedTask:
-    return LeasedTask(task_id, MODEL, b"{}", Priority.NORMAL, fence, 1, 0.0, 0.0)
-
-
-async def claimed(work: Work, worker: str = "me") -> LeasedTask:
-    """The next task, once there is one to claim."""
-
-    async def claim() -> Sequence[LeasedTask]:
-        return (await work.store.claim(work.queue, worker, [MODEL], 1)).tasks
-
-    (task,) = await eventually(claim, "a task to claim")
-    return task
+from tests.support.workerprocess import MODEL
+from tests.worker.parts import claimed, lease, parts
 
 
 async def test_what_is_claimed_again_while_it_still_runs_goes_on_under_the_new_fence(

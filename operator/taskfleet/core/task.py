@@ -1,8 +1,8 @@
 """What a task is: its states, its legal moves, and its forms on the way from submission to result."""
 
 import hashlib
+import os
 import re
-import secrets
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ NO_TIMES_IN_A_SESSION = (
 )
 _TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase  # in the order in which they sort
+_PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -212,8 +213,9 @@ def id_of_key(key: str) -> str:
 
 def new_task_id() -> str:
     """A fresh random id: 13 digits to base 62, 77 bits. Short, since the store has the id of a waiting task twice."""
-    number, digits = secrets.randbelow(62**13), ""
-    for _ in range(13):
-        number, rest = divmod(number, 62)
-        digits += _DIGITS[rest]
-    return digits
+    number, parts = int.from_bytes(os.urandom(11), "big"), []
+    for _ in range(6):
+        number, rest = divmod(number, len(_PAIRS))
+        parts.append(_PAIRS[rest])
+    parts.append(_DIGITS[number % len(_DIGITS)])
+    return "".join(parts)

@@ -5,37 +5,19 @@ meanwhile is unknown, so all that is followed then counts as woken.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
-
-from valkey.asyncio.client import PubSub
+from typing import Generic, Self, TypeVar
 
 from taskfleet.core.errors import StoreError
 from taskfleet.store.connection import Connection
+from taskfleet.store.subscription import Said, Subscription
 
 Topic = TypeVar("Topic", bound=Hashable)
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
-_IDLE_CHANNEL = b"tf:idle"
-
-
-async def messages(pubsub: PubSub, patience: float) -> AsyncIterator[dict[str, Any]]:
-    """What is said on a connection, for ever. TimeoutError when it was silent for ``patience`` seconds, and again after
-    our ping: then the line is dead, though nobody said so."""
-    asked = False
-    while True:
-        message = await pubsub.get_message(timeout=patience)
-        if message is not None:
-            asked = False
-            yield message
-        elif asked:
-            raise TimeoutError
-        else:
-            await pubsub.ping()
-            asked = True
 
 
 class ChannelListener(Generic[Topic]):
@@ -51,7 +33,7 @@ class ChannelListener(Generic[Topic]):
         self._topics = self._by_channel(topics)
         self._woken: set[Topic] = set()
         self._something = asyncio.Event()
-        self._pubsub: PubSub | None = None
+        self._subscription: Subscription | None = None
         self._confirmed: dict[bytes, asyncio.Event] = {}
         self._missing: set[bytes] = set()
         self._ready = asyncio.Event()
@@ -91,17 +73,16 @@ class ChannelListener(Generic[Topic]):
         added = [channel for channel in wanted if channel not in self._topics]
         removed = [channel for channel in self._topics if channel not in wanted]
         self._topics = wanted
-        pubsub = self._pubsub
-        if pubsub is None:
+        subscription = self._subscription
+        if subscription is None:
             return  # not connected: subscribing is what comes first when it is
-        # On trouble the reader meets it too, and reconnects to the new set.
-        with suppress(StoreError), self._connection.explained():
-            if removed:
-                await pubsub.unsubscribe(*removed)
-            if added:
-                confirmed = {channel: asyncio.Event() for channel in added}
-                self._confirmed.update(confirmed)
-                await pubsub.subscribe(*added)
+        if removed:
+            subscription.tell("UNSUBSCRIBE", *removed)
+        if added:
+            confirmed = {channel: asyncio.Event() for channel in added}
+            self._confirmed.update(confirmed)
+            subscription.tell("SUBSCRIBE", *added)
+            with suppress(TimeoutError):  # the connection is dead then, and everything wakes once there is another
                 async with asyncio.timeout(self._connection.timeout):
                     for event in confirmed.values():
                         await event.wait()
@@ -109,17 +90,18 @@ class ChannelListener(Generic[Topic]):
     async def _keep_listening(self) -> None:
         pause = FIRST_PAUSE
         while True:
+            ended: asyncio.Queue[Exception] = asyncio.Queue()
             try:
                 with self._connection.explained():
-                    async with self._connection.subscriber() as pubsub:
-                        await self._subscribe(pubsub)
+                    async with self._connection.subscriber(self._hear, ended.put_nowait) as subscription:
+                        self._subscribe(subscription)
                         pause = FIRST_PAUSE
-                        await self._read(pubsub)
+                        raise await ended.get()
             except StoreError:
                 # Whoever listens also calls the store, and is told there that it is gone.
                 pass
             finally:
-                self._pubsub = None
+                self._subscription = None
             self.lost.set()
             self._ready.set()
             for event in self._confirmed.values():
@@ -127,33 +109,31 @@ class ChannelListener(Generic[Topic]):
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
 
-    async def _subscribe(self, pubsub: PubSub) -> None:
-        self._confirmed = {}
-        self._missing = set()
-        # A connection without any channel cannot be read; the idle one is that of no topic.
-        asked, wanted = set[bytes](), {_IDLE_CHANNEL, *self._topics}
-        while new := wanted - asked:  # more than once when ``follow`` came meanwhile
-            self._missing |= new
-            await pubsub.subscribe(*new)
-            asked, wanted = asked | new, {*self._topics}
-        self._pubsub = pubsub
+    def _subscribe(self, subscription: Subscription) -> None:
+        self._subscription, self._confirmed, self._missing = subscription, {}, {*self._topics}
+        if self._topics:
+            subscription.tell("SUBSCRIBE", *self._topics)
+        else:
+            self._on_listening()
 
-    async def _read(self, pubsub: PubSub) -> None:
-        async for message in messages(pubsub, self._connection.timeout):
-            if message["type"] == "message":
-                self._wake(message["channel"], message["data"])
-            elif message["type"] == "subscribe":
-                self._on_subscribed(message["channel"])
+    def _hear(self, said: Said) -> None:
+        if said.kind == b"message":
+            self._wake(said.channel, said.text)
+        elif said.kind == b"subscribe":
+            self._on_subscribed(said.channel)
 
     def _on_subscribed(self, channel: bytes) -> None:
         self._confirmed.setdefault(channel, asyncio.Event()).set()
         self._missing.discard(channel)
         if not self._missing:
-            if self.lost.is_set():
-                self.lost.clear()
-                for followed in self._topics:
-                    self._wake(followed)
-            self._ready.set()
+            self._on_listening()
+
+    def _on_listening(self) -> None:
+        if self.lost.is_set():
+            self.lost.clear()
+            for followed in self._topics:
+                self._wake(followed)
+        self._ready.set()
 
     def _heard(self, topic: Topic, said: bytes) -> None:
         """For who wants to know more than that something is new."""

@@ -39,6 +39,7 @@ from taskfleet.core.task import (
 # struct has no integers of 6 and 3 bytes: they are read as a high and a low part.
 _HEAD = struct.Struct(">cBBIHHIHIIBB")
 _EXTRAS = struct.Struct(">HIBBBBH")
+_NUMBERS = struct.Struct(">QQQQQQQBBBB")
 _LENGTH = struct.Struct(">I")
 HAS_EXTRAS, HAS_EVENTS = 4, 128
 
@@ -188,21 +189,22 @@ def dead_body(record: bytes) -> bytes | None:
 
 
 def pack_policy(policy: QueuePolicy) -> list[bytes | str | int]:
-    """What ``put_policy.lua`` takes: the whole, and the numbers that scripts read (times in ms)."""
+    """What ``put_policy.lua`` takes: the whole, the numbers that scripts read, and those of tenants."""
     return [
         orjson.dumps(asdict(policy), option=orjson.OPT_SORT_KEYS),
-        *("max_pending", policy.max_pending),
-        *("max_task_bytes", policy.max_task_bytes),
-        *("lease_ms", round(policy.lease_seconds * 1000)),
-        *("ttl_ms", round(policy.ttl_seconds * 1000)),
-        *("max_attempts", policy.max_attempts),
-        *("keep_results_ms", round(policy.keep_results_seconds * 1000)),
-        *("keep_failed_ms", round(policy.keep_failed_seconds * 1000)),
-        *("stopped", int(policy.stopped)),
-        *("closed", int(policy.closed)),
-        *("external", int(policy.external)),
-        *("partitions", policy.partitions),
-        *("tenant_limits", int(any(share.max_pending is not None for share in policy.tenants.values()))),
+        _NUMBERS.pack(
+            policy.max_pending,
+            policy.max_task_bytes,
+            round(policy.lease_seconds * 1000),
+            round(policy.ttl_seconds * 1000),
+            policy.max_attempts,
+            round(policy.keep_results_seconds * 1000),
+            round(policy.keep_failed_seconds * 1000),
+            policy.stopped,
+            policy.closed,
+            any(share.max_pending is not None for share in policy.tenants.values()),
+            policy.external,
+        ),
         *_tenants(policy),
     ]
 

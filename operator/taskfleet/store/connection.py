@@ -2,12 +2,11 @@
 
 import errno
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any
 
 from valkey import exceptions as trouble
-from valkey.asyncio.client import PubSub
 
 from taskfleet.core.errors import InputError, StoreError, StoreSchemaMismatch, StoreTooOld, StoreUnreachable
 from taskfleet.core.task import QueueKey
@@ -16,6 +15,7 @@ from taskfleet.store.address import parse
 from taskfleet.store.line import Argument
 from taskfleet.store.lua import Script
 from taskfleet.store.servers import Cluster, OneServer, Servers, behind_sentinels, one_server
+from taskfleet.store.subscription import Hear, Lost, Subscription
 from taskfleet.store.troubles import explain
 
 MIN_VALKEY = (7, 2)
@@ -123,11 +123,9 @@ class Connection:
         with self.explained():
             return await self.servers.scan(keys.prefix(queue), cursor, keys.pattern(queue), count)
 
-    @asynccontextmanager
-    async def subscriber(self) -> AsyncIterator[PubSub]:
+    def subscriber(self, hear: Hear, lost: Lost) -> AbstractAsyncContextManager[Subscription]:
         """A connection that hears what is published, wherever."""
-        async with self.servers.subscriber() as pubsub:
-            yield pubsub
+        return self.servers.subscriber(hear, lost)
 
     @contextmanager
     def explained(self) -> Iterator[None]:

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from taskfleet.core.errors import StoreError
 from taskfleet.core.task import QueueKey
 from taskfleet.store import keys
-from taskfleet.store.channels import FIRST_PAUSE, LONGEST_PAUSE, messages
+from taskfleet.store.channels import FIRST_PAUSE, LONGEST_PAUSE
 from taskfleet.store.connection import Connection
+from taskfleet.store.subscription import Said
 
 Ended = tuple[QueueKey, list[str]]
 
@@ -17,13 +18,17 @@ async def ends(connection: Connection) -> AsyncIterator[Ended]:
     """See ``Store.ends``."""
     pause = FIRST_PAUSE
     while True:
+        said: asyncio.Queue[Said | Exception] = asyncio.Queue()
         # Whoever follows tasks also reads them, and is told there that the store is gone.
         with contextlib.suppress(StoreError), connection.explained():
-            async with connection.subscriber() as pubsub:
-                await pubsub.psubscribe(keys.ENDED_EVERYWHERE)
-                async for message in messages(pubsub, connection.timeout):
+            async with connection.subscriber(said.put_nowait, said.put_nowait) as subscription:
+                subscription.tell("PSUBSCRIBE", keys.ENDED_EVERYWHERE.encode())
+                while True:
+                    heard = await said.get()
+                    if isinstance(heard, Exception):
+                        raise heard
                     pause = FIRST_PAUSE
-                    if message["type"] == "pmessage":
-                        yield keys.queue_of(message["channel"].decode()), message["data"].decode().split(" ")
+                    if heard.kind == b"pmessage":
+                        yield keys.queue_of(heard.channel.decode()), heard.text.decode().split(" ")
         await asyncio.sleep(pause)
         pause = min(LONGEST_PAUSE, pause * 2)

@@ -7,8 +7,9 @@ partitions there are, and whether there ever were sessions. Scripts that are run
 
 One-letter names where there is one key per task: they are paid for a million times.
 
-    policy          hash    the QueuePolicy: whole (JSON) and the numbers that scripts need; exists as the queue does;
-                            beside them paused_until, the ms at which a pause ends (-1: when it is resumed)
+    policy          hash    the QueuePolicy: whole (JSON), the numbers that scripts need, packed, and those of tenants;
+                            exists as the queue does; beside them paused_until, the ms at which a pause ends (-1: when
+                            it is resumed)
     lanes           hash    waiting tasks per lane (MODEL:PRIORITY), behind their session (=LANE), in all (*), and what
                             open stages reserve (+)
     tenants         hash    tenant -> tasks that wait, also for their time and in stages; '' is the tenant default
@@ -22,8 +23,8 @@ One-letter names where there is one key per task: they are paid for a million ti
     t:ID            string  one task, packed as codec.py says; expires with the queue's retention once final
     scheduled       zset    id -> ms at which it waits for a worker (again)
     deadlines       zset    id -> ms after which it must not be begun
-    leases          zset    id -> ms at which the lease ends
-    holders         hash    id -> worker that holds the lease
+    leases          zset    id -> ms at which the lease ends; one more member that is none (lib.lua, NOT_PACKED)
+    holders         hash    id -> worker that holds the lease; one more field
     attempts        hash    id -> JSON of the last attempts of a task that did not end it; later part of its result
     progress        hash    id -> fence and JSON of the last progress of a task that told one
     events:ID       stream  what was told of a task that asked for it, bounded; expires soon after its end
@@ -61,7 +62,7 @@ from taskfleet.core.task import QueueKey
 SCHEMA = "tf:schema"
 OPEN_JOBS = "tf:jobs"  # set of namespace/name/job of jobs that somebody must drive
 QUEUES = "tf:queues"  # set of namespace/name of the queues there are
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 ENDED_EVERYWHERE = "tf:{*}:ended"  # a pattern of channels
 
 _NAMES = (
@@ -176,8 +177,9 @@ def pattern(queue: QueueKey) -> str:
     return "".join("\\" + letter if letter in r"*?[]^\\" else letter for letter in prefix(queue)) + "*"
 
 
-def lua_names() -> str:
-    """The same names as Lua locals: ``POLICY`` for a key, ``TASK_`` for a family that an id is appended to."""
-    singles = (f"local {name.upper()} = P .. '{name}'" for name in _NAMES)
-    families = (f"local {name.upper()}_ = P .. '{start}'" for name, start in _FAMILIES.items())
-    return "\n".join(("local P = KEYS[1]", *singles, *families))
+def lua_names() -> dict[str, str]:
+    """The same names for Lua, and the expression that each stands for, where ``P`` is the script's key: ``POLICY`` for
+    a key, ``TASK_`` for a family that an id is appended to."""
+    singles = {name.upper(): f"P .. '{name}'" for name in _NAMES}
+    families = {f"{name.upper()}_": f"P .. '{start}'" for name, start in _FAMILIES.items()}
+    return singles | families

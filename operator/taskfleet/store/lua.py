@@ -1,8 +1,9 @@
 """The Lua scripts: read from ``scripts/*.lua``, each behind what it uses of the preludes that its first line asks for.
 
-A script is ``-- needs: due, stages`` and its own text; preludes may need others. The names of the keys come first, from
-keys.py. The server runs a script's whole text at each call, and to define a function costs it as much as a small
-command: a prelude's statements that nothing uses are left out.
+A script is ``-- needs: due, stages`` and its own text; preludes may need others. The server runs a script's whole text
+at each call, and to define a function or a name costs it as much as a small command. So a prelude's statements that
+nothing uses are left out, and what names stand for is written out where they stand: keys, which keys.py has, and
+constants, which are in capitals.
 """
 
 import hashlib
@@ -15,6 +16,10 @@ from taskfleet.store import keys
 _NEEDS = "-- needs:"
 _COMMENT = re.compile(r"--[^\n]*")
 _WORD = re.compile(r"[A-Za-z_]\w*")
+_KEYS = keys.lua_names()
+_VALUE = r"(?:-?\d+|'[^',\n]*')"
+_CONSTANTS = re.compile(rf"^local ([A-Z_]+(?:, [A-Z_]+)*) = ({_VALUE}(?:, {_VALUE})*)[ ]*$\n?", re.MULTILINE)
+_WORD_OR_STRING = re.compile(rf"'[^'\n]*'|{_WORD.pattern}")
 _DEFINED = re.compile(r"local (?:function (\w+)|([\w, ]+))")
 
 
@@ -39,8 +44,17 @@ def load(name: str) -> Script:
     own = parts.pop(name)
     if not parts:
         raise ValueError(f"{name}.lua must begin with '{_NEEDS} ...'")
-    text = "\n".join((*_used("\n".join((keys.lua_names(), *parts.values())), own), own))
+    used = _used("\n".join(parts.values()), own)
+    text = _written_out("\n".join(("local P = KEYS[1]", *used, _COMMENT.sub("", own).strip())))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _written_out(text: str) -> str:
+    meanings = dict(_KEYS)
+    for names, values in _CONSTANTS.findall(text):
+        meanings |= zip(names.split(", "), values.split(", "), strict=True)
+    text = _CONSTANTS.sub("", text)
+    return _WORD_OR_STRING.sub(lambda found: meanings.get(found[0], found[0]), text)
 
 
 def _gather(name: str, parts: dict[str, str]) -> None:

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import valkey.asyncio as valkey
-from valkey.asyncio.client import PubSub
 from valkey.asyncio.cluster import ClusterNode
 from valkey.asyncio.connection import parse_url
 from valkey.exceptions import ValkeyClusterException
@@ -16,6 +15,7 @@ from valkey.exceptions import ValkeyClusterException
 from taskfleet.core.errors import InputError
 from taskfleet.store.address import Address, Host
 from taskfleet.store.line import Argument, Line
+from taskfleet.store.subscription import Hear, Lost, Subscription, subscribed
 
 
 class Servers(Protocol):
@@ -29,7 +29,7 @@ class Servers(Protocol):
         """One step of SCAN where the keys with this prefix are."""
         ...
 
-    def subscriber(self) -> AbstractAsyncContextManager[PubSub]:
+    def subscriber(self, hear: Hear, lost: Lost) -> AbstractAsyncContextManager[Subscription]:
         """A connection that hears what is published on any of them."""
         ...
 
@@ -41,6 +41,7 @@ class OneServer:
 
     def __init__(self, client: valkey.Valkey, timeout: float, sentinels: Sequence[valkey.Valkey] = ()) -> None:
         self._client = client
+        self._timeout = timeout
         self._line = Line(client.connection_pool, timeout)
         self._sentinels = sentinels
         self._forms: Mapping[Any, Callable[[Any], Any]] = client.response_callbacks
@@ -59,9 +60,8 @@ class OneServer:
         reply: tuple[int, Sequence[bytes]] = await self.execute("SCAN", cursor, "MATCH", pattern, "COUNT", count)
         return reply
 
-    def subscriber(self) -> AbstractAsyncContextManager[PubSub]:
-        found: AbstractAsyncContextManager[PubSub] = self._client.pubsub()
-        return found
+    def subscriber(self, hear: Hear, lost: Lost) -> AbstractAsyncContextManager[Subscription]:
+        return subscribed(self._client.connection_pool, self._timeout, hear, lost)
 
     async def close(self) -> None:
         await self._line.close()
@@ -109,12 +109,12 @@ class Cluster:
         return reply
 
     @asynccontextmanager
-    async def subscriber(self) -> AsyncIterator[PubSub]:
+    async def subscriber(self, hear: Hear, lost: Lost) -> AsyncIterator[Subscription]:
         """On any node: a Cluster passes on to all of them what one is told. Another one after each loss."""
         known = [(node.host, int(node.port)) for node in self._client.get_nodes()] or self._address.hosts
         client = _client(self._address, random.choice(known), self._timeout)
-        async with client, client.pubsub() as pubsub:
-            yield pubsub
+        async with client, subscribed(client.connection_pool, self._timeout, hear, lost) as subscription:
+            yield subscription
 
     async def close(self) -> None:
         await self._client.aclose()

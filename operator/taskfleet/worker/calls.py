@@ -4,9 +4,8 @@ import asyncio
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any
 
 from taskfleet.api.endpoint import Endpoint
@@ -20,41 +19,22 @@ from taskfleet.core.verdict import OTHERS_FIRST_SECONDS, Ending, decide
 from taskfleet.providers import Call, Provider
 from taskfleet.telemetry.metrics import WorkerMetrics
 from taskfleet.worker.breaker import Breaker
-from taskfleet.worker.conversations import Conversations, Talk
+from taskfleet.worker.conversations import Conversations
 from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import WorkPolicy
 from taskfleet.worker.ratelimiter import RateLimiter
 from taskfleet.worker.reports import Reports
-from taskfleet.worker.streams import Streams, TaskStream
+from taskfleet.worker.runningcall import Interruption, RunningCall
+from taskfleet.worker.streams import Streams
 from taskfleet.worker.suspects import Suspects
 
 log = logging.getLogger(__name__)
 
 
-class Interruption(Enum):
-    """Why a running call was stopped by us."""
-
-    CANCELLED = auto()  # someone cancelled the task
-    LOST = auto()  # its lease is no longer ours: the result would be refused
-    HANDED_BACK = auto()  # we are going away
-
-
-@dataclass(slots=True, eq=False)
-class RunningCall:
-    """``task`` is replaced when we claim again what we still run. ``model`` is who serves it."""
-
-    task: LeasedTask
-    model: str
-    started: float
-    job: asyncio.Task[None] = field(init=False)
-    talk: Talk | None = None
-    stream: TaskStream | None = None
-    interruption: Interruption | None = None
-
-
 class Calls:
-    """Runs claimed tasks on the endpoint, ``limit`` at once. ``on_freed`` is called when a slot is free again."""
+    """Runs claimed tasks on the endpoint, so many at once as ``allot`` says. ``on_freed`` is called when a slot is free
+    again. ``running`` are those that wait for one too: where calls are short, tasks are claimed ahead of free slots."""
 
     def __init__(
         self,
@@ -73,7 +53,7 @@ class Calls:
         on_freed: Callable[[], None],
     ) -> None:
         self.policy = policy
-        self.limit = endpoint.concurrency
+        self._limit = endpoint.concurrency
         self.running: dict[str, RunningCall] = {}
         self._provider = provider
         self._endpoint = endpoint
@@ -86,21 +66,40 @@ class Calls:
         self._pace = pace
         self._metrics = metrics
         self._on_freed = on_freed
+        self._ahead: deque[RunningCall] = deque()
+        self._busy = 0
         self._suspects = Suspects()
         self._adaptive = AdaptiveConcurrency(endpoint.concurrency)
         self._idle = asyncio.Event()
         self._idle.set()
-        metrics.inflight.set_function(lambda: len(self.running))
+        metrics.inflight.set_function(lambda: self.busy)
         metrics.slots.set_function(lambda: self.slots)
 
     @property
     def slots(self) -> int:
         """Calls that may run at once now."""
-        return min(self._adaptive.limit, self.limit)
+        return min(self._adaptive.limit, self._limit)
 
     @property
-    def free(self) -> int:
-        return max(0, self.slots - len(self.running))
+    def busy(self) -> int:
+        """Calls that are with the endpoint."""
+        return self._busy
+
+    @property
+    def wanted(self) -> int:
+        """Tasks to claim now: one for each free slot, and ahead of them what ends while a claim is on its way. Not
+        before that is half used up: fewer claims, of more tasks."""
+        slots = self.slots
+        ahead = self._pace.ahead_of(slots)
+        room = max(0, slots + ahead - len(self.running))
+        return room if 2 * room >= ahead else 0
+
+    def allot(self, slots: int) -> None:
+        """Run no more than this many at once from now on; what runs goes on."""
+        if slots < self._limit:
+            self.hand_back_waiting()
+        self._limit = slots
+        self._begin()
 
     async def until_idle(self) -> None:
         await self._idle.wait()
@@ -117,22 +116,41 @@ class Calls:
             if same.stream is not None:
                 same.stream.renewed(task.fence)
             return
-        call = RunningCall(task, model, time.monotonic())
+        call = RunningCall(task, model)
         self.running[task.id] = call
         self._idle.clear()
         self._breaker.started(task.id)
-        call.job = asyncio.create_task(self._run(call))
+        self._ahead.append(call)
+        self._begin()
+
+    def _begin(self) -> None:
+        while self._ahead and self._busy < self.slots:
+            call = self._ahead.popleft()
+            self._busy += 1
+            call.started = time.monotonic()
+            call.job = asyncio.create_task(self._run(call))
 
     def interrupt(self, task_id: str, fence: int, why: Interruption) -> None:
         """Stop the call that runs under this lease, and close its connection; nothing when there is none."""
         call = self.running.get(task_id)
-        if call is not None and call.task.fence == fence and call.interruption is None:
-            call.interruption = why
+        if call is None or call.task.fence != fence or call.interruption is not None:
+            return
+        call.interruption = why
+        if call.job is not None:
             call.job.cancel()
+        else:
+            self._ahead.remove(call)
+            self._interrupted(call, why)
+            self._gone(call)
 
     def interrupt_all(self, why: Interruption) -> None:
         for call in list(self.running.values()):
             self.interrupt(call.task.id, call.task.fence, why)
+
+    def hand_back_waiting(self) -> None:
+        """Release what was claimed ahead: another worker may be sooner."""
+        for call in list(self._ahead):
+            self.interrupt(call.task.id, call.task.fence, Interruption.HANDED_BACK)
 
     async def _run(self, call: RunningCall) -> None:
         try:
@@ -149,11 +167,16 @@ class Calls:
         else:
             self._ended(call, outcome)
         finally:
-            if self.running.get(call.task.id) is call:
-                del self.running[call.task.id]
-            if not self.running:
-                self._idle.set()
+            self._busy -= 1
+            self._gone(call)
+            self._begin()
             self._on_freed()
+
+    def _gone(self, call: RunningCall) -> None:
+        if self.running.get(call.task.id) is call:
+            del self.running[call.task.id]
+        if not self.running:
+            self._idle.set()
 
     async def _call_model(self, call: RunningCall) -> Outcome:
         task = call.task
@@ -231,22 +254,25 @@ class Calls:
                 self._breaker.undecided(task_id)
             case RateLimited(error, after):
                 self._breaker.failed(task_id, error.message, now, after, asked_to_wait=True)
+                self.hand_back_waiting()
                 if after is not None:
                     self._limiter.pause(after)
             case EndpointDown(error, after, reached):
                 suspect = reached and self._suspects.met_trouble(task_id)
                 self._breaker.failed(task_id, error.message, now, after)
+                self.hand_back_waiting()
                 return suspect
         return False
 
     def _interrupted(self, call: RunningCall, why: Interruption) -> None:
         self._breaker.undecided(call.task.id)
         self._limiter.ended(call.task.id, None)
-        seconds = time.monotonic() - call.started
+        seconds = time.monotonic() - call.started if call.job is not None else 0.0
         if why is Interruption.CANCELLED:
             self._settle(call, Ending(Verdict.CANCEL), None, seconds)
         elif why is Interruption.HANDED_BACK:
-            self._metrics.drained()
+            if call.job is not None:
+                self._metrics.drained()
             self._settle(call, Ending(Verdict.RELEASE), None, seconds)
         else:
             log.warning("a lease was lost; its call is dropped", extra={"task": call.task.id})

@@ -6,8 +6,9 @@ import logging
 import time
 from collections.abc import Awaitable
 
-from taskfleet.worker.calls import Calls, Interruption
+from taskfleet.worker.calls import Calls
 from taskfleet.worker.outbox import Outbox
+from taskfleet.worker.runningcall import Interruption
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ async def drain(calls: Calls, outbox: Outbox, *, deadline: float, hurry: asyncio
 
     Nothing may be claimed any more; the outbox and the heartbeats must still run.
     """
+    calls.hand_back_waiting()
     patience = max(deadline - HAND_BACK_SECONDS - time.monotonic(), 0.0)
     if calls.running:
         log.info("draining", extra={"running": len(calls.running), "seconds": round(patience, 1)})

@@ -8,10 +8,11 @@ import time
 from taskfleet.core.errors import StoreError
 from taskfleet.core.settlement import WorkerReport
 from taskfleet.worker.breaker import Breaker
-from taskfleet.worker.calls import Calls, Interruption
+from taskfleet.worker.calls import Calls
 from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.ratelimiter import RateLimiter
+from taskfleet.worker.runningcall import Interruption
 from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.storehealth import StoreHealth
 from taskfleet.worker.workplace import Workplace
@@ -99,7 +100,7 @@ class Heartbeats:
             pool=self._settings.pool,
             endpoint=self._settings.endpoint.name,
             slots=self._calls.slots,
-            inflight=len(self._calls.running),
+            inflight=self._calls.busy,
             seconds_per_task=self._pace.seconds_per_task,
             tokens_per_task=self._pace.tokens_per_task,
             tasks_per_minute=self._pace.tasks_per_minute(time.monotonic()),

@@ -87,9 +87,10 @@ class ClaimLoop:
 
     async def _claim(self) -> float | None:
         now = time.monotonic()
-        count = self._breaker.allows(self._calls.free, now)
+        wanted = self._calls.wanted
+        count = self._breaker.allows(wanted, now)
         if count == 0:
-            return self._breaker.seconds_until_probe(now) if self._calls.free else None
+            return self._breaker.seconds_until_probe(now) if wanted else None
         if self._outbox.stuck:  # more results would only pile up here
             return STUCK_SECONDS
         if now < self._dry_until:

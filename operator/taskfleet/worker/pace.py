@@ -4,6 +4,7 @@ from collections import deque
 
 WINDOW_SECONDS = 60.0
 _NEWEST_WEIGHS = 0.2
+AHEAD_SECONDS = 0.02  # a claim and its answer, on a busy machine
 
 
 class Pace:
@@ -32,6 +33,11 @@ class Pace:
         self._forget(now)
         span = min(max(now - self._since, 1.0), WINDOW_SECONDS)
         return sum(count for _, count in self._finished) * 60.0 / span
+
+    def ahead_of(self, slots: int) -> int:
+        """Tasks that end in all slots while a claim is on its way: none where a task takes long. At most half the
+        slots."""
+        return min(slots // 2, int(slots * AHEAD_SECONDS / self.seconds_per_task)) if self.seconds_per_task else 0
 
     def _forget(self, now: float) -> None:
         while self._finished and self._finished[0][0] < now - WINDOW_SECONDS:

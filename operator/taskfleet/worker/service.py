@@ -125,10 +125,10 @@ class Service:
 
     def allot(self, slots: int) -> None:
         """Run no more than this many calls at once from now on; what runs goes on."""
-        self._allotted = slots
-        if self._calls is not None and self._calls.limit != slots:
-            self._calls.limit = slots
+        if self._calls is not None and self._allotted != slots:
+            self._calls.allot(slots)
             self._look.set()
+        self._allotted = slots
 
     async def keep_leases(self, store: Workplace) -> None:
         """Renew the leases from another thread and through its ``store``, while our event loop stands still."""
@@ -171,7 +171,7 @@ class Service:
             metrics=self._metrics,
             on_freed=look.set,
         )
-        calls.limit = self._allotted
+        calls.allot(self._allotted)
         self._calls = calls
         beats = Heartbeats(
             store=store,

@@ -102,6 +102,10 @@ local function take_all(lanes, left, wanted)
     local has_lower = left[1] + left[2] + left[3] > 0
     local before = has_lower and tonumber(call('HGET', SHARES, models) or 0) or 0
     local passed, taken, top = before, 0, 0
+    local function pass_empty()
+        while top <= 3 and left[top] <= 0 do top = top + 1 end
+    end
+    pass_empty()
     while taken < wanted and top <= 3 and skips_left > 0 and bytes < ENOUGH_BYTES do
         local lower = {}
         for priority = top + 1, 3 do
@@ -121,7 +125,7 @@ local function take_all(lanes, left, wanted)
         left[from] = got < count and 0 or left[from] - got
         taken = taken + got
         if #lower > 0 then passed = (passed + got) % ROUND end
-        if left[top] <= 0 then top = top + 1 end
+        pass_empty()
     end
     if passed ~= before then call('HSET', SHARES, models, passed) end
     return taken
@@ -130,7 +134,7 @@ end
 local function lanes_with_tasks()
     local names = {}
     for priority = 0, 3 do
-        for i = FIRST_MODEL, #ARGV do names[#names + 1] = ARGV[i] .. ':' .. priority end
+        for i = FIRST_MODEL, #ARGV do names[#names + 1] = ARGV[i] .. OF_PRIORITY[priority] end
     end
     local counts = call('HMGET', LANES, unpack(names))
     local by_priority, waiting, models = {}, {}, #ARGV - FIRST_MODEL + 1
@@ -149,8 +153,10 @@ end
 local taken = 0
 if not policy.stopped and #ARGV >= FIRST_MODEL then
     local lanes, waiting = lanes_with_tasks()
-    go_on_when_full()
-    taken = take_all(lanes, waiting, wanted)
+    if waiting[0] + waiting[1] + waiting[2] + waiting[3] > 0 then
+        go_on_when_full()
+        taken = take_all(lanes, waiting, wanted)
+    end
 end
 if taken > 0 then
     call_with_many('ZADD', LEASES, new_leases)

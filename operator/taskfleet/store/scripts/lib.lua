@@ -19,18 +19,20 @@ local function tell_listeners()
 end
 
 local NO_END = -1
+local NUMBERS = '>I8I8I8I8I8I8I8BBBB'  -- codec.py
 local function read_policy()
-    local p = call('HMGET', POLICY, 'version', 'max_pending', 'max_task_bytes', 'lease_ms', 'ttl_ms', 'max_attempts',
-        'keep_results_ms', 'keep_failed_ms', 'stopped', 'closed', 'tenant_limits', 'external', 'paused_until')
-    if not p[1] then return nil end
-    local paused_until = tonumber(p[13] or 0)  -- NO_END: until it is resumed
+    local stored = call('HMGET', POLICY, 'version', 'paused_until', 'numbers')
+    if not stored[1] then return nil end
+    local paused_until = tonumber(stored[2] or 0)  -- NO_END: until it is resumed
     local paused = paused_until == NO_END or paused_until > now
+    local max_pending, max_task_bytes, lease_ms, ttl_ms, max_attempts, keep_results_ms, keep_failed_ms, stopped, closed,
+        tenant_limits, external = unpack_(NUMBERS, stored[3])
     return {
-        version = tonumber(p[1]), max_pending = tonumber(p[2]), max_task_bytes = tonumber(p[3]),
-        lease_ms = tonumber(p[4]), ttl_ms = tonumber(p[5]), max_attempts = tonumber(p[6]),
-        keep_results_ms = tonumber(p[7]), keep_failed_ms = tonumber(p[8]), stopped = p[9] == '1' or paused,
-        closed = p[10] == '1', tenant_limits = p[11] == '1', external = p[12] == '1', paused = paused,
-        paused_until = paused_until,
+        version = tonumber(stored[1]), paused_until = paused_until, paused = paused,
+        max_pending = max_pending, max_task_bytes = max_task_bytes, lease_ms = lease_ms, ttl_ms = ttl_ms,
+        max_attempts = max_attempts, keep_results_ms = keep_results_ms, keep_failed_ms = keep_failed_ms,
+        stopped = stopped == 1 or paused, closed = closed == 1, tenant_limits = tenant_limits == 1,
+        external = external == 1,
     }
 end
 
@@ -43,6 +45,10 @@ local function call_with_many(command, key, args)
     end
     return sum
 end
+
+-- A small set or hash is one packed list to the server, which it reads from the beginning at each step: with a hundred
+-- leases that was a third of what a task cost. A member of more than 64 bytes makes it a table or tree for good.
+local NOT_PACKED = string.rep('-', 65)
 
 local function delete_many(keys)
     for first = 1, #keys, ARGS_AT_ONCE do
@@ -60,6 +66,7 @@ local HAS_EVENTS = 128  -- what is told of the task is kept (events.lua)
 local FIRST_READ = 192
 local PENDING, SCHEDULED_STATE, RUNNING, COMPLETED, FAILED_STATE, CANCELLED, EXPIRED = 'p', 's', 'r', 'c', 'f', 'x', 'e'
 local BLOCKED = 'b'  -- pending, behind another task of its session
+local OF_PRIORITY = {[0] = ':0', ':1', ':2', ':3'}  -- the end of a lane's name; to write a number takes long
 local STATE_WORDS = {c = 'completed', f = 'failed', x = 'cancelled', e = 'expired'}
 
 local function parse(record)
@@ -77,7 +84,7 @@ local function parse(record)
     local session_at = tenant_at + tenant_bytes
     local tenant = tenant_bytes > 0 and string.sub(record, tenant_at + 1, session_at) or ''
     local model = string.sub(record, model_at + 1, batch_at)
-    local lane = model .. ':' .. priority
+    local lane = model .. OF_PRIORITY[priority]
     return {
         id = false, fixed = false,  -- for load_task: a table that need not grow
         state = state, cancel = cancel, lost = lost, fence = fence, attempts = attempts, enqueued = enqueued,

@@ -57,7 +57,7 @@ local function finish(t, state, policy, worker, result)
     end
     t.state = state
     local keep = state == FAILED_STATE and policy.keep_failed_ms or policy.keep_results_ms
-    local record = moving_part(t) .. t.fixed .. pack('>B', #worker) .. worker .. pack('>I4', #result) .. result
+    local record = moving_part(t) .. t.fixed .. string.char(#worker) .. worker .. pack('>I4', #result) .. result
     if state == FAILED_STATE then record = record .. call('GETRANGE', TASK_ .. t.id, t.body_at, -1) end
     call('SET', TASK_ .. t.id, record, 'PX', math.max(1, keep))
     if state == FAILED_STATE then

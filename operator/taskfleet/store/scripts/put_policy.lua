@@ -1,5 +1,6 @@
 -- needs: lib
--- ARGV: the whole policy as JSON, then field and value of the numbers that scripts read. Reply: 1 when it changed.
+-- ARGV: the whole policy as JSON, the numbers that scripts read, then field and value of each tenant's. Reply: 1 when it
+-- changed.
 
 if call('HGET', POLICY, 'json') == ARGV[1] then return 0 end
 go_on_when_full()  -- a full queue must still be told to stop
@@ -7,7 +8,9 @@ go_on_when_full()  -- a full queue must still be told to stop
 local version = math.max(clock[1] * 1000000 + clock[2], tonumber(call('HGET', POLICY, 'version') or 0) + 1)
 local paused_until = call('HGET', POLICY, 'paused_until') or 0  -- a pause is not the policy's to end
 call('UNLINK', POLICY)  -- with the fields of tenants that are no longer named
-call('HSET', POLICY, 'json', ARGV[1], 'version', string.format('%d', version), 'paused_until', paused_until,
-    unpack(ARGV, 2))
+call('HSET', POLICY, 'json', ARGV[1], 'numbers', ARGV[2], 'version', string.format('%d', version), 'paused_until',
+    paused_until, unpack(ARGV, 3))
+call('ZADD', LEASES, '+inf', NOT_PACKED)
+call('HSET', HOLDERS, NOT_PACKED, '')
 tell_listeners()
 return 1

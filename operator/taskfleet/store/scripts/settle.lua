@@ -6,13 +6,17 @@ local policy = read_policy()
 local COMPLETE, FAIL, RETRY, RELEASE, CANCEL = 'C', 'F', 'R', 'L', 'X'
 local ENDS = {[COMPLETE] = COMPLETED, [FAIL] = FAILED_STATE, [CANCEL] = CANCELLED}
 
-local items = {}
+local items, ids = {}, {}
 local position = 1
 while position <= #blob do
-    local s = {}
-    s.verdict, s.fence, s.delay, s.tokens_in, s.tokens_out, s.id, s.code, s.result, s.forgotten, s.turn, position =
+    local verdict, fence, delay, tokens_in, tokens_out, id, code, result, forgotten, turn
+    verdict, fence, delay, tokens_in, tokens_out, id, code, result, forgotten, turn, position =
         unpack_('>c1I4I6I4I4I2c0I2c0I4c0I2I4c0', blob, position)
-    items[#items + 1] = s
+    items[#items + 1] = {
+        verdict = verdict, fence = fence, delay = delay, tokens_in = tokens_in, tokens_out = tokens_out, id = id,
+        code = code, result = result, forgotten = forgotten, turn = turn,
+    }
+    ids[#ids + 1] = id
 end
 
 local answers, later = {}, {}
@@ -41,8 +45,6 @@ local function remember(t, s)
 end
 
 go_on_when_full()
-local ids = {}
-for i = 1, #items do ids[i] = items[i].id end
 local holders = policy and call('HMGET', HOLDERS, unpack(ids))
 for i = 1, #items do
     local s = items[i]

@@ -21,8 +21,9 @@ end
 local due = next_due(policy)
 if oldest then due = math.min(due or math.huge, oldest + policy.ttl_ms + 1) end
 if more_is_due then due = now end
+local running = call('ZCOUNT', LEASES, '-inf', '(+inf')
 local failed = call('ZCOUNT', FAILED, now - policy.keep_failed_ms, '+inf')
 return {
-    now, lanes, call('HGETALL', STATS), call('ZCARD', SCHEDULED), call('ZCARD', LEASES), failed, oldest or -1, due or -1,
+    now, lanes, call('HGETALL', STATS), call('ZCARD', SCHEDULED), running, failed, oldest or -1, due or -1,
     policy.paused and policy.paused_until or 0,
 }

@@ -1,0 +1,31 @@
+"""A claimed task on its way through the worker."""
+
+import asyncio
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from taskfleet.core.task import LeasedTask
+from taskfleet.worker.conversations import Talk
+from taskfleet.worker.streams import TaskStream
+
+
+class Interruption(Enum):
+    """Why a running call was stopped by us."""
+
+    CANCELLED = auto()  # someone cancelled the task
+    LOST = auto()  # its lease is no longer ours: the result would be refused
+    HANDED_BACK = auto()  # we are going away
+
+
+@dataclass(slots=True, eq=False)
+class RunningCall:
+    """``task`` is replaced when we claim again what we still run. ``model`` is who serves it. ``job`` is None, and
+    ``started`` 0.0, while it waits for a slot."""
+
+    task: LeasedTask
+    model: str
+    started: float = 0.0
+    job: asyncio.Task[None] | None = None
+    talk: Talk | None = None
+    stream: TaskStream | None = None
+    interruption: Interruption | None = None
