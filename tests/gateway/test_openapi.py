@@ -73,6 +73,8 @@ def test_every_call_has_examples_and_every_error_a_stable_code() -> None:
         assert error["message"]
 
 
+# The gateway and its worker run on another thread of this process, and draw their own random numbers meanwhile.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 def test_no_request_is_answered_with_a_5xx_or_what_the_document_does_not_say(
     served: Site, runner: asyncio.Runner
 ) -> None:
