@@ -52,11 +52,13 @@ generate: venv-dev
 	$(BIN)/python -m taskfleet.api.generate
 	$(BIN)/python hack/generate_chart.py
 	$(BIN)/python hack/generate_reference.py
+	$(BIN)/python hack/generate_openapi.py
 
 verify: venv-dev
 	$(BIN)/python -m taskfleet.api.generate --check
 	$(BIN)/python hack/generate_chart.py --check
 	$(BIN)/python hack/generate_reference.py --check
+	$(BIN)/python hack/generate_openapi.py --check
 
 bench: venv-dev
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -105,6 +105,7 @@ def test_a_queue_that_cannot_be_is_refused_before_anything_starts(options: dict[
         ({"handler": echo, "policy": {"leaseDuration": "0s"}}, InputError, r"policy\.leaseDuration: .* from 1s to 1h"),
         ({"handler": echo, "policy": CIRCLE}, InputError, r"policy\.models: .*must not go in a circle.*; remove one"),
         ({"handler": echo, "policy": {"models": [{"name": "x"}]}}, InputError, "no instance serves the model 'x'"),
+        ({"handler": echo, "policy": {"online": "Auto"}}, InputError, "policy.online: it is Auto for a gateway, and a"),
         ({"url": "valkey://127.0.0.1:1", "queue": "a/b"}, TaskfleetError, "cannot be reached"),
         ({"url": "ftp://host", "queue": "a/b"}, InputError, "store URL: the scheme must be one of"),
         (

@@ -8,7 +8,7 @@ from typing import Any
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.taskqueue import MAX_MODELS, TaskQueueSpec
 from taskfleet.core.errors import InputError, NoModelServer
-from taskfleet.core.pool import Strategy
+from taskfleet.core.pool import Online, Strategy
 from taskfleet.providers.discovery import USUAL_PORTS, ModelServer, NotAModelServer, ask_server, find_local_servers
 from taskfleet.sdk.specs import check_instances, check_policy, parsed
 
@@ -69,6 +69,8 @@ def spec_for(endpoints: Sequence[Endpoint], policy: Mapping[str, Any]) -> TaskQu
     spec = parsed(TaskQueueSpec, fields, "policy")
     if policy:
         check_policy(spec)
+    if spec.online is not Online.QUEUE:
+        raise InputError(f"policy.online: it is {spec.online} for a gateway, and a program has none; leave it out")
     unserved = [name for name in (spec.default_lane, *(model.name for model in spec.models)) if name not in served]
     if unserved:
         raise InputError(f"policy: no instance serves the model {unserved[0]!r}; they serve {', '.join(served)}")
