@@ -54,6 +54,18 @@ def test_it_knows_the_keys_of_the_secret_as_a_folder_so_that_a_change_reaches_it
     assert {"name": "keys", "secret": {"secretName": "my-keys"}} in pod["volumes"]
 
 
+def test_the_keys_of_endpoints_that_it_calls_itself_are_where_it_looks_for_them() -> None:
+    (container,) = gateway_pod(with_gateway())["containers"]
+    assert "--secrets=/secrets" not in container["args"]
+    pod = gateway_pod(with_gateway(endpointSecrets=["openai", "other"]))
+    (container,) = pod["containers"]
+    assert "--secrets=/secrets" in container["args"]
+    secrets = {each["name"]: each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each}
+    mounts = {each["mountPath"]: secrets.get(each["name"]) for each in container["volumeMounts"]}
+    for name in ("openai", "other"):
+        assert mounts[f"/secrets/{NAMESPACE}/{name}"] == name
+
+
 def test_it_has_no_account_of_the_cluster_and_reaches_the_store() -> None:
     deployment = of_kind(with_gateway(), "Deployment", ENDING)
     pod = deployment["spec"]["template"]
