@@ -9,7 +9,7 @@ from aiohttp import web
 
 from taskfleet import ParallelTaskQueue
 from taskfleet.api.endpoint import Endpoint
-from taskfleet.core.errors import NoModelServer, WaitTimeout
+from taskfleet.core.errors import InputError, NoModelServer, WaitTimeout
 from taskfleet.core.pool import EndpointObserved, Strategy
 from taskfleet.providers.discovery import USUAL_PORTS, NotAModelServer, ask_server, find_local_servers
 from taskfleet.sdk.instances import found_endpoints
@@ -93,6 +93,16 @@ async def test_a_refused_key_is_told_as_such() -> None:
     with pytest.raises(NotAModelServer, match=r"refuses the API key \(HTTP 401\)"):
         await ask_server(f"http://127.0.0.1:{runner.addresses[0][1]}/v1")
     await runner.cleanup()
+
+
+async def test_each_server_may_have_a_key_of_its_own() -> None:
+    async with ModelStub(api_key="key-one") as one, ModelStub(api_key="key-two") as two:
+        instances = [one.url, {"url": two.url, "name": "two", "models": ["other"], "api_key": "key-two"}]
+        async with ParallelTaskQueue(instances, api_key="key-one") as queue:
+            ids = [await queue.submit("p", model=model) for model in ("stub", "other")]
+            assert [(await queue.wait_for_task(task_id)).status for task_id in ids] == ["completed", "completed"]
+        with pytest.raises(InputError, match=r"instances\[0\]\.api_key: 7 is not a string"):
+            await ParallelTaskQueue([{"url": one.url, "api_key": 7}]).start()
 
 
 @pytest.mark.parametrize("strategy", ["least_loaded", "round_robin"])

@@ -10,6 +10,7 @@ from taskfleet.api.taskqueue import MAX_MODELS, TaskQueueSpec
 from taskfleet.core.errors import InputError, NoModelServer
 from taskfleet.core.pool import Online, Strategy
 from taskfleet.providers.discovery import USUAL_PORTS, ModelServer, NotAModelServer, ask_server, find_local_servers
+from taskfleet.sdk import given
 from taskfleet.sdk.specs import check_instances, check_policy, parsed
 
 Instance = str | Mapping[str, Any] | Endpoint
@@ -18,7 +19,7 @@ _LONGEST_MODEL = 128
 
 _OF_A_CLUSTER = {
     "server": "give the url of a server that runs",
-    "apiKeySecretRef": "give the key itself to the queue, as api_key=",
+    "apiKeySecretRef": "give the key itself, as api_key",
 }
 HOW_TO_START = (
     "start one (`ollama serve`, `vllm serve MODEL`, `llama-server -m MODEL.gguf`), name one that runs elsewhere "
@@ -47,19 +48,25 @@ async def named_endpoints(
 
     Raises InputError for what is no instance, NoModelServer for one that does not answer.
     """
-    given = list(instances)
-    if not given:
+    named = list(instances)
+    if not named:
         raise InputError(f"instances: it is empty; leave it out to look on this machine, or {HOW_TO_START}")
     made = await asyncio.gather(
-        *(_endpoint(instance, number, concurrency, api_key) for number, instance in enumerate(given))
+        *(_endpoint(instance, number, concurrency, api_key) for number, instance in enumerate(named))
     )
     names = [endpoint.name for endpoint in made]
     for number, name in enumerate(names):
         if name in names[:number]:
             raise InputError(f"instances[{number}].name: {name!r} is the name of another instance; give each its own")
-    if strategy is Strategy.CHEAPEST or not all(isinstance(instance, str) for instance in given):
+    if strategy is Strategy.CHEAPEST or not all(isinstance(instance, str) for instance in named):
         check_instances(made, strategy)
     return list(made)
+
+
+def keys_of(instances: Sequence[Instance], endpoints: Sequence[Endpoint], api_key: str | None) -> dict[str, str | None]:
+    """What each of the instances is shown, by the name of its endpoint: its own ``api_key``, else the common one."""
+    own = [instance.get("api_key") if isinstance(instance, Mapping) else None for instance in instances]
+    return {endpoint.name: key or api_key for endpoint, key in zip(endpoints, own, strict=True)}
 
 
 def spec_for(endpoints: Sequence[Endpoint], policy: Mapping[str, Any]) -> TaskQueueSpec:
@@ -90,11 +97,12 @@ async def _endpoint(instance: Instance, number: int, concurrency: int, api_key: 
         if instance.get(field) is not None:
             raise InputError(f"{where}.{field}: it is for a cluster; leave it out, and {instead}")
     fields = {"name": f"instance-{number + 1}", "concurrency": concurrency, **instance}
+    own_key = given.text(f"{where}.api_key", fields.pop("api_key", None), "leave it out for the queue's own")
     url = fields.get("url")
     if isinstance(url, str):
         _check_url(where, url)
     if isinstance(url, str) and not fields.get("models"):
-        server = await _ask(where, url, api_key)
+        server = await _ask(where, url, own_key or api_key)
         models, remote = _model_names(server.models)
         fields = {**fields, "url": server.url, "provider": server.provider, "models": models, "remoteNames": remote}
     return parsed(Endpoint, fields, where)

@@ -30,7 +30,7 @@ SHARE_EVERY = 0.25
 
 
 class Workers:
-    """One worker for each endpoint; ``max_workers`` calls at once in all."""
+    """One worker for each endpoint; ``max_workers`` calls at once in all. ``api_keys``: what each is shown, by name."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Workers:
         endpoints: Sequence[Endpoint],
         max_workers: int,
         strategy: Strategy,
-        api_key: str | None,
+        api_keys: Mapping[str, str | None],
         provider: Provider | None,
         on_settled: OnSettled,
         on_broken: Callable[[TaskfleetError], None],
@@ -64,7 +64,7 @@ class Workers:
                     worker=f"{endpoint.name}-{secrets.token_hex(3)}",
                     port=None,
                     grace_seconds=LONGEST_GRACE,
-                    api_key=api_key,
+                    api_key=api_keys.get(endpoint.name),
                 ),
                 self._stop,
                 self._hurry,
