@@ -4,12 +4,15 @@
 #   make demo      350 reviews through a real small model, workers 0 -> N -> 0  (ARGS="--tasks 50")
 #   make test      all tests that this machine can run                         (ARGS="-k store")
 #   make check     format, lint, types, import layers, generated files current
-#   make generate  rewrite crds/, the chart's CRDs and manifests/install.yaml from their sources
+#   make generate  rewrite crds/, docs/reference/, the chart's CRDs and manifests/install.yaml from their sources
 #   make verify    fail when a generated file is stale
 #   make bench     timings beside other engines, as ratios within one run      (ARGS="queue.drain growth")
 #   make chaos     20,000 tasks while workers, links and the store are killed  (ARGS="--tasks 2000 --seed 7")
 #   make image     the container image, and with it dist/taskfleet.cdx.json: what is in it (CONTAINERS=podman)
-#   make e2e       the end-to-end suite on the cluster of KUBECONFIG
+#   make kind      a kind cluster with the chart and the quickstart in it      (NODE_IMAGE=kindest/node:v1.36.4)
+#   make e2e       the end-to-end suite on the cluster of KUBECONFIG; make kind-cluster makes one for it
+#   make wheel     dist/: the Python package; make chart: the chart
+#   make publish-image publish-chart REGISTRY=HOST/PATH: image for two architectures, signed, and chart
 #   make clean     remove what the other targets made
 
 is_new_enough = $(shell $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(1))
@@ -18,8 +21,14 @@ BIN := .venv/bin
 ARGS ?=
 CONTAINERS ?= docker
 IMAGE ?= taskfleet:0.1.0
+PLATFORMS ?= linux/amd64,linux/arm64
+NODE_IMAGE ?=
+REGISTRY ?=
+TAG ?=
+CHART = $(subst :,-,$(IMAGE)).tgz
 
-.PHONY: help demo test check generate verify bench chaos image e2e clean venv-demo venv-dev
+.PHONY: help demo test check generate verify bench chaos image kind kind-cluster e2e wheel chart
+.PHONY: check-version publish-image publish-chart registry clean venv-demo venv-dev
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -32,21 +41,24 @@ demo: venv-demo
 test: venv-dev
 	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
 
-check: venv-dev
+check: verify
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m taskfleet.api.generate --check
-	$(BIN)/python hack/generate_chart.py --check
+	$(BIN)/actionlint
 
 generate: venv-dev
 	$(BIN)/python -m taskfleet.api.generate
 	$(BIN)/python hack/generate_chart.py
+	$(BIN)/python hack/generate_reference.py
+	$(BIN)/python hack/generate_openapi.py
 
 verify: venv-dev
 	$(BIN)/python -m taskfleet.api.generate --check
 	$(BIN)/python hack/generate_chart.py --check
+	$(BIN)/python hack/generate_reference.py --check
+	$(BIN)/python hack/generate_openapi.py --check
 
 bench: venv-dev
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -58,8 +70,40 @@ image:
 	$(CONTAINERS) build --tag $(IMAGE) --build-arg REVISION=$(shell git rev-parse HEAD) $(ARGS) .
 	$(CONTAINERS) build --target sbom --output type=local,dest=dist $(ARGS) .
 
+kind:
+	@$(PYTHON) hack/kind.py --image $(IMAGE) --node-image "$(NODE_IMAGE)" $(ARGS)
+
+kind-cluster:
+	@$(PYTHON) hack/kind.py --image $(IMAGE) --node-image "$(NODE_IMAGE)" --cluster-only $(ARGS)
+
 e2e: venv-dev
 	$(BIN)/python -m pytest tests/e2e -s $(ARGS)
+
+wheel: venv-dev
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+chart: venv-dev
+	@mkdir -p dist
+	$(BIN)/python -c "import helm_python; print(helm_python.package('charts/taskfleet', destination='dist'))"
+
+check-version:
+	@test "$(TAG)" = "v$(lastword $(subst :, ,$(IMAGE)))" || \
+	  { echo "the tag $(TAG) is not that of this version, v$(lastword $(subst :, ,$(IMAGE)))" >&2; exit 2; }
+
+registry:
+	@test -n "$(REGISTRY)" || { echo "publish where? make $(MAKECMDGOALS) REGISTRY=registry.example.com/team" >&2; exit 2; }
+
+# Built, listed (SBOM, provenance), pushed and signed by its digest: a tag may move, a digest cannot.
+publish-image: registry
+	@mkdir -p dist
+	docker buildx build --platform $(PLATFORMS) --build-arg REVISION=$(shell git rev-parse HEAD) --sbom=true \
+	  --provenance=mode=max --push --metadata-file dist/image.json --tag $(REGISTRY)/$(IMAGE) .
+	cosign sign --yes "$(REGISTRY)/$(IMAGE)@$$($(PYTHON) -c \
+	  "import json; print(json.load(open('dist/image.json'))['containerimage.digest'])")"
+
+publish-chart: registry chart
+	$(BIN)/python -c "import helm_python; helm_python.push('dist/$(CHART)', 'oci://$(REGISTRY)/charts')"
+	@echo "published oci://$(REGISTRY)/charts/taskfleet"
 
 clean:
 	rm -rf .venv demo-output benchmarks/results.json benchmarks/.peers chaos/results.json build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,11 +6,11 @@
 """
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import helm_python
 import yaml
+from generated import is_check, remove_others, report, settle
 
 CRDS = Path("crds")
 CHART = Path("charts/taskfleet")
@@ -95,31 +95,13 @@ def _without_helm(part: str) -> str:
     return "\n".join(lines).replace("\n  annotations:\n  labels:", "\n  labels:")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write the files; with ``--check`` write nothing and return 1 when one of them is stale."""
-    if arguments not in ([], ["--check"]):
-        print("usage: python hack/generate_chart.py [--check]", file=sys.stderr)
-        return 2
-    check = bool(arguments)
-    stale = _settle(crd_templates(), check)
-    for path in set(CRD_TEMPLATES.glob("*.yaml")) - set(crd_templates()):
-        stale.append(path)
-        if not check:
-            path.unlink()
-    stale += _settle({INSTALL: install()}, check)  # rendered with the templates that were just written
-    for path in stale:
-        print(f"{path} is stale: run make generate" if check else f"wrote {path}", file=sys.stderr if check else None)
-    return 1 if check and stale else 0
-
-
-def _settle(files: dict[Path, str], check: bool) -> list[Path]:
-    """Those of ``files`` that were stale; they are written unless it is a check."""
-    stale = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
-    for path in () if check else stale:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(files[path], "utf-8")
-    return stale
+def main(check: bool) -> int:
+    """Write the files; as a check write nothing and return 1 when one of them is stale."""
+    templates = crd_templates()
+    stale = settle(templates, check=check) + remove_others(CRD_TEMPLATES, "*.yaml", templates, check=check)
+    stale += settle({INSTALL: install()}, check=check)  # rendered with the templates that were just written
+    return report(stale, check=check)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(is_check(sys.argv[1:])))

@@ -12,6 +12,8 @@ from tests.apiserver.site import Site
 from tests.support.apiserver import ApiServer
 from tests.support.chart import ALL_ON, CHART, RELEASE, of_kind, render
 
+# The custom resources of the Prometheus operator and of the Gateway API are not there.
+OTHERS = ("monitoring.coreos.com/", "gateway.networking.k8s.io/")
 AFFINITY = {
     "podAntiAffinity": {
         "preferredDuringSchedulingIgnoredDuringExecution": [
@@ -27,6 +29,17 @@ CHOICES: dict[str, Any] = {
             "enabled": True,
             "existingSecret": "mine",
             "annotations": {"cert-manager.io/inject-ca-from": "a/b"},
+        }
+    },
+    "a single gateway": {
+        "gateway": {
+            "enabled": True,
+            "keys": {"existingSecret": "keys"},
+            "replicas": 1,
+            "files": {"persistence": {"accessMode": "ReadWriteOnce", "storageClass": "disk"}},
+            "podLabels": {"team": "llm"},
+            "service": {"type": "LoadBalancer"},
+            "ingress": {"enabled": True, "host": "llm.example", "tlsSecret": "cert", "className": "nginx"},
         }
     },
     "another store": {"valkey": {"enabled": False}, "store": {"existingSecret": "mine"}},
@@ -55,9 +68,7 @@ def test_the_api_server_takes_every_object_in_a_restricted_namespace(
     for account in ("default", "taskfleet-controller"):  # of the pods; nothing here makes the one that is always there
         crds.kubectl("create", "serviceaccount", account, "-n", namespace)
     objects = [
-        each
-        for each in render(CHOICES[choice], namespace=namespace)
-        if not each["apiVersion"].startswith("monitoring.coreos.com/")  # the Prometheus operator's are not there
+        each for each in render(CHOICES[choice], namespace=namespace) if not each["apiVersion"].startswith(OTHERS)
     ]
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
     applied = crds.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", stdin=listed)

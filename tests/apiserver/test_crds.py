@@ -16,7 +16,7 @@ from taskfleet.api.documents import read_documents
 from taskfleet.api.status import EndpointStatus, TaskQueueStatus, WorkerPoolStatus
 from taskfleet.api.validate import validate
 from tests.support.apiserver import ApiServer
-from tests.support.brokenmanifests import BROKEN, GOOD, NOT_YAML, expected, said_by_kubectl, texts
+from tests.support.brokenmanifests import BROKEN, GOOD, NOT_YAML, SAMPLES, expected, said_by_kubectl, texts
 from tests.support.mutations import mutated, our_objects
 
 EXPECTED = expected()
@@ -38,6 +38,17 @@ def test_a_good_manifest_is_accepted_and_stored_as_the_offline_validation_comple
     for manifest in our_objects(path):
         stored = crds.get(manifest["kind"], manifest["metadata"]["name"], "-n", namespace)
         assert stored["spec"] == validate(manifest).manifest["spec"]
+
+
+def test_the_samples_are_accepted_as_they_are_but_for_what_is_kedas_to_install(crds: ApiServer, namespace: str) -> None:
+    applied = crds.kubectl("apply", "--validate=strict", "-n", namespace, "-f", str(SAMPLES[0].parent))
+    assert said_by_kubectl(applied.stderr) == {'no matches for kind "ScaledObject" in version "keda.sh/v1alpha1"'}
+    ours = [manifest for path in SAMPLES for manifest in our_objects(path)]
+    stored = crds.get("tq,wp", "-n", namespace)["items"]
+    assert {(each["kind"], each["metadata"]["name"]): each["spec"] for each in stored} == {
+        (each["kind"], each["metadata"]["name"]): validate(each).manifest["spec"] for each in ours
+    }
+    assert len(applied.stdout.splitlines()) == sum(len(list(read_documents(each.read_text()))) for each in SAMPLES) - 1
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

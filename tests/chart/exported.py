@@ -1,4 +1,4 @@
-"""Every series that the code exports, as the real registries of a controller and a worker show it."""
+"""Every series that the code exports, as the real registries of a controller, a worker and a gateway show it."""
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from taskfleet.core.ratelimit import RateLimits
 from taskfleet.core.task import QueueKey
-from taskfleet.telemetry.metrics import ControllerMetrics, LeaderMetrics, WorkerMetrics
+from taskfleet.telemetry.metrics import ControllerMetrics, GatewayMetrics, LeaderMetrics, WorkerMetrics
 from tests.support.promql import grouped_by, selectors
 
 # What Prometheus adds to whatever it scrapes, as the chart's monitors make it do.
@@ -31,8 +31,11 @@ def series() -> dict[str, list[dict[str, str]]]:
         models=["m"],
         limits=RateLimits(requests=1, tokens=1),
     )
+    of_gateway = CollectorRegistry()
+    gateway = GatewayMetrics(of_gateway)
+    gateway.answered("/v1/models", 429, 0.1)
     found: dict[str, list[dict[str, str]]] = {}
-    for each in (of_process, of_worker):
+    for each in (of_process, of_worker, of_gateway):
         for family in text_string_to_metric_families(generate_latest(each).decode()):
             for sample in family.samples:
                 found.setdefault(sample.name, []).append(sample.labels)

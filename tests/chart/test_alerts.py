@@ -54,13 +54,18 @@ def test_one_alert_can_be_switched_off_and_another_told_later() -> None:
         "TaskfleetEndpointDown": {"enabled": False},
         "TaskfleetOldestTaskTooOld": {"threshold": 60, "for": "1m", "severity": "page"},
     }
-    values = {"prometheusRule": {"enabled": True, "runbookBaseUrl": "https://wiki.example/x", "alerts": alerts}}
-    found = rules(values)
+    values = {"enabled": True, "runbookBaseUrl": "https://wiki.example/x", "alerts": alerts}
+    found = rules(ALL_ON | {"prometheusRule": values})
     assert set(rules()) - set(found) == {"TaskfleetEndpointDown"}
     changed = found["TaskfleetOldestTaskTooOld"]
     assert (changed["expr"], changed["for"]) == ("taskfleet_queue_oldest_pending_seconds > 60", "1m")
     assert changed["labels"] == {"severity": "page"}
     assert changed["annotations"]["runbook_url"] == "https://wiki.example/x/TaskfleetOldestTaskTooOld.md"
+
+
+def test_without_a_gateway_none_is_missed() -> None:
+    found = rules(ALL_ON | {"gateway": {"enabled": False}})
+    assert {name for name in rules() if "Gateway" in name} == set(rules()) - set(found)
 
 
 def test_promtool_takes_the_rules_and_their_unit_tests_pass(tmp_path: Path) -> None:

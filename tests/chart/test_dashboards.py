@@ -4,12 +4,15 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
 from taskfleet.core.task import QueueKey
+from taskfleet.gateway.service import GatewayOptions, gateway
 from taskfleet.store import Store
 from taskfleet.telemetry.metrics import LeaderMetrics
 from taskfleet.telemetry.server import status_server
@@ -92,7 +95,7 @@ def test_promtool_takes_every_query(tmp_path: Path) -> None:
 async def test_every_panel_has_data_when_prometheus_scrapes_a_run(
     store: Store, queue: QueueKey, store_url: str, stub_model: ModelStub, tmp_path: Path
 ) -> None:
-    """A reconciler and a worker process, both real, on a real store."""
+    """A reconciler, a gateway and a worker process, all real, on a real store."""
     limited = {"rateLimit": {"requestsPerMinute": 6000, "tokensPerMinute": 600000}}
     async with controlling(store_url) as control:
         control.reconciler.set_queue(task_queue(queue.name, models=MODEL))
@@ -102,8 +105,10 @@ async def test_every_panel_has_data_when_prometheus_scrapes_a_run(
         LeaderMetrics(registry).show(control.registry)
         served = status_server(registry=registry, ready=lambda: "", port=0, setting="--port", host="127.0.0.1")
         worker = worker_process(store_url, queue, stub_model.url, port="0", endpoint=limited)
-        async with served as port:
-            with worker as process, prometheus([port, await process.port()], tmp_path) as server:
+        options = GatewayOptions(store_url, "127.0.0.1", 0, "--port", queue.namespace, queue, None, tmp_path / "files")
+        async with served as port, gateway(options) as serving, httpx.AsyncClient(base_url=serving.url) as client:
+            ports = [port, urlsplit(serving.url).port or 0]
+            with worker as process, prometheus([*ports, await process.port()], tmp_path) as server:
                 wanted = {
                     f"{name}: {title}: {expression}": plain(expression, VARIABLES | {"$__rate_interval": "5s"})
                     for name, board in BOARDS.items()
@@ -115,12 +120,18 @@ async def test_every_panel_has_data_when_prometheus_scrapes_a_run(
                     nonlocal number
                     await store.submit(queue, prompts(*(f"t{number}-{each}" for each in range(3))))
                     number += 1
+                    asked = {"messages": [{"role": "user", "content": f"call {number}"}]}
+                    assert (await client.post("/v1/chat/completions", json=asked)).status_code == 200
+                    assert (await client.get("/v1/models")).status_code == 200
                     for panel, expression in list(wanted.items()):
                         samples = server.query(expression)
                         if samples and all(sample["value"][1] != "NaN" for sample in samples):
                             del wanted[panel]
                     return not wanted
 
+                # A rate needs the value before: a pool wakes from zero only once here.
+                seen = "taskfleet_scale_reaction_seconds_count == 0"
+                await eventually(lambda: server.query(seen), "the first scrape of a pool that sleeps", timeout=20)
                 try:
                     await eventually(all_have_data, "data in every panel", timeout=20)
                 except AssertionError as error:

@@ -1,4 +1,4 @@
-"""The commands of docs/guides/helm.md and autoscaling.md: the chart takes their values, and kubectl reads its own."""
+"""The commands of the guides for a cluster: the chart takes their values, kubectl reads its own, files are there."""
 
 import itertools
 import re
@@ -13,9 +13,12 @@ from tests.support.chart import CHART, NAMESPACE, RELEASE, render
 
 ROOT = CHART.parents[1]
 GUIDE = (ROOT / "docs" / "guides" / "helm.md").read_text()
-AUTOSCALING = (ROOT / "docs" / "guides" / "autoscaling.md").read_text()
-LIFE = commands(GUIDE.replace("\\\n", " "))
-COMMANDS = [*LIFE, *commands(AUTOSCALING.replace("\\\n", " "))]
+GUIDES = ("helm", "autoscaling", "install", "vllm", "ollama", "operations", "security")
+PAGES = {name: (ROOT / "docs" / "guides" / f"{name}.md").read_text().replace("\\\n", " ") for name in GUIDES}
+LIFE = commands(PAGES["helm"])
+COMMANDS = list(dict.fromkeys(command for page in PAGES.values() for command in commands(page)))
+# What makes the cluster itself is the affair of tests/house/test_kind.py.
+OF_KIND = ("make kind", "kind ", "docker ")
 INLINE = re.findall(r"`((?:helm [a-z]+ taskfleet |--set )[^`]+)`", GUIDE)
 
 
@@ -43,14 +46,18 @@ def test_the_guide_shows_the_whole_life_of_a_release() -> None:
     assert {"install", "test", "upgrade", "rollback", "uninstall"} == set(verbs)
 
 
-@pytest.mark.parametrize("command", [command for command in [*COMMANDS, *INLINE] if not command.startswith("kubectl")])
+@pytest.mark.parametrize(
+    "command", [each for each in [*COMMANDS, *INLINE] if not each.startswith(("kubectl", *OF_KIND))]
+)
 def test_the_chart_takes_the_values_of_the_guide(command: str) -> None:
     words = shlex.split(command)
     if words[0] == "helm":
-        assert words[2] == RELEASE
+        assert RELEASE in words
         assert words[words.index("--namespace") + 1] == NAMESPACE
-        if words[1] in ("install", "upgrade"):
-            assert ROOT / words[3] == CHART
+        if words[1] in ("install", "upgrade", "template"):
+            assert CHART in [ROOT / word for word in words]
+        for option, template in itertools.pairwise(words):
+            assert option != "--show-only" or (CHART / template).exists()
     else:
         assert values(words)
     assert render(values(words))
@@ -58,14 +65,25 @@ def test_the_chart_takes_the_values_of_the_guide(command: str) -> None:
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("kubectl")])
 def test_kubectl_reads_its_commands_of_the_guide(command: str, tmp_path: Path) -> None:
-    assert kubectl_reads(shlex.split(re.sub(r"\$\([^)]*\)", "x", command)), tmp_path), command
+    keys = tmp_path / "keys.yaml"
+    keys.write_text("keys: []\n")
+    command = re.split(r" [<>] ", command.replace("keys.yaml", str(keys)))[0]
+    words = shlex.split(re.sub(r"\$\([^)]*\)", "x", command))
+    assert kubectl_reads(words, tmp_path), command
+    named = [file for option, file in itertools.pairwise(words) if option == "-f" and "taskfleet" not in words]
+    assert [file for file in named if not (ROOT / file).exists()] == []
 
 
-def test_every_link_of_the_guide_and_the_runbooks_leads_somewhere() -> None:
-    for page in [
-        ROOT / "docs/guides/helm.md",
-        ROOT / "docs/guides/autoscaling.md",
-        *(ROOT / "docs/runbooks").glob("*.md"),
-    ]:
-        links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()) if "://" not in link]
-        assert [link for link in links if not (page.parent / link).exists()] == [], page.name
+def test_every_link_of_the_guides_and_the_runbooks_leads_somewhere() -> None:
+    for page in [*(ROOT / "docs/guides").glob("*.md"), *(ROOT / "docs/runbooks").glob("*.md")]:
+        links = re.findall(r"\]\(([^)#]*)(?:#([^)]+))?\)", page.read_text())
+        for file, heading in [link for link in links if "://" not in link[0]]:
+            target = page.parent / file if file else page
+            assert target.exists(), (page.name, file)
+            assert not heading or heading in headings(target.read_text()), (page.name, file, heading)
+
+
+def headings(text: str) -> list[str]:
+    """As links name them."""
+    titles = re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]

@@ -31,7 +31,7 @@ def test_a_password_stands_in_a_secret_and_nowhere_else(values: Object) -> None:
 
 def test_every_pod_keeps_the_restricted_standard_with_a_read_only_root() -> None:
     found = pod_specs(render(ALL_ON))
-    assert len(found) == 4
+    assert len(found) == 5
     for pod in found:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}

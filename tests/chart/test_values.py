@@ -91,14 +91,15 @@ def test_monitors_and_rules_have_the_labels_that_prometheus_looks_for() -> None:
     for name in ("serviceMonitor", "podMonitor", "prometheusRule"):
         values[name]["labels"] = {"release": "kube-prometheus-stack"}
     objects = render(values)
-    for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule"):
-        assert of_kind(objects, kind)["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+    monitors = [each for each in objects if each["kind"] in ("ServiceMonitor", "PodMonitor", "PrometheusRule")]
+    assert len(monitors) == 4
+    assert {each["metadata"]["labels"]["release"] for each in monitors} == {"kube-prometheus-stack"}
 
 
 def test_dashboards_have_the_label_of_the_sidecar() -> None:
     values = {"grafana": {"dashboards": {"enabled": True, "label": "boards", "labelValue": "yes"}}}
     boards = [each for each in render(values) if each["kind"] == "ConfigMap"]
-    assert len(boards) == 4
+    assert len(boards) == 5
     assert {each["metadata"]["labels"]["boards"] for each in boards} == {"yes"}
     for each in boards:
         (content,) = each["data"].values()
@@ -240,6 +241,20 @@ def test_what_would_install_and_then_not_work_is_refused_in_a_sentence(values: O
     assert sentence in refusal(values)
 
 
+@pytest.mark.parametrize("name", ["A", "a_b", "a.b", "-a", "a-", "1a", "ü", "$(id)", "../x", "a\nb", "{{.}}", "a b"])
+def test_a_release_whose_objects_could_not_be_called_so_is_refused_in_a_sentence(name: str) -> None:
+    assert "Choose another name" in refusal({}, release=name)
+
+
+@pytest.mark.parametrize("name", ["123", "true", "null", "A", "a b", "$(id)", "1e3", "a\nb"])
+def test_a_namespace_that_is_none_or_that_yaml_takes_for_a_number_is_refused_in_a_sentence(name: str) -> None:
+    assert "Choose another name" in refusal({}, namespace=name)
+
+
+def test_a_namespace_to_watch_is_not_taken_for_a_number() -> None:
+    assert "Choose another name" in refusal({"watchNamespaces": ["team-a", "007"]})
+
+
 REFUSED: list[tuple[Any, str]] = [
     ({"replicas": 3}, "additional properties 'replicas' not allowed"),
     ({"controller": {"replicas": 0}}, "/controller/replicas"),
@@ -255,6 +270,10 @@ REFUSED: list[tuple[Any, str]] = [
     ({"watchNamespaces": ["Team_A"]}, "/watchNamespaces/0"),
     ({"watchNamespaces": ["a", "a"]}, "/watchNamespaces"),
     ({"watchNamespaces": ["a,b"]}, "/watchNamespaces/0"),
+    ({"imagePullSecrets": [{"name": ""}]}, "/imagePullSecrets/0/name"),
+    ({"fullnameOverride": "x" * 41}, "/fullnameOverride"),
+    ({"controller": {"podLabels": {"a b": "c"}}}, "'a b' does not match pattern"),
+    ({"controller": {"resources": {"limits": {"memory": "lots"}}}}, "/controller/resources/limits/memory"),
     ({"nameOverride": "Bad Name"}, "/nameOverride"),
     ({"nameOverride": "taskfleet-worker"}, "/nameOverride"),  # by which the controller knows its workers
     ({"fullnameOverride": "x\ny"}, "/fullnameOverride"),

@@ -78,7 +78,7 @@ def test_totals_are_counters() -> None:
 
 def test_the_series_of_what_was_deleted_go() -> None:
     registry, metrics = opened()
-    metrics.scale_decisions.labels(*POOL, "up", "Backlog").inc()
+    metrics.scale_decisions.made(POOL, "up", "Backlog")
     metrics.forget_pool(POOL)
     metrics.forget_queue(KEY)
     left = [each for family in exported(registry).values() for each in family.samples if "queue" in each.labels]

@@ -10,7 +10,7 @@ import pytest
 from taskfleet.controller.probes import Health, _judge
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
-from tests.controller.control import NAMESPACE, controlling, submit, task_queue, worker_pool
+from tests.controller.control import NAMESPACE, Control, controlling, submit, task_queue, worker_pool
 from tests.support.valkeyserver import free_port
 from tests.support.waiting import eventually
 
@@ -89,6 +89,30 @@ async def test_no_proxy_of_the_controller_s_own_is_asked_as_workers_ask_none(
             lambda: control.condition("WorkerPool", "pool", "EndpointsHealthy")[0] in ("True", "False"), "it"
         )
         assert control.reason("WorkerPool", "pool", "EndpointsHealthy") == "AllHealthy"
+
+
+async def test_a_server_is_asked_once_however_many_pools_have_it_and_all_of_them_hear(
+    store_url: str, queue: QueueKey, stub_model: Any
+) -> None:
+    names = ["one", "two", "three"]
+    check = {"interval": "100ms", "failureThreshold": 1}
+
+    def all_say(control: Control, reason: str) -> bool:
+        return {control.reason("WorkerPool", name, "EndpointsHealthy") for name in names} == {reason}
+
+    async with silent_server() as (url, connections), controlling(store_url) as control:
+        for name in names:
+            asked_once = worker_pool(queue.name, url, name=f"{name}-silent", uid=name, healthCheck={"timeout": "5m"})
+            control.reconciler.set_pool(asked_once)
+            control.reconciler.set_pool(worker_pool(queue.name, stub_model.url, name=name, uid=name, healthCheck=check))
+        await eventually(lambda: all_say(control, "AllHealthy"), "all to be well")
+        stub_model.unhealthy = True
+        await eventually(lambda: all_say(control, "EndpointUnhealthy"), "all to hear that it is not")
+        control.reconciler.forget_pool(NAMESPACE, "one")
+        stub_model.unhealthy = False
+        names.remove("one")
+        await eventually(lambda: all_say(control, "AllHealthy"), "those that are left to hear that it is again")
+        assert len(connections) == 1
 
 
 async def test_probing_ends_with_the_pool(store_url: str, queue: QueueKey) -> None:

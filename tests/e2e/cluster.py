@@ -8,7 +8,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.support.apiserver import kubectl_path
@@ -63,36 +63,35 @@ class Cluster:
             yield int(found.group(1))
 
     @contextlib.contextmanager
-    def replicas_of(self, deployment: str, namespace: str) -> "Iterator[Replicas]":
-        """Watch ``spec.replicas`` of a Deployment."""
-        path = "jsonpath={.spec.replicas}{'\\n'}"
-        with running([kubectl_path(), "get", "deployment", deployment, "-n", namespace, "-w", "-o", path]) as process:
-            yield Replicas(process)
+    def watch(self, *what: str, shows: str) -> "Iterator[Watch]":
+        """Watch objects; ``shows``: a JSONPath template of what is to be seen of each version."""
+        with running([kubectl_path(), "get", *what, "-w", "-o", f"jsonpath={shows}{{'\\n'}}"]) as process:
+            yield Watch(process)
 
 
-class Replicas:
-    """Every value that was seen, with the time at which it was."""
+class Watch:
+    """All that was seen, with the time at which it was."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self._seen: queue.Queue[tuple[float, int]] = queue.Queue()
+        self._seen: queue.Queue[tuple[float, str]] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._seen.put((time.monotonic(), int(line or 0)))
+            self._seen.put((time.monotonic(), line.strip()))
 
-    def wait_for(self, wanted: range, *, timeout: float) -> float:
-        """When a number in ``wanted`` was first seen, as ``time.monotonic()``; values before it are passed over."""
+    def wait_for(self, wanted: Callable[[str], bool], what: str, *, timeout: float) -> float:
+        """When what is ``wanted`` was first seen, as ``time.monotonic()``; what came before it is passed over."""
         deadline = time.monotonic() + timeout
-        last = None
+        last = ""
         while True:
             try:
                 seen_at, last = self._seen.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise AssertionError(f"waited {timeout:g} s for replicas in {wanted}; the last was {last}") from None
-            if last in wanted:
+                raise AssertionError(f"waited {timeout:g} s for {what}; the last seen was {last!r}") from None
+            if wanted(last):
                 return seen_at
 
 

@@ -4,7 +4,6 @@ The cluster must be able to run the image, taskfleet:0.1.0 or what TASKFLEET_E2E
 in it yet: everything is deleted at the end, the custom resources included. Every namespace enforces `restricted`.
 """
 
-import json
 import os
 import uuid
 from collections.abc import Iterator
@@ -34,7 +33,7 @@ def cluster() -> Cluster:
 @pytest.fixture(scope="session")
 def release(cluster: Cluster) -> Iterator[Release]:
     """The chart, installed; gone without a trace at the end."""
-    volume = None if cluster.get("storageclass") else make_volume(cluster)
+    volume = None if cluster.get("storageclass") else make_volume(cluster, "taskfleet-e2e", "data-taskfleet-valkey-0")
     cluster.create_namespace(SYSTEM)
     repository, _, tag = IMAGE.rpartition(":")
     made = Release({"image": {"repository": repository, "tag": tag}})
@@ -73,13 +72,13 @@ def namespace(installed: Cluster) -> Iterator[str]:
     installed.kubectl("delete", "namespace", name, "--timeout=120s", seconds=130)
 
 
-def model_server(namespace: str, *, latency: float = 0.2) -> list[dict[str, object]]:
+def model_server(namespace: str, *, latency: float = 0.2, chunk_latency: float = 0.0) -> list[dict[str, object]]:
     labels = {"app": "llm"}
     command = ["python", "-m", "tests.support.modelstub", "--host", "0.0.0.0", "--port", "8080"]
     container = {
         "name": "llm",
         "image": IMAGE,
-        "command": [*command, "--latency", f"{latency:g}"],
+        "command": [*command, "--latency", f"{latency:g}", "--chunk-latency", f"{chunk_latency:g}"],
         "workingDir": "/stub",
         "volumeMounts": [{"name": "stub", "mountPath": "/stub"}],
         "readinessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1},
@@ -106,19 +105,19 @@ def model_server(namespace: str, *, latency: float = 0.2) -> list[dict[str, obje
     ]
 
 
-def make_volume(cluster: Cluster) -> str:
-    """A folder of the node as a volume that Valkey's user may write, for clusters that provide none."""
-    folder = {"path": "/var/lib/taskfleet-e2e", "type": "DirectoryOrCreate"}
+def make_volume(cluster: Cluster, name: str, claim: str, access: str = "ReadWriteOnce") -> str:
+    """A folder of the node as a volume for ``claim``, which any user may write, for clusters that provide none."""
+    folder = {"path": f"/var/lib/{name}", "type": "DirectoryOrCreate"}
     volume = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": "taskfleet-e2e"},
+        "metadata": {"name": name},
         "spec": {
             "capacity": {"storage": "8Gi"},
-            "accessModes": ["ReadWriteOnce"],
+            "accessModes": [access],
             "persistentVolumeReclaimPolicy": "Retain",
             "hostPath": folder,
-            "claimRef": {"namespace": SYSTEM, "name": "data-taskfleet-valkey-0"},
+            "claimRef": {"namespace": SYSTEM, "name": claim},
         },
     }
     empty = "[(shutil.rmtree if each.is_dir() else os.remove)(each) for each in os.scandir('/data')]"
@@ -131,9 +130,9 @@ def make_volume(cluster: Cluster) -> str:
         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
     }
     pod_spec = {"restartPolicy": "Never", "containers": [container], "volumes": [{"name": "data", "hostPath": folder}]}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "taskfleet-e2e", "namespace": "default"}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}}
     cluster.apply(volume, {**pod, "spec": pod_spec})
     done = "--for=jsonpath={.status.phase}=Succeeded"
-    cluster.kubectl("wait", done, "pod/taskfleet-e2e", "-n", "default", "--timeout=60s", seconds=70)
-    cluster.kubectl("delete", "pod", "taskfleet-e2e", "-n", "default")
-    return json.loads(json.dumps(volume["metadata"]))["name"]
+    cluster.kubectl("wait", done, f"pod/{name}", "-n", "default", "--timeout=60s", seconds=70)
+    cluster.kubectl("delete", "pod", name, "-n", "default")
+    return name

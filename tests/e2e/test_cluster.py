@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import statistics
 import time
 from pathlib import Path
@@ -21,7 +22,7 @@ DEPLOYMENT = deployment_name(POOL, ENDPOINT)
 # Without whatever else the folder holds: the model server here is a stub.
 MANIFESTS = (QUICKSTART / "taskqueue.yaml", QUICKSTART / "workerpool.yaml")
 APPLIED = [argument for path in MANIFESTS for argument in ("-f", str(path))]
-TRIES = 20
+TRIES = int(os.environ.get("TASKFLEET_E2E_TRIES", "20"))
 
 
 def task_lines(count: int) -> str:
@@ -76,22 +77,44 @@ def test_an_enqueue_has_workers_within_a_second(installed: Cluster, namespace: s
     wait_until(lambda: replicas(installed, namespace) == 0, "a Deployment without workers", timeout=30)
     key = QueueKey(namespace, "demo")
     took: list[float] = []
+    until_scheduled: list[float] = []
 
     def no_workers_left() -> bool:
         return installed.get("pods", "-n", namespace, "-l", f"taskfleet.dev/pool={POOL}") is None
 
     async def submit_when_idle(url: str) -> None:
         store = await Store.connect(url)
+        workers = ("pods", "-l", f"taskfleet.dev/pool={POOL}", "-n", namespace)
         try:
-            with installed.replicas_of(DEPLOYMENT, namespace) as seen:
-                await asyncio.to_thread(seen.wait_for, range(1), timeout=60)
+            with (
+                installed.watch("deployment", DEPLOYMENT, "-n", namespace, shows="{.spec.replicas}") as replicas_seen,
+                installed.watch(*workers, shows="{.metadata.name} {.spec.nodeName}") as pods_seen,
+            ):
+                known: set[str] = set()
+
+                def is_new_on_a_node(line: str) -> bool:
+                    pod, _, node = line.partition(" ")
+                    is_new = bool(node) and pod not in known
+                    known.update([pod] if node else [])
+                    return is_new
+
+                def none(line: str) -> bool:
+                    return line in ("", "0")
+
+                await asyncio.to_thread(replicas_seen.wait_for, none, "no workers", timeout=60)
                 for number in range(TRIES):
                     task = NewTask(new_task_id(), MODEL, json.dumps(body(number)).encode())
                     began = time.monotonic()
                     await store.submit(key, [task])
-                    at = await asyncio.to_thread(seen.wait_for, range(1, 100), timeout=30)
-                    took.append(at - began)
-                    await asyncio.to_thread(seen.wait_for, range(1), timeout=90)
+                    some = await asyncio.to_thread(
+                        replicas_seen.wait_for, lambda line: not none(line), "workers", timeout=30
+                    )
+                    took.append(some - began)
+                    scheduled = await asyncio.to_thread(
+                        pods_seen.wait_for, is_new_on_a_node, "a new pod on a node", timeout=30
+                    )
+                    until_scheduled.append(scheduled - began)
+                    await asyncio.to_thread(replicas_seen.wait_for, none, "no workers again", timeout=90)
                     # A worker that is only just going could still take the next task, and rightly so.
                     await eventually(no_workers_left, "the last worker to be gone", timeout=60)
         finally:
@@ -105,9 +128,10 @@ def test_an_enqueue_has_workers_within_a_second(installed: Cluster, namespace: s
             shown = installed.kubectl("get", "tq,wp,deployments,pods", "-n", namespace, "-o", "wide")
             raise AssertionError(f"try {len(took) + 1}: {error}\n{shown}") from None
 
-    p50, worst = statistics.median(took), max(took)
-    print(f"\nfrom enqueue to replicas > 0 over {TRIES} tries: p50 {p50 * 1000:.0f} ms, max {worst * 1000:.0f} ms")
-    assert worst < 1.0
+    for what, seconds in (("replicas > 0", took), ("a pod scheduled", until_scheduled)):
+        p50, worst = statistics.median(seconds), max(seconds)
+        print(f"\nfrom enqueue to {what} over {TRIES} tries: p50 {p50 * 1000:.0f} ms, max {worst * 1000:.0f} ms")
+    assert max(took) < 1.0
 
 
 def body(number: int) -> dict[str, Any]:

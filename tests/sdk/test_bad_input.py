@@ -25,6 +25,8 @@ from tests.support.modelstub import ModelStub
 ITSELF: dict[str, Any] = {}
 ITSELF["again"] = ITSELF
 WRONG_URL = "http://127.0.0.1:9/v1"
+CLUSTERS = {"url": WRONG_URL, "models": ["m"], "apiKeySecretRef": {"name": "llm", "key": "token"}}
+CIRCLE = {"models": [{"name": "handler", "fallbacks": ["b"]}, {"name": "b", "fallbacks": ["handler"]}]}
 LIMITED = {"url": WRONG_URL, "models": ["m"], "name": "slow", "rateLimit": {"requestsPerMinute": 6}}
 
 
@@ -58,6 +60,11 @@ async def echo(task: HandlerTask) -> str:
         ({"url": "valkey://h", "queue": "a/b", "policy": {"a": 1}}, "policy: it belongs to a queue in this process"),
         ({"handler": "not a function"}, "handler: 'not a function' is not a function"),
         ({"handler": echo, "instances": [WRONG_URL]}, "both instances and a handler are given"),
+        ({"instances": 5}, "instances: 5 is no list; give the URLs of model servers"),
+        ({"url": 7, "queue": "a/b"}, "url: 7 is not a string"),
+        ({"url": "http://h", "queue": "a/b", "api_key": 7}, "api_key: 7 is not a string"),
+        ({"data": 7}, "data: 7 is not a path; give a string or a pathlib.Path"),
+        ({"policy": "fast"}, "policy: 'fast' is not a dict"),
     ],
 )
 def test_a_queue_that_cannot_be_is_refused_before_anything_starts(options: dict[str, Any], words: str) -> None:
@@ -78,8 +85,27 @@ def test_a_queue_that_cannot_be_is_refused_before_anything_starts(options: dict[
         ({"instances": [WRONG_URL]}, NoModelServer, r"instances\[0\]: .*connection refused; start it, or say what"),
         ({"instances": [{"url": WRONG_URL, "models": "m"}]}, InputError, r"instances\[0\]\.models"),
         ({"instances": [{"url": WRONG_URL, "models": ["m"], "speed": 1}]}, InputError, r"instances\[0\]\.speed"),
+        ({"instances": [{"models": ["m"]}]}, InputError, r"instances\[0\]: .*either url, .* set one"),
+        (
+            {"instances": [{"url": "http://h:99999", "models": ["m"]}]},
+            InputError,
+            r"instances\[0\]\.url: .*port from 1",
+        ),
+        (
+            {"instances": [{"url": "http://me:key@h", "models": ["m"]}]},
+            InputError,
+            "must not contain a user",
+        ),
+        ({"instances": [{"url": WRONG_URL, "models": ["m"], "name": "My GPU"}]}, InputError, r"instances\[0\]\.name: "),
+        ({"instances": [CLUSTERS]}, InputError, r"instances\[0\].apiKeySecretRef: it is for a cluster; .* as api_key="),
+        ({"instances": [LIMITED], "strategy": "cheapest"}, InputError, "^strategy: .*Cheapest needs costPerMillionTok"),
         ({"handler": echo, "policy": {"taskTimeout": "soon"}}, InputError, r"policy\.taskTimeout"),
+        ({"handler": echo, "policy": {"taskTimeout": "0s"}}, InputError, r"policy\.taskTimeout: .* from 100ms to 24h"),
+        ({"handler": echo, "policy": {"taskTimeout": -1}}, InputError, r"policy\.taskTimeout"),
+        ({"handler": echo, "policy": {"leaseDuration": "0s"}}, InputError, r"policy\.leaseDuration: .* from 1s to 1h"),
+        ({"handler": echo, "policy": CIRCLE}, InputError, r"policy\.models: .*must not go in a circle.*; remove one"),
         ({"handler": echo, "policy": {"models": [{"name": "x"}]}}, InputError, "no instance serves the model 'x'"),
+        ({"handler": echo, "policy": {"online": "Auto"}}, InputError, "policy.online: it is Auto for a gateway, and a"),
         ({"url": "valkey://127.0.0.1:1", "queue": "a/b"}, TaskfleetError, "cannot be reached"),
         ({"url": "ftp://host", "queue": "a/b"}, InputError, "store URL: the scheme must be one of"),
         (
@@ -144,6 +170,13 @@ TASKS: list[tuple[Any, dict[str, Any], str]] = [
     ("x", {"deadline": datetime.now().astimezone() - timedelta(days=1)}, "deadline: .* has passed"),
     ("x", {"temperature": 0}, r"temperature: there is no such option.*parameters=\{...\}"),
     ("x", {"task_id": ""}, "task_id: it is empty"),
+    ("x", {"metadata": "text"}, "metadata: 'text' is not a dict"),
+    ("x", {"parameters": [1]}, r"parameters: \[1\] is not a dict"),
+    ("x", {"model": 5}, "model: 5 is not a string"),
+    ("x", {"model": ""}, "model: it is empty; leave it out"),
+    ("x", {"tenant": "a b"}, "tenant: .*is not a name"),
+    ("x", {"session": "talk", "delay": 1}, "session: its tasks run in the order in which they come"),
+    ("x", {"idempotency_key": "k", "task_id": "t"}, "both id and idempotency_key are given"),
     ("x", {"task_id": "with space"}, "id: .* is not an id"),
     ("x" * 50_000_000, {}, r"the task is 500000\d\d bytes .* takes at most 1048576 .*shorten it or raise that limit"),
 ]
@@ -178,12 +211,12 @@ async def test_a_time_that_is_none_is_refused_wherever_one_waits(
     assert await refusing.get_status(task_id) == "pending", "it was not stopped either"
 
 
-@pytest.mark.parametrize("task_id", ["", None, 7])
+@pytest.mark.parametrize("task_id", ["", None, 7, "\ud800"])
 async def test_an_id_that_is_none_is_refused_wherever_one_is_asked_for(
     refusing: ParallelTaskQueue, task_id: Any
 ) -> None:
     for ask in (refusing.wait_for_task, refusing.get_task, refusing.get_status, refusing.cancel):
-        with pytest.raises(InputError, match=r"task_id: .*give the id that submit returned"):
+        with pytest.raises(InputError, match=r"task_id: .*(give the id that submit returned|half of a surrogate)"):
             await ask(task_id)
     with pytest.raises(InputError, match="task_id"):
         await refusing.wait_for_batch([task_id])
@@ -200,6 +233,16 @@ async def test_a_string_is_not_taken_for_a_batch_of_letters(refusing: ParallelTa
         await refusing.submit_batch("hello")
     with pytest.raises(InputError, match="batch: it is empty"):
         await refusing.wait_for_batch("")
+    for no_list in (None, 7, b"bytes"):
+        with pytest.raises(InputError, match=r"prompts: .* is no list; give a list of prompts"):
+            await refusing.submit_batch(no_list)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=r"batch: .* is no list; give what submit_batch returned"):
+            await refusing.wait_for_batch(no_list)  # type: ignore[arg-type]
+    for no_name in ("", 7, "\ud800"):
+        with pytest.raises(InputError, match=r"^batch: "):
+            await refusing.submit_batch(["x"], batch=no_name)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="limit: -1 is not a number of failures"):
+        await refusing.errors(-1)
 
 
 async def test_prompts_that_raise_midway_leave_nothing_in_the_queue(refusing: ParallelTaskQueue) -> None:
@@ -308,6 +351,10 @@ async def test_a_callback_that_raises_is_logged_and_stops_nothing(make: Make, ca
         ([{"a": 1}], {}, "the row has no column prompt or messages, only a"),
         ([{"a": 1}], {"prompt": lambda row: row["b"]}, "the function failed on this row: KeyError: 'b'"),
         (["x"], {"batch_size": 0}, "batch_size: 0 is not a number of rows"),
+        (["x"], {"prompt": echo}, "prompt: it is an async function; give a plain one"),
+        (["x"], {"checkpoint": 5}, "checkpoint: 5 is not a path"),
+        (["x"], {"output": "same.jsonl", "checkpoint": "./same.jsonl"}, "is the checkpoint as well; give another file"),
+        ("rows.jsonl", {"output": "rows.jsonl"}, "output: rows.jsonl is the dataset as well; give another file"),
         (["x"], {"output": "out.csv"}, "output: 'out.csv' is no file for results"),
         (["x"], {"output": "/proc/no/such.jsonl"}, "output: /proc/no/such.jsonl cannot be written"),
         (["x"], {"checkpoint": "/proc/no/such"}, "checkpoint: /proc/no/such cannot be opened"),

@@ -2,14 +2,19 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 import pytest
 from aiohttp import web
 
 from taskfleet import ParallelTaskQueue
-from taskfleet.core.errors import NoModelServer
+from taskfleet.api.endpoint import Endpoint
+from taskfleet.core.errors import InputError, NoModelServer, WaitTimeout
+from taskfleet.core.pool import EndpointObserved, Strategy
 from taskfleet.providers.discovery import USUAL_PORTS, NotAModelServer, ask_server, find_local_servers
 from taskfleet.sdk.instances import found_endpoints
+from taskfleet.sdk.standins import TRIED_AGAIN_AFTER, StandIns
+from tests.sdk.conftest import QUICK
 from tests.support.modelstub import ModelStub
 from tests.support.valkeyserver import free_port
 
@@ -64,13 +69,13 @@ async def test_a_server_that_hangs_costs_the_time_limit_once_however_many_there_
 async def test_without_any_server_the_error_says_where_was_looked_and_how_to_start_one() -> None:
     ports = {free_port(): "Ollama", free_port(): "vLLM"}
     with pytest.raises(NoModelServer, match=r"\(Ollama\), \d+ \(vLLM\); start one \(`ollama serve`.*handler="):
-        await found_endpoints(4, ports)
+        await found_endpoints(4, Strategy.FASTEST, ports)
     assert {11434, 8000, 8080, 1234} <= set(USUAL_PORTS)
 
 
 async def test_a_model_whose_name_cannot_be_one_gets_another_and_is_called_by_its_own() -> None:
     runner, port = await serve({"/v1/models": {"data": [{"id": "/models/my model.gguf"}, {"id": "org/fine"}]}})
-    (endpoint,) = await found_endpoints(4, {port: "llama.cpp"})
+    (endpoint,) = await found_endpoints(4, Strategy.FASTEST, {port: "llama.cpp"})
     await runner.cleanup()
     assert endpoint.models == ["my-model.gguf", "org/fine"]
     assert endpoint.remote_names == {"my-model.gguf": "/models/my model.gguf"}
@@ -88,6 +93,16 @@ async def test_a_refused_key_is_told_as_such() -> None:
     with pytest.raises(NotAModelServer, match=r"refuses the API key \(HTTP 401\)"):
         await ask_server(f"http://127.0.0.1:{runner.addresses[0][1]}/v1")
     await runner.cleanup()
+
+
+async def test_each_server_may_have_a_key_of_its_own() -> None:
+    async with ModelStub(api_key="key-one") as one, ModelStub(api_key="key-two") as two:
+        instances = [one.url, {"url": two.url, "name": "two", "models": ["other"], "api_key": "key-two"}]
+        async with ParallelTaskQueue(instances, api_key="key-one") as queue:
+            ids = [await queue.submit("p", model=model) for model in ("stub", "other")]
+            assert [(await queue.wait_for_task(task_id)).status for task_id in ids] == ["completed", "completed"]
+        with pytest.raises(InputError, match=r"instances\[0\]\.api_key: 7 is not a string"):
+            await ParallelTaskQueue([{"url": one.url, "api_key": 7}]).start()
 
 
 @pytest.mark.parametrize("strategy", ["least_loaded", "round_robin"])
@@ -116,3 +131,49 @@ async def test_a_server_that_is_down_leaves_its_work_to_the_others() -> None:
             )
             assert {task.status for task in results} == {"completed"}
             assert set((await queue.get_stats()).endpoints) == {"openai-1"}
+
+
+async def test_while_a_server_is_down_its_model_is_stood_in_for_and_the_result_says_so() -> None:
+    port = free_port()
+    away = {"url": f"http://127.0.0.1:{port}/v1", "models": ["large"], "name": "away"}
+    rules = {"models": [{"name": "large", "fallbacks": ["stub"]}, {"name": "stub"}], **QUICK}
+    async with ModelStub() as well, ParallelTaskQueue([away, well.url], policy=rules) as queue:
+        task = await queue.wait_for_task(await queue.submit("x", model="large"), timeout=25)
+        assert (task.status, task.requested_model, task.model) == ("completed", "large", "stub")
+        assert task.result is not None and task.result.endpoint == "openai-2"
+        async with ModelStub(port=port) as back:
+            await eventually_asked(queue, back)
+            task = await queue.wait_for_task(await queue.submit("x", model="large"))
+            assert (task.model, task.result and task.result.endpoint) == ("large", "away")
+
+
+async def eventually_asked(queue: ParallelTaskQueue, server: ModelStub) -> None:
+    """Submit for the server's model until it is asked itself; each of these tasks completes, wherever."""
+    async with asyncio.timeout(25):
+        while not server.answered.total():
+            task = await queue.wait_for_task(await queue.submit("x", model="large"))
+            assert task.status == "completed"
+
+
+async def test_who_waits_in_vain_is_told_what_went_wrong_so_far() -> None:
+    gone = {"url": f"http://127.0.0.1:{free_port()}/v1", "models": ["m"]}
+    async with ParallelTaskQueue([gone]) as queue:
+        task_id = await queue.submit("x")
+        with pytest.raises(WaitTimeout, match=r"within 1 s \(so far: 127.0.0.1:\d+ refused the connection\)"):
+            await queue.wait_for_task(task_id, timeout=1)
+
+
+def test_a_server_that_is_to_be_tried_again_gets_one_task_after_who_stands_in_had_the_last_one() -> None:
+    async def published(_serving: Mapping[str, str]) -> None: ...
+
+    one, two = (Endpoint(name=name, url="http://h", models=[name]) for name in ("large", "small"))
+    stand_ins = StandIns([one, two], {"large": ["small"]}, published)
+    well, sick, unknown = (EndpointObserved(healthy=healthy) for healthy in (True, False, None))
+    asyncio.run(stand_ins.decide({"large": sick, "small": well}))
+    waiting = {"large": 3}
+    assert stand_ins.wanted(waiting, {"large": sick, "small": well}, 1.0) == {"small": 3}
+    assert stand_ins.wanted(waiting, {"large": unknown, "small": well}, 2.0) == {"small": 3}
+    later = 2.0 + TRIED_AGAIN_AFTER
+    assert stand_ins.wanted(waiting, {"large": unknown, "small": well}, later) == {"small": 3, "large": 1}
+    asyncio.run(stand_ins.decide({"large": EndpointObserved(healthy=False, waits="a minute"), "small": well}))
+    assert stand_ins.wanted(waiting, {"large": sick, "small": well}, later) == {"large": 3}, "who waits is well"

@@ -244,6 +244,29 @@ async def test_a_cancelled_wait_leaves_nothing_behind_and_the_task_goes_on(make:
     assert (await queue.wait_for_task(task_id)).status == "completed"
 
 
+async def test_a_cancelled_submission_leaves_nothing_that_runs(make: Make) -> None:
+    gate = Gate()
+    queue = await make(handler=gate, max_workers=1)
+    await queue.submit("keeps the worker busy")
+    await eventually(lambda: len(gate.began) == 1, "it to begin")
+    for turns in range(6):  # of the loop: it is cancelled before, while and after it is on its way
+        for submission in (queue.submit("x"), queue.submit_batch(["x", "y"])):
+            submitting = asyncio.create_task(submission)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            submitting.cancel()
+            await asyncio.gather(submitting, return_exceptions=True)
+            if submitting.cancelled():
+                assert (await queue.get_stats()).pending == 0
+            else:
+                ids = submitting.result()
+                for task_id in [ids] if isinstance(ids, str) else ids:
+                    await queue.cancel(task_id)
+    gate.open.set()
+    await queue.join(timeout=10)
+    assert gate.began == ["keeps the worker busy"]
+
+
 async def test_an_id_may_be_chosen_once(make: Make) -> None:
     queue = await make(handler=echo)
     assert await queue.submit("a", task_id="mine") == "mine"

@@ -70,3 +70,7 @@ def test_the_twins_have_the_same_methods() -> None:
         return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
 
     assert methods(SyncParallelTaskQueue) == methods(ParallelTaskQueue)
+    for name in ("__init__", *methods(ParallelTaskQueue)):
+        mine, theirs = (getattr(kind, name) for kind in (SyncParallelTaskQueue, ParallelTaskQueue))
+        if callable(mine):
+            assert inspect.signature(mine).parameters == inspect.signature(theirs).parameters, name

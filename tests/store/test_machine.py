@@ -202,6 +202,8 @@ class StoreMachine(RuleBasedStateMachine):
         if verdict in FINAL:
             known.output = output
             self.model.leave(name, FINAL[verdict])
+        elif verdict is Verdict.RETRY and known.attempts >= MAX_ATTEMPTS and not known.cancelling:
+            self.model.leave(name, "f")
         elif known.cancelling or known.late:
             self.model.leave(name, "x" if known.cancelling else "e")
         else:

@@ -233,3 +233,17 @@ async def test_an_error_of_any_length_and_alphabet_comes_back(store: Store, open
     trouble = TaskError("c" * 300, "ä\u2028\x00\"'" * 9000)
     await store.settle(opened, [settle(await claim_one(store, opened), Verdict.FAIL, error=trouble)])
     assert (await only(store, opened)).error == trouble
+
+
+async def test_a_task_that_had_all_of_its_attempts_fails_whatever_its_worker_thinks(
+    store: Store, opened: QueueKey
+) -> None:
+    await store.put_policy(opened, policy(max_attempts=2))
+    await store.submit(opened, tasks(1))
+    for _ in range(2):
+        leased = await claim_one(store, opened)
+        assert await store.settle(opened, [settle(leased, Verdict.RETRY, error=error(), endpoint="gpu")]) == [True]
+    view = await only(store, opened)
+    assert (view.state, view.attempts, view.error, view.endpoint) == (TaskState.FAILED, 2, error(), "gpu")
+    assert [each async for each in store.dead_letters(opened)]
+    await inside.assert_consistent(store, opened)

@@ -10,6 +10,7 @@ from pathlib import Path
 MANIFESTS = Path(__file__).parents[1] / "data" / "manifests"
 BROKEN = sorted((MANIFESTS / "broken").glob("*.yaml"))
 GOOD = sorted(path for path in (MANIFESTS / "good").iterdir())
+SAMPLES = sorted((Path(__file__).parents[2] / "manifests" / "samples").glob("*.yaml"))
 
 # Read by no API server: kubectl fails over them in words of its own, or does not look.
 NOT_YAML = frozenset(path.name for path in BROKEN if path.name.startswith("yaml-"))

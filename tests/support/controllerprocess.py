@@ -72,6 +72,10 @@ class ControllerProcess:
         return [line for line in self.lines if line["level"] in ("warning", "error", "critical")]
 
     @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
     def running(self) -> bool:
         return self._popen.poll() is None
 

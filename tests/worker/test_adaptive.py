@@ -1,7 +1,5 @@
 """Fewer calls at once while the endpoint refuses, and as many as configured again when it does not."""
 
-import pytest
-
 from taskfleet.core.task import TaskState
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
@@ -10,9 +8,8 @@ from tests.support.workerprocess import worker_process
 from tests.worker.test_metrics import scrape, value
 
 
-@pytest.mark.parametrize("fault", ["429", "503"])
 async def test_a_refusal_halves_the_slots_and_answers_bring_them_back(
-    fault: str, work: Work, model: ModelStub, store_url: str
+    work: Work, model: ModelStub, store_url: str
 ) -> None:
     await work.open(leaseDuration="1s", retry={"maxAttempts": 1, "initialDelay": "10ms", "maxDelay": "10ms"})
     model.latency = 0.05
@@ -23,7 +20,7 @@ async def test_a_refusal_halves_the_slots_and_answers_bring_them_back(
             return value((await scrape(port))[1], "worker_slots")
 
         assert await slots() == 8
-        model.set_fault(fault, times=1)
+        model.set_fault("429", times=1)
         refused = await work.submit("refused")
         await eventually(lambda: model.calls["refused"] == 1, "the call that is refused")
         await work.finished(refused)
@@ -41,6 +38,11 @@ async def test_a_refusal_halves_the_slots_and_answers_bring_them_back(
         views = await work.finished([*refused, *ids])
         assert await slots() == 8
         model.hold()
-        await work.submit(*(f"more-{number}" for number in range(9)))
+        more = await work.submit(*(f"more-{number}" for number in range(9)))
         await eventually(lambda: model.inflight == 8, "as many calls at once as configured")
+        model.let_go()
+        await work.finished(more)
+        model.set_fault("503", times=1)
+        await work.finished(await work.submit("overloaded"))
+        assert await slots() < 8
     assert [(view.state, view.attempts) for view in views] == [(TaskState.COMPLETED, 1)] * 61

@@ -75,7 +75,12 @@ key: password
 {{- end }}
 {{- end }}
 
-{{/* Where a pod may run, as both workloads have it. Takes the part of the values. */}}
+{{/* How many gateways there are at least. */}}
+{{- define "taskfleet.gatewayReplicas" -}}
+{{- .Values.gateway.autoscaling.enabled | ternary .Values.gateway.autoscaling.minReplicas .Values.gateway.replicas }}
+{{- end }}
+
+{{/* Where a pod may run, as all workloads have it. Takes the part of the values. */}}
 {{- define "taskfleet.placement" -}}
 {{- with .nodeSelector }}
 nodeSelector:

@@ -9,7 +9,7 @@ from taskfleet.api.rules import TENANT_NAMES, Rule, duration_between, not_longer
 from taskfleet.core.conversation import SessionContext
 from taskfleet.core.errors import StoreSchemaMismatch
 from taskfleet.core.models import OfferedModel
-from taskfleet.core.pool import Execution, StopPolicy
+from taskfleet.core.pool import Execution, Online, StopPolicy
 from taskfleet.core.retry import RetryPolicy
 from taskfleet.core.settlement import QueuePolicy
 from taskfleet.core.task import QueueKey
@@ -175,6 +175,11 @@ class TaskQueueSpec(ApiModel):
             f"fallbacks must not go in a circle, nor through more than {MAX_CHAIN} models; remove one of them",
             ".models",
         ),
+        Rule(
+            "self.execution != 'External' || self.online == 'Queue'",
+            "online must be Queue when execution is External: nobody calls a model server then; remove one of them",
+            ".online",
+        ),
     )
 
     models: Annotated[list[QueueModel], BY_NAME] = Field(
@@ -216,7 +221,13 @@ class TaskQueueSpec(ApiModel):
         description="Workers: those of WorkerPools run the tasks. External: a person or an agent claims them with "
         "`taskfleet run` and ends them with `taskfleet complete` or `fail`; no pool has workers for this queue.",
     )
-
+    online: Online = Field(
+        Online.QUEUE,
+        description="How a gateway serves those who wait for an answer. Queue: workers run their calls. Direct: the "
+        "gateway calls the endpoints itself, under the same limits and accounting; workers run what it could not begin "
+        "within 5s. Auto: as Queue while a worker is ready for the model, else as Direct. A gateway calls no endpoint "
+        "that has a server in place of a url, nor one whose API key it was not given.",
+    )
     partitions: Annotated[
         int,
         Rule(

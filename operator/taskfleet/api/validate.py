@@ -27,10 +27,12 @@ _UNCHECKED = (
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a manifest. ``path`` leads to the field, or to where it should be."""
+    """One thing wrong with a manifest. ``path`` leads to the field, or to where it should be; ``words`` say what is
+    wrong with it, to somebody who knows which object and field it is."""
 
     path: Path
     text: str
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def validate(manifest: Mapping[str, Any]) -> Validated:
     else:
         errors.extend(rule_errors(complete, schema))
     title = f'The {complete["kind"]} "{complete["metadata"]["name"]}" is invalid'
-    return Validated(complete, tuple(Problem(error.path, f"{title}: {error}") for error in errors))
+    return Validated(complete, tuple(Problem(error.path, f"{title}: {error}", error.text) for error in errors))
 
 
 @cache

@@ -10,6 +10,7 @@ import uvloop
 from taskfleet.cli.running import stop_signal
 from taskfleet.cli.target import find_target
 from taskfleet.core.task import QueueKey
+from taskfleet.gateway.endpointkeys import mounted_api_keys, no_api_keys
 from taskfleet.gateway.service import USUAL_PORT, GatewayOptions
 from taskfleet.gateway.service import gateway as serving
 from taskfleet.telemetry.logs import configure_logs
@@ -50,8 +51,22 @@ Examples:
     metavar="DIR",
     help="Folder of what batches read and write; gateways of one store share it.",
 )
+@click.option(
+    "--secrets",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="API keys of endpoints that queues let the gateway call itself: files NAMESPACE/SECRET/KEY.",
+)
 @click.option("--queue", metavar="QUEUE", help="Queue of requests that name none (default: the only one there is).")
 @click.option("-n", "--namespace", metavar="NS", help="Namespace of queues that are named without one.")
+@click.option(
+    "--grace",
+    type=click.IntRange(1),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time for what is being answered when it is to stop.",
+)
 def gateway(
     store_url: str | None,
     data: Path | None,
@@ -59,8 +74,10 @@ def gateway(
     port: int,
     keys: Path | None,
     files: Path,
+    secrets: Path | None,
     queue: str | None,
     namespace: str | None,
+    grace: int,
 ) -> None:
     """Serve OpenAI's API, tasks and batches over HTTP, in front of the queues of a store."""
     configure_logs()
@@ -77,6 +94,8 @@ def gateway(
         usual=None if queue is None else _queue(queue, space),
         keys=keys,
         files=files,
+        grace_seconds=grace,
+        api_keys=no_api_keys if secrets is None else mounted_api_keys(secrets),
     )
     uvloop.run(_until_signalled(options))
 

@@ -44,7 +44,7 @@ SUBCOMMANDS = {
     "progress": _Subcommand("Tell how far a claimed task is."),
     "complete": _Subcommand("End a claimed task with its result."),
     "fail": _Subcommand("End a claimed task with an error, or hand it back to be tried again."),
-    "explain": _Subcommand("Say which model a name means, and why."),
+    "explain": _Subcommand("Say why a queue, pool, endpoint or task stands as it does, or what a model's name means."),
     "config": _Subcommand("Show each setting and where it comes from."),
     "validate": _Subcommand("Check manifests without a cluster.", extra="local"),
     "worker": _Subcommand("Run one worker (what the worker pods run).", extra="worker"),

@@ -133,7 +133,7 @@ def _common(reports: Sequence[WorkerReport], words: Callable[[WorkerReport], str
 def _by_endpoint(pool: WorkerPool, reports: Sequence[WorkerReport]) -> defaultdict[str, list[WorkerReport]]:
     mine: defaultdict[str, list[WorkerReport]] = defaultdict(list)
     for report in reports:
-        if report.pool == pool.metadata.name:
+        if report.pool == pool.metadata.name and not report.gateway:
             mine[report.endpoint].append(report)
     return mine
 

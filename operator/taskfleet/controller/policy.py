@@ -1,6 +1,7 @@
 """From a TaskQueue's spec to what the store enforces."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.core.pool import Execution, StopPolicy
@@ -13,9 +14,10 @@ def queue_policy(
     closed: bool = False,
     fallbacks: Mapping[str, str] | None = None,
     served: tuple[str, ...] | None = None,
+    endpoints: tuple[Mapping[str, Any], ...] = (),
 ) -> QueuePolicy:
     """The policy to publish. ``closed`` refuses new tasks: the queue is being deleted. ``fallbacks``: those in use.
-    ``served``: the models that pools serve, as far as is known."""
+    ``served``: the models that pools serve, as far as is known. ``endpoints``: what gateways may call."""
     return QueuePolicy(
         spec=spec.to_wire(),
         max_pending=spec.limits.max_pending,
@@ -32,4 +34,5 @@ def queue_policy(
         partitions=spec.partitions,
         external=spec.execution is Execution.EXTERNAL,
         served=served,
+        endpoints=endpoints,
     )

@@ -150,7 +150,7 @@ class PoolReconciler:
         text = f"{endpoint.name} from {before} to {count(endpoint.workers, 'worker')}: {endpoint.message}"
         state.last_scale_time, state.last_scale_reason = wire_time(time.time()), text
         self._surface.event("WorkerPool", pool, verb, text, warning=False)
-        self._metrics.scale_decisions.labels(*pool_labels(pool), "up" if up else "down", endpoint.reason).inc()
+        self._metrics.scale_decisions.made(pool_labels(pool), "up" if up else "down", endpoint.reason)
 
     async def _report(self, pool: WorkerPool, status: dict[str, object]) -> float | None:
         before = self._reporter.last(pool)

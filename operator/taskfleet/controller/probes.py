@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -32,11 +33,21 @@ class _Target:
     failure_threshold: int
 
 
+@dataclass(slots=True)
+class _Watched:
+    """A target with the pools that look at it, each once for every endpoint that has it."""
+
+    health: Health
+    probing: asyncio.Task[None] | None = None
+    pools: Counter[PoolName] = field(default_factory=Counter)
+
+
 class Prober:
     """Probes while someone watches, except for model servers inside the workers' pods, which Kubernetes probes.
     ``changed`` is called with the pool when an endpoint's health does.
 
-    ``reach`` gives the URL under which we find what workers in a namespace find under a URL.
+    A server is asked once, however many pools have it as an endpoint. ``reach`` gives the URL under which we find what
+    workers in a namespace find under a URL.
     """
 
     def __init__(
@@ -45,8 +56,8 @@ class Prober:
         self._client = client
         self._changed = changed
         self._reach = reach
-        self._pools: dict[PoolName, dict[str, tuple[_Target, asyncio.Task[None]]]] = {}
-        self._health: dict[PoolName, dict[str, Health]] = {}
+        self._pools: dict[PoolName, dict[str, _Target]] = {}
+        self._watched: dict[_Target, _Watched] = {}
 
     def watch(self, pool: WorkerPool) -> None:
         """Probe these endpoints from now on, each at once; those whose probe did not change go on as they were."""
@@ -63,45 +74,56 @@ class Prober:
             for endpoint in pool.spec.endpoints
             if endpoint.url is not None
         }
-        if name not in self._pools:
-            # What the controller before us wrote: to begin with it saves two writes of every pool after a restart.
-            written = pool.status.get("endpoints", ())
-            self._health[name] = {each["name"]: Health(True) for each in written if each.get("healthy")}
-        probes = self._pools.setdefault(name, {})
-        health = self._health[name]
-        for endpoint, (target, task) in list(probes.items()):
-            if wanted.get(endpoint) != target:
-                task.cancel()
-                del probes[endpoint]
-                health.pop(endpoint, None)
+        # What the controller before us wrote: to begin with it saves two writes of every pool after a restart.
+        written = _written_healthy(pool) if name not in self._pools else frozenset[str]()
+        before = self._pools.get(name, {})
+        self._pools[name] = wanted
         for endpoint, target in wanted.items():
-            if endpoint not in probes:
-                probes[endpoint] = (target, asyncio.create_task(self._keep_probing(name, endpoint, target)))
+            if before.get(endpoint) != target:
+                self._look(target, name, was_healthy=endpoint in written)
+        for endpoint, target in before.items():
+            if wanted.get(endpoint) != target:
+                self._look_away(target, name)
 
     def forget(self, name: PoolName) -> None:
-        for _, task in self._pools.pop(name, {}).values():
-            task.cancel()
-        self._health.pop(name, None)
+        for target in self._pools.pop(name, {}).values():
+            self._look_away(target, name)
 
     def health(self, name: PoolName) -> Mapping[str, Health]:
-        return self._health.get(name, {})
+        return {endpoint: self._watched[target].health for endpoint, target in self._pools.get(name, {}).items()}
 
     async def close(self) -> None:
-        tasks = [task for probes in self._pools.values() for _, task in probes.values()]
+        tasks = [watched.probing for watched in self._watched.values() if watched.probing]
         for name in list(self._pools):
             self.forget(name)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _keep_probing(self, name: PoolName, endpoint: str, target: _Target) -> None:
+    def _look(self, target: _Target, pool: PoolName, *, was_healthy: bool) -> None:
+        watched = self._watched.get(target)
+        if watched is None:
+            watched = self._watched[target] = _Watched(Health(True) if was_healthy else Health())
+            watched.probing = asyncio.create_task(self._keep_probing(target, watched))
+        watched.pools[pool] += 1
+
+    def _look_away(self, target: _Target, pool: PoolName) -> None:
+        watched = self._watched[target]
+        watched.pools[pool] -= 1
+        watched.pools += Counter()  # without those that are at 0
+        if not watched.pools:
+            del self._watched[target]
+            if watched.probing:
+                watched.probing.cancel()
+
+    async def _keep_probing(self, target: _Target, watched: _Watched) -> None:
         failures = 0
         while True:
             trouble = await self._probe(target)
             failures = failures + 1 if trouble else 0
-            before = self._health[name].get(endpoint, Health())
-            after = _judge(before, trouble, failures, target.failure_threshold)
-            if after != before:
-                self._health[name][endpoint] = after
-                self._changed(name)
+            after = _judge(watched.health, trouble, failures, target.failure_threshold)
+            if after != watched.health:
+                watched.health = after
+                for pool in list(watched.pools):
+                    self._changed(pool)
             await asyncio.sleep(target.interval if after.healthy else _sooner(failures, target.interval))
 
     async def _probe(self, target: _Target) -> str:
@@ -111,6 +133,10 @@ class Prober:
             # A probe that ends its own loop would leave the endpoint in its last state for good.
             _log.exception("a probe failed in an unforeseen way", extra={"url": target.url})
             return "it could not be probed; the controller's log says why"
+
+
+def _written_healthy(pool: WorkerPool) -> frozenset[str]:
+    return frozenset(each["name"] for each in pool.status.get("endpoints", ()) if each.get("healthy"))
 
 
 def _sooner(failures: int, interval: float) -> float:

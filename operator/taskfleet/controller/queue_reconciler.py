@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from taskfleet.api.taskqueue import TaskQueue
+from taskfleet.controller.callable import callable_endpoints
 from taskfleet.controller.deletion import Deletion, decide_deletion
 from taskfleet.controller.fleet import Surface
 from taskfleet.controller.news import queue_news
@@ -43,6 +44,7 @@ class QueueReconciler:
         reporter: Reporter,
         metrics: ControllerMetrics,
         clock: Callable[[], float],
+        reach: Callable[[str, str], str],
         may_act: Callable[[], None],
         republish_seconds: float,
     ) -> None:
@@ -52,6 +54,7 @@ class QueueReconciler:
         self._reporter = reporter
         self._metrics = metrics
         self._clock = clock
+        self._reach = reach
         self._may_act = may_act
         self._republish_seconds = republish_seconds
 
@@ -96,8 +99,13 @@ class QueueReconciler:
 
     async def _publish(self, store: Store, queue: TaskQueue, state: QueueState) -> None:
         fallbacks = await self._fallbacks(store, queue, state)
-        served = self._served(queue, state)
-        policy = queue_policy(queue.spec, closed=_is_deleted(queue), fallbacks=fallbacks, served=served)
+        policy = queue_policy(
+            queue.spec,
+            closed=_is_deleted(queue),
+            fallbacks=fallbacks,
+            served=self._served(queue, state),
+            endpoints=callable_endpoints(queue.spec, self._world.pools_of(queue.key), self._reach),
+        )
         if policy != state.published or self._clock() >= state.published_at + self._republish_seconds:
             self._may_act()
             # The same again changes nothing in the store, and takes back a late word of a controller before us.

@@ -87,6 +87,7 @@ class Reconciler:
             reporter=self._reporter,
             metrics=metrics,
             clock=clock,
+            reach=reach,
             may_act=may_act,
             republish_seconds=resync_seconds,
         )

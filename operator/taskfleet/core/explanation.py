@@ -119,10 +119,13 @@ def _why_waiting(scene: Scene) -> Iterator[str]:
     if stats.scheduled and stats.next_due_at is not None and stats.next_due_at > stats.now:
         yield f"the next of those for a later time is due in {format_duration(stats.next_due_at - stats.now)}"
     for report in scene.reports:
+        who = "worker" if not report.gateway else f"{report.pool}/{report.endpoint}, called by"
         if report.trouble:
-            yield f"worker {report.worker} says: {report.trouble}"
+            yield f"{who} {report.worker} says: {report.trouble}"
         elif report.waits:
-            yield f"worker {report.worker} waits: {report.waits}"
+            yield f"{who} {report.worker} waits: {report.waits}"
+        elif report.gateway and report.inflight:
+            yield f"{count(report.inflight, 'call')} to {report.pool}/{report.endpoint} by {report.worker} itself"
 
 
 def _condition_lines(status: Status) -> list[str]:

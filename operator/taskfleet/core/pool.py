@@ -23,6 +23,15 @@ class Execution(StrEnum):
     EXTERNAL = "External"
 
 
+class Online(StrEnum):
+    """How a gateway serves a caller who waits: through the queue, by a call of its own, or the first with the second
+    for as long as no worker is ready."""
+
+    QUEUE = "Queue"
+    DIRECT = "Direct"
+    AUTO = "Auto"
+
+
 class Strategy(StrEnum):
     """Which endpoint gets the next worker: by room, in turn, by weight, the fastest first, the cheapest first."""
 

@@ -10,7 +10,8 @@ from taskfleet.core.wiretime import wire_time
 
 
 class Verdict(StrEnum):
-    """``RETRY`` burns the attempt, ``RELEASE`` gives it back; both return the task to pending after ``delay``."""
+    """``RETRY`` burns the attempt, ``RELEASE`` gives it back; both return the task to pending after ``delay``. For a
+    task that had all of its attempts ``RETRY`` is ``FAIL``."""
 
     COMPLETE = "complete"
     FAIL = "fail"
@@ -61,6 +62,18 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """What a claim of certain tasks brought. ``waiting``: those that still wait, behind their session or while nothing
+    is claimed at all (``stopped``). Those that are in neither are someone else's now, or have ended.
+    """
+
+    tasks: tuple[LeasedTask, ...]
+    waiting: frozenset[str]
+    policy_version: int
+    stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """The answer to a heartbeat: leases that are no longer ours, and tasks that someone cancelled."""
 
@@ -83,6 +96,7 @@ class WorkerReport:
 
     ``process``: a word of its own for each process, so that one that died is known from the next under its name.
     ``trouble``: what keeps it from working, in words; ``waits``: what it waits for although all is well (a rate limit).
+    ``gateway``: it is no worker of the pool, but a gateway that calls the endpoint for those who wait for an answer.
     """
 
     worker: str
@@ -98,12 +112,14 @@ class WorkerReport:
     trouble: str = ""
     waits: str = ""
     draining: bool = False
+    gateway: bool = False
 
 
 def seconds_to_serve(count: int, reports: Iterable[WorkerReport], model: str | None = None) -> float | None:
     """How long the workers need for so many tasks (of a model) at the rate of their last minute; None when they served
     none, or are not there: then nobody can know."""
-    serving = [report for report in reports if model is None or model in report.models]
+    workers = (report for report in reports if not report.gateway)
+    serving = [report for report in workers if model is None or model in report.models]
     per_minute = sum(report.tasks_per_minute for report in serving)
     return 60.0 * count / per_minute if per_minute else None
 
@@ -193,7 +209,8 @@ class QueuePolicy:
     ``served``: models that endpoints of WorkerPools list, also those that are down now; None where nobody knows.
     ``external``: no worker runs the tasks, so one whose lease ends has killed nobody and is never poison.
     ``tenants`` by name; ``default`` holds for all that are not named. ``partitions``: over how many places of a
-    Valkey Cluster its tasks are spread; it cannot change while the queue exists.
+    Valkey Cluster its tasks are spread; it cannot change while the queue exists. ``endpoints``: those that gateways may
+    call themselves, each with its ``pool`` and as the ``endpoint`` of a WorkerPool.
     """
 
     spec: Mapping[str, Any]
@@ -211,3 +228,4 @@ class QueuePolicy:
     tenants: Mapping[str, TenantShare] = field(default_factory=dict)
     partitions: int = 1
     served: tuple[str, ...] | None = None
+    endpoints: tuple[Mapping[str, Any], ...] = ()

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from taskfleet.api.gatewaykeys import Right
 from taskfleet.core.errors import TaskfleetError
+from taskfleet.gateway import openapi
 from taskfleet.gateway.administration import Administration
 from taskfleet.gateway.answers import Refused, bug_answer, error_answer
 from taskfleet.gateway.batches import Batches
@@ -122,7 +123,15 @@ def _status_routes(metrics: GatewayMetrics, not_ready: Callable[[], str]) -> lis
     async def shown(_request: Request) -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", shown)]
+    async def described(_request: Request) -> Response:
+        return Response(openapi.document(), media_type="application/json")
+
+    return [
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", shown),
+        Route(openapi.PATH, described),
+    ]
 
 
 class _Door:

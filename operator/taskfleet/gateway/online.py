@@ -36,6 +36,7 @@ class Online:
         self._store = parts.store
         self._queues = parts.queues
         self._ends = parts.ends
+        self._direct = parts.direct
 
     async def chat(self, request: Request, caller: Caller) -> Response:
         return await self._serve(Operation.CHAT, request, caller)
@@ -81,14 +82,18 @@ class Online:
             await self._submit(queue, [task])
             return await self._accepted(queue, task)
         queue.check_served(task.model)
+        task = self._direct.held(queue, task)
         if task.events:
             return await self._stream(request, queue, task, wishes, body)
         with self._ends.expected(queue.key, task.id) as ended:
             if not await self._submit(queue, [task]):  # its idempotency key was there already
                 self._ends.nudge(queue.key, [task.id])
+            self._direct.offer(queue, task)
             view = await self._wait(request.receive, ended, queue.key, task, wishes)
         if view is None:
+            self._direct.goes_on(queue.key, task.id)
             return await self._accepted(queue, task)
+        self._direct.withdraw(queue.key, task.id)
         if view.state is not TaskState.COMPLETED:
             raise not_completed(queue.key, view)
         return json_answer(whole_answer(view, operation), headers=result_headers(queue.key, view))
@@ -101,6 +106,8 @@ class Online:
             raise InputError("Last-Event-ID: send the Idempotency-Key of the first time too; it says which task it was")
         wanted = Wanted(after, _wants_usage(body), wishes.restarts or bool(after))
         await self._submit(queue, [task])
+        self._direct.offer(queue, task)
+        self._direct.goes_on(queue.key, task.id)
         chunks = ChatChunks(self._store, queue.key, task.id, task.model, round(time.time()), wanted)
         headers = {"Taskfleet-Task": task.id, "Taskfleet-Queue": str(queue.key)}
         return EventStream(chunks.parts(), headers, partial(self._give_up, queue.key, task, wishes))
@@ -137,7 +144,10 @@ class Online:
 
     async def _give_up(self, queue: QueueKey, task: NewTask, wishes: Wishes) -> None:
         """Nobody waits for it any more. One with an idempotency key may be asked for again, or by others already."""
-        if not wishes.detach and not task.once:
+        if wishes.detach or task.once:
+            self._direct.goes_on(queue, task.id)
+        else:
+            self._direct.withdraw(queue, task.id)
             await self._store.cancel(queue, [task.id])
 
     async def _accepted(self, queue: OpenQueue, task: NewTask) -> Response:

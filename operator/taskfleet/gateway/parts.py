@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from taskfleet.gateway.direct import Direct
 from taskfleet.gateway.ends import Ends
 from taskfleet.gateway.news import News
 from taskfleet.gateway.queues import Queues
@@ -16,3 +17,4 @@ class Parts:
     queues: Queues
     ends: Ends
     news: News
+    direct: Direct

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from taskfleet.api.tasklines import TaskReader
 from taskfleet.api.taskqueue import TaskQueueSpec, published_spec
 from taskfleet.core.errors import InputError, NotFound
+from taskfleet.core.fallbacks import model_for
 from taskfleet.core.settlement import QueuePolicy, QueueStats, WorkerReport, complaints, seconds_to_serve
 from taskfleet.core.task import QueueKey
 from taskfleet.gateway.answers import Refused
@@ -52,6 +53,16 @@ class OpenQueue:
     def eta_seconds(self, ahead: int, model: str) -> float | None:
         """When a task behind so many others is served at the rate of the last minute; None when nobody can know."""
         return seconds_to_serve(ahead + 1, self.workers, model)
+
+    @property
+    def models_with_workers(self) -> frozenset[str]:
+        """The models whose tasks a worker takes now, also in place of others."""
+        ready = [report for report in self.workers if not (report.gateway or report.draining or report.trouble)]
+        return frozenset(
+            model.name
+            for model in self.spec.models
+            if any(model_for(model.name, report.models, self.policy.fallbacks) for report in ready)
+        )
 
     @property
     def trouble(self) -> str:

@@ -17,6 +17,9 @@ from taskfleet.core.task import QueueKey
 from taskfleet.gateway.app import build_app
 from taskfleet.gateway.batchrun import BatchRunner
 from taskfleet.gateway.connections import BoundedHttp
+from taskfleet.gateway.direct import Direct
+from taskfleet.gateway.directcrew import ApiKeys
+from taskfleet.gateway.endpointkeys import no_api_keys
 from taskfleet.gateway.ends import Ends
 from taskfleet.gateway.filestore import FileStore
 from taskfleet.gateway.keyring import Doorman, KeyRing, OpenDoor, is_this_machine
@@ -25,6 +28,7 @@ from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import Queues
 from taskfleet.store import Store
 from taskfleet.telemetry.metrics import GatewayMetrics
+from taskfleet.telemetry.others import Others
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +42,7 @@ class GatewayOptions:
     """``keys``: the file of API keys; without it everyone may do everything, and only this machine may reach it.
     ``port`` 0: any free one; ``setting`` names it in errors. ``usual``: the queue of requests that name none.
     ``files``: the folder of what batches read and write; gateways of one store share it. ``grace_seconds``: for
-    requests that are being answered when it is to stop."""
+    requests that are being answered when it is to stop. ``api_keys``: of the endpoints that it calls itself."""
 
     store_url: str
     host: str
@@ -49,6 +53,7 @@ class GatewayOptions:
     keys: Path | None
     files: Path
     grace_seconds: int = 30
+    api_keys: ApiKeys = no_api_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,9 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
         store = await Store.connect(options.store_url)
         stack.push_async_callback(store.close)
         ends, queues = Ends(store), Queues(store, namespace=options.namespace, usual=options.usual)
-        parts = Parts(store, queues, ends, News(store, ends))
+        direct = Direct(store, queues, ends, options.api_keys)
+        metrics.registry.register(Others(direct.registries))
+        parts = Parts(store, queues, ends, News(store, ends), direct)
         files = _file_store(options.files)
         runner = BatchRunner(parts, files)
         health = _StoreHealth(store, metrics)
@@ -93,7 +100,7 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
                 timeout_graceful_shutdown=options.grace_seconds,
             )
         )
-        background = [parts.ends.run(), runner.run(), health.run()]
+        background = [parts.ends.run(), runner.run(), health.run(), direct.run()]
         if isinstance(doorman, KeyRing):
             background.append(doorman.follow())
         answering = asyncio.create_task(_loudly(server.serve(sockets=[listening])))

@@ -5,7 +5,6 @@ is someone else's it is refused.
 """
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -99,20 +98,9 @@ class Work:
         """``{"ends": [{"id", "fence", "verdict", ...}]}``: end leases, each as a whole; which of them were taken."""
         ends = read(LeaseEnds, await json_object(request)).ends
         queue = await self._asked_for(request, caller)
-        settlements = await self._within_attempts(queue, [end.as_settlement() for end in ends])
-        accepted = await self._store.settle(queue.key, settlements)
+        accepted = await self._store.settle(queue.key, [end.as_settlement() for end in ends])
         self._ends.nudge(queue.key, [end.id for end in ends])
         return json_answer({"object": "list", "queue": str(queue.key), "accepted": accepted})
-
-    async def _within_attempts(self, queue: OpenQueue, ends: list[Settlement]) -> list[Settlement]:
-        """A task that had all of its attempts has failed, whatever its worker thinks."""
-        again = [end.task_id for end in ends if end.verdict is Verdict.RETRY]
-        views = await self._store.get(queue.key, again)
-        spent = {view.id for view in views if view is not None and view.attempts >= queue.policy.max_attempts}
-        return [
-            replace(end, verdict=Verdict.FAIL) if end.verdict is Verdict.RETRY and end.task_id in spent else end
-            for end in ends
-        ]
 
     async def publish(self, request: Request, caller: Caller) -> Response:
         """``{"publications": [{"id", "fence", "first", "chunks", "about"?}]}``: pieces of answers, for who reads along;

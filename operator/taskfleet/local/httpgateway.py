@@ -1,11 +1,14 @@
 """The gateway of a running ``up``: on a port that only this machine reaches, so that it asks for no keys."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from taskfleet.api.endpoint import Endpoint
 from taskfleet.core.errors import InputError
 from taskfleet.gateway.service import USUAL_PORT, GatewayOptions, gateway
+from taskfleet.local.secretkeys import api_key
 from taskfleet.local.status import HOST
 
 SETTING = "--gateway-port"
@@ -22,7 +25,9 @@ async def gateway_on_loopback(*, store_url: str, namespace: str, files: Path, po
     async with AsyncExitStack() as stack:
 
         async def serve(on: int) -> str:
-            options = GatewayOptions(store_url, HOST, on, SETTING, namespace, None, None, files, GRACE_SECONDS)
+            options = GatewayOptions(
+                store_url, HOST, on, SETTING, namespace, None, None, files, GRACE_SECONDS, _from_the_environment
+            )
             return (await stack.enter_async_context(gateway(options))).url
 
         try:
@@ -32,3 +37,7 @@ async def gateway_on_loopback(*, store_url: str, namespace: str, files: Path, po
                 raise
             url = await serve(0)
         yield url
+
+
+def _from_the_environment(_namespace: str, endpoint: Endpoint) -> str | None:
+    return api_key(endpoint, os.environ)

@@ -10,6 +10,7 @@ from taskfleet.core.errors import NotFound
 from taskfleet.core.events import Progress, TaskEvent
 from taskfleet.core.settlement import DeadLetter, QueueStats
 from taskfleet.core.task import NewTask, QueueKey, TaskView
+from taskfleet.sdk.takeback import sent_or_taken_back
 from taskfleet.store import Store
 
 POLICY_SECONDS = 10.0
@@ -28,7 +29,7 @@ class Backend(Protocol):
         ...
 
     async def submit(self, tasks: Iterable[NewTask], batch: str | None = None) -> int:
-        """Enqueue all or none, as ``Store.submit`` does."""
+        """Enqueue all or none, as ``Store.submit`` does. Who is cancelled meanwhile leaves nothing that runs."""
         ...
 
     async def get(self, ids: Sequence[str]) -> Sequence[TaskView | None]: ...
@@ -96,7 +97,8 @@ class StoreBackend:
         return TaskReader(published_spec(policy, self._queue))
 
     async def submit(self, tasks: Iterable[NewTask], batch: str | None = None) -> int:
-        return await self._store.submit(self._queue, tasks, batch=batch)
+        given = list(tasks)
+        return await sent_or_taken_back(self._store.submit(self._queue, given, batch=batch), given, self.cancel)
 
     async def get(self, ids: Sequence[str]) -> Sequence[TaskView | None]:
         return await self._store.get(self._queue, ids)

@@ -156,6 +156,7 @@ def _result(line: dict[str, Any]) -> TaskResult:
         id=line["id"],
         state=TaskState(line["status"]),
         model=line["model"],
+        requested_model=line["requested_model"],
         priority=Priority.NORMAL,
         attempts=line["attempts"],
         enqueued_at=0.0,

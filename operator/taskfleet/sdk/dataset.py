@@ -65,6 +65,14 @@ class Order:
     checkpoint: Path | None
     output: Path | None
 
+    def checked(self) -> "Order":
+        """Itself. Raises InputError where one file is meant for two things: one of them would be lost."""
+        rows = Path(self.dataset) if isinstance(self.dataset, str | Path) else None
+        for name, other in (("the dataset", rows), ("the checkpoint", self.checkpoint)):
+            if self.output is not None and other is not None and self.output.resolve() == other.resolve():
+                raise InputError(f"output: {self.output} is {name} as well; give another file")
+        return self
+
 
 class DatasetRun(Generic[R]):
     """Begins when it is awaited or iterated, and can be once. Results come in input order.

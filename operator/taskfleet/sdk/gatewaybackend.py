@@ -1,7 +1,6 @@
 """A queue behind a gateway, known over HTTP only. What the gateway says is wrong is raised by its type."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,8 +11,7 @@ from pydantic import ValidationError
 from taskfleet.api.tasklines import TaskReader
 from taskfleet.api.taskobjects import task_view
 from taskfleet.api.taskqueue import TaskQueueSpec
-from taskfleet.core.cleanup import to_its_end
-from taskfleet.core.errors import GatewayUnreachable, InputError, NotFound, StoreError, StoreSchemaMismatch
+from taskfleet.core.errors import GatewayUnreachable, InputError, NotFound, StoreSchemaMismatch
 from taskfleet.core.events import EventKind, Progress, TaskEvent
 from taskfleet.core.settlement import DeadLetter, QueueStats
 from taskfleet.core.task import NewTask, QueueKey, TaskView, is_task_id
@@ -21,8 +19,7 @@ from taskfleet.core.wiretime import moment_of
 from taskfleet.sdk.backend import Readers
 from taskfleet.sdk.gatewayhttp import Body, GatewayHttp
 from taskfleet.sdk.gatewaynews import GatewayNews
-
-log = logging.getLogger(__name__)
+from taskfleet.sdk.takeback import sent_or_taken_back
 
 AT_ONCE = 1000
 AWAY_SECONDS = 0.5
@@ -60,26 +57,12 @@ class GatewayBackend:
         return LineReader(spec_of(await self._http.get(self._http.queue), self._http))
 
     async def submit(self, tasks: Iterable[NewTask], batch: str | None = None) -> int:
-        """Who is cancelled meanwhile leaves nothing that runs: what was taken all the same is cancelled too."""
         given = list(tasks)
-        if not given:
-            return 0
-        query = {} if batch is None else {"batch": batch}
-        sending = asyncio.create_task(self._http.upload("/v1/tasks", _joined(given), **query))
-        try:
-            answer = await asyncio.shield(sending)
-        except asyncio.CancelledError:
-            await to_its_end(self._take_back(sending, [task.id for task in given if not task.once]))
-            raise
-        return int(answer["new"])
+        return await sent_or_taken_back(self._send(given, batch), given, self.cancel) if given else 0
 
-    async def _take_back(self, sending: "asyncio.Task[Any]", ids: Sequence[str]) -> None:
-        await asyncio.wait([sending])
-        if sending.exception() is None:
-            try:
-                await self.cancel(ids)
-            except StoreError as error:
-                log.warning("a submission was cancelled, and its tasks cannot be", extra={"error": str(error)})
+    async def _send(self, tasks: Sequence[NewTask], batch: str | None) -> int:
+        query = {} if batch is None else {"batch": batch}
+        return int((await self._http.upload("/v1/tasks", _joined(tasks), **query))["new"])
 
     async def get(self, ids: Sequence[str]) -> Sequence[TaskView | None]:
         found: list[TaskView | None] = []

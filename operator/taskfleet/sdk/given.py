@@ -1,9 +1,11 @@
 """Checks of what a caller gives, before anything is done with it: a sentence that names the argument and the fix."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, TypeVar
 
 from taskfleet.core.errors import InputError, InvalidTask
 from taskfleet.core.pool import Strategy
@@ -12,6 +14,8 @@ from taskfleet.core.task import Priority, QueueKey
 MOST_WORKERS = 1024
 LONGEST_DELAY = 8760 * 3600.0
 _DEEPEST = 100
+
+T = TypeVar("T")
 
 _STRATEGIES = {strategy.name.lower(): strategy for strategy in Strategy}
 
@@ -33,9 +37,9 @@ def workers(value: object) -> int:
     return value
 
 
-def count(name: str, value: object) -> int:
+def count(name: str, value: object, of: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{name}: {value!r} is not a number of rows; give a whole number from 1 on")
+        raise InputError(f"{name}: {value!r} is not a number of {of}; give a whole number from 1 on")
     return value
 
 
@@ -62,9 +66,45 @@ def priority(value: object) -> Priority:
 
 def task_id(value: object) -> str:
     if isinstance(value, str) and value:
+        _whole_text("task_id", value)
         return value
     trouble = "it is empty" if value == "" else f"{value!r} is not a string"
     raise InputError(f"task_id: {trouble}; give the id that submit returned")
+
+
+def text(name: str, value: object, instead: str) -> str | None:
+    """A name that is no empty or broken text, or None. ``instead``: what to give."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
+        trouble = "it is empty" if value == "" else f"{value!r} is not a string"
+        raise InputError(f"{name}: {trouble}; {instead}")
+    _whole_text(name, value)
+    return value
+
+
+def path(name: str, value: object) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | PathLike) or not isinstance(fspath(value), str):
+        raise InputError(f"{name}: {value!r} is not a path; give a string or a pathlib.Path")
+    return Path(value)
+
+
+def rows_of(name: str, value: Iterable[T], instead: str) -> Iterable[T]:
+    """What can be gone through; a text can, and its letters are never meant."""
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise InputError(f"{name}: {value!r:.60} is no list; {instead}")
+    return value
+
+
+def fields(name: str, value: object) -> dict[str, Any] | None:
+    """A dict, a copy of it, or None."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise InvalidTask(f"{name}: {value!r:.60} is not a dict; give its fields by their names")
+    return dict(value)
 
 
 def queue_key(value: str) -> QueueKey:

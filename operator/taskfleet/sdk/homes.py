@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.core.errors import InputError
 from taskfleet.sdk.backend import Backend, StoreBackend
-from taskfleet.sdk.wanted import Wanted, what_is_missing
+from taskfleet.sdk.missing import what_is_missing
+from taskfleet.sdk.standins import StandIns
+from taskfleet.sdk.wanted import Wanted
 from taskfleet.store import Store
 from taskfleet.store.watch import Watch
 
@@ -20,13 +22,15 @@ if TYPE_CHECKING:
 class Home:
     """``place``: where workers in this process work, ``connect`` gives each of them its own. ``hears``: what tells a
     watch of ends, for ever; None where whoever ends a task in this process tells by himself, or nobody does
-    (``nudged`` False)."""
+    (``nudged`` False). ``stand_ins``: who decides which model stands in for which; None where a controller does, or
+    nobody needs to."""
 
     backend: Backend
     place: "Workplace"
     connect: Callable[[], Awaitable["Workplace"]]
     nudged: bool
     hears: Callable[[Watch], Coroutine[Any, Any, None]] | None = None
+    stand_ins: StandIns | None = None
 
 
 async def home_of(wanted: Wanted, endpoints: Sequence[Endpoint], stack: AsyncExitStack) -> Home:
@@ -43,7 +47,8 @@ async def _in_process(wanted: Wanted, endpoints: Sequence[Endpoint], stack: Asyn
         from taskfleet.sdk.inprocess import EmbeddedQueue
     here = await stack.enter_async_context(EmbeddedQueue(wanted.key, list(endpoints), wanted.policy, wanted.data))
     backend = StoreBackend(here.store, wanted.key, private=True)
-    return Home(backend, here.store, lambda: Store.connect(here.url), nudged=True)
+    stand_ins = StandIns(endpoints, here.spec.fallbacks, here.publish) if here.spec.fallbacks else None
+    return Home(backend, here.store, lambda: Store.connect(here.url), nudged=True, stand_ins=stand_ins)
 
 
 async def _in_store(wanted: Wanted, url: str, stack: AsyncExitStack) -> Home:

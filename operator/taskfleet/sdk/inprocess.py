@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class EmbeddedQueue:
-    """Opens the store of a queue; ``async with`` it, then ``store`` and ``url`` are there.
+    """Opens the store of a queue under the rules ``spec``; ``async with`` it, then ``store`` and ``url`` are there.
 
     Without ``data`` everything is in a temporary folder that goes with the queue.
     """
@@ -32,7 +32,7 @@ class EmbeddedQueue:
         self, queue: QueueKey, endpoints: list[Endpoint], policy: Mapping[str, Any], data: Path | None
     ) -> None:
         self._queue = queue
-        self._policy = queue_policy(spec_for(endpoints, policy))
+        self.spec = spec_for(endpoints, policy)
         self._data = data
         self._stack = contextlib.AsyncExitStack()
         self.store: Store
@@ -52,7 +52,7 @@ class EmbeddedQueue:
             self.url = server.url
             self.store = await Store.connect(server.url)
             self._stack.push_async_callback(self.store.close)
-            await self.store.put_policy(self._queue, self._policy)
+            await self.publish({})
             ticking = asyncio.create_task(self._tick())
             self._stack.push_async_callback(_ended, ticking)
             # So that `taskfleet stats --data DIR` and the like find it.
@@ -62,6 +62,10 @@ class EmbeddedQueue:
 
     async def __aexit__(self, *_exc: object) -> None:
         await self._stack.aclose()
+
+    async def publish(self, fallbacks: Mapping[str, str]) -> None:
+        """Have the queue's rules hold, and these models serve in place of those. Raises StoreError."""
+        await self.store.put_policy(self._queue, queue_policy(self.spec, fallbacks=fallbacks))
 
     async def _tick(self) -> None:
         """Let time pass in the queue, as the controller does elsewhere: deadlines, retention, leases that ended."""

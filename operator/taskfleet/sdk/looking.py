@@ -1,10 +1,11 @@
 """Looking at tasks, and waiting for their ends."""
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Iterable, Sequence
 
-from taskfleet.core.errors import InputError, NotFound, StoreUnreachable, WaitTimeout
+from taskfleet.core.errors import NotFound, StoreError, StoreUnreachable, WaitTimeout
 from taskfleet.core.task import TaskView
 from taskfleet.sdk import given
 from taskfleet.sdk.live import Live
@@ -16,9 +17,8 @@ STORE_PAUSE = 0.2
 async def ids_of(live: Live, batch: TaskBatch | Iterable[str] | str) -> list[str]:
     """Of what ``submit_batch`` returned, of its name, or the ids themselves. Raises InputError, NotFound."""
     if not isinstance(batch, str):
-        return [given.task_id(task_id) for task_id in batch]
-    if not batch:
-        raise InputError("batch: it is empty; give what submit_batch returned")
+        return [given.task_id(task_id) for task_id in given.rows_of("batch", batch, "give what submit_batch returned")]
+    given.text("batch", batch, "give what submit_batch returned")
     ids = [view.id async for view in live.backend.batch_tasks(batch)]
     if not ids:
         raise NotFound(f"batch {batch!r} is not in {live.backend.name}; give what submit_batch returned")
@@ -45,11 +45,21 @@ async def ends_of(live: Live, ids: Sequence[str], patience: float | None) -> lis
             ended = await watch.ends_of(open_ids)
     except TimeoutError:
         what = f"task {ids[0]}" if len(ids) == 1 else f"{len(open_ids)} of {len(ids)} tasks"
-        why = f" ({watch.trouble})" if watch.trouble else ""
+        trouble = watch.trouble or await _last_error(live, open_ids[0])
+        why = f" ({trouble})" if trouble else ""
         raise WaitTimeout(
             f"{what} did not end within {patience:g} s{why}; wait again, give a longer timeout, or cancel"
         ) from None
     return [TaskResult(ended.get(view.id, view)) for view in views]
+
+
+async def _last_error(live: Live, task_id: str) -> str:
+    """Why a task did not end yet, as far as an attempt told; "" when none did or it cannot be seen now."""
+    with contextlib.suppress(NotFound, StoreError):
+        (view,) = await seen(live, [task_id])
+        if view.error is not None:
+            return f"so far: {view.error.message}"
+    return ""
 
 
 async def seen(live: Live, ids: Sequence[str]) -> list[TaskView]:

@@ -12,10 +12,11 @@ from taskfleet.core.events import Progress
 from taskfleet.sdk.blocked import LoopWatch
 from taskfleet.sdk.handler import HandlerProvider
 from taskfleet.sdk.homes import home_of
-from taskfleet.sdk.instances import found_endpoints, named_endpoints
+from taskfleet.sdk.instances import found_endpoints, keys_of, named_endpoints
 from taskfleet.sdk.live import Live, News
+from taskfleet.sdk.missing import what_is_missing
 from taskfleet.sdk.progress import tell_progress
-from taskfleet.sdk.wanted import Wanted, what_is_missing
+from taskfleet.sdk.wanted import Wanted
 from taskfleet.store.watch import Watch
 
 if TYPE_CHECKING:
@@ -81,10 +82,11 @@ async def opened(wanted: Wanted, news: News) -> Opened:
                 endpoints=endpoints,
                 max_workers=wanted.max_workers,
                 strategy=wanted.strategy,
-                api_key=wanted.instances_key,
+                api_keys=_api_keys(wanted, endpoints),
                 provider=provider,
                 on_settled=watch.settled,
                 on_broken=watch.broke,
+                stand_ins=home.stand_ins,
             )
             workers.start()
             if wanted.handler is not None:
@@ -98,13 +100,19 @@ async def _endpoints(wanted: Wanted) -> list[Endpoint]:
     if wanted.handler is not None:
         return [_handler_endpoint(wanted.max_workers, [HANDLER])]
     if wanted.instances is not None:
-        return await named_endpoints(wanted.instances, wanted.max_workers, wanted.instances_key)
+        return await named_endpoints(wanted.instances, wanted.max_workers, wanted.strategy, wanted.instances_key)
     if wanted.url is not None:
         return []
-    found = await found_endpoints(wanted.max_workers)
+    found = await found_endpoints(wanted.max_workers, wanted.strategy)
     for endpoint in found:
         log.info("found a model server", extra={"url": endpoint.url, "models": ", ".join(endpoint.models)})
     return found
+
+
+def _api_keys(wanted: Wanted, endpoints: Sequence[Endpoint]) -> dict[str, str | None]:
+    if wanted.instances is None:
+        return {endpoint.name: wanted.instances_key for endpoint in endpoints}
+    return keys_of(wanted.instances, endpoints, wanted.instances_key)
 
 
 def _handler_endpoint(max_workers: int, models: Sequence[str]) -> Endpoint:

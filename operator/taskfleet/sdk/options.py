@@ -30,6 +30,12 @@ class TaskOptions(TypedDict, total=False):
     """A moment with its zone, after which it is not begun."""
     stream: bool
     """Its answer can be read piece by piece: see ``events``."""
+    tenant: str | None
+    """Whose task it is, where several share the queue."""
+    session: str | None
+    """Tasks of one session run one after another, in the order in which they were submitted."""
+    idempotency_key: str | None
+    """With the same key again the first task stands, and its id is returned."""
 
 
 class DatasetOptions(TypedDict, total=False):
@@ -57,17 +63,18 @@ def known(options: Mapping[str, object], kind: type) -> None:
 def task_fields(options: TaskOptions, *, takes_any_model: bool) -> dict[str, Any]:
     """The fields of a task line for these options. Where any model is served, a mark says which one was asked for."""
     known(options, TaskOptions)
-    model, metadata = options.get("model"), dict(options.get("metadata") or {})
+    metadata = given.fields("metadata", options.get("metadata")) or {}
+    model = given.text("model", options.get("model"), "leave it out for the queue's default")
     if model is not None and takes_any_model:
         metadata, model = {**metadata, ASKED_MODEL: model}, None
-    parameters = options.get("parameters")
     fields = {
         "model": model,
         "priority": given.priority(options.get("priority", Priority.NORMAL)).label,
-        "parameters": None if parameters is None else dict(parameters),
+        "parameters": given.fields("parameters", options.get("parameters")),
         "metadata": metadata or None,
         "delay": given.delay(options.get("delay")),
         "deadline": given.moment("deadline", options.get("deadline")),
         "stream": options.get("stream") or None,
+        **{name: options.get(name) for name in ("tenant", "session", "idempotency_key")},
     }
     return {name: value for name, value in fields.items() if value is not None}

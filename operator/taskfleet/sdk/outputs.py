@@ -40,7 +40,7 @@ def open_output(path: Path) -> Output:
 
 def result_row(result: TaskResult) -> dict[str, Any]:
     """A result line, as ``taskfleet result`` writes it."""
-    return {**result_line(result.view), "model": result.model}
+    return {**result_line(result.view), "model": result.model, "requested_model": result.requested_model}
 
 
 def _cannot_write(path: Path, error: OSError) -> DatasetError:

@@ -1,6 +1,7 @@
 """From what a caller gives (a text, messages, a task's fields) to a task under the queue's rules."""
 
 import hashlib
+import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -56,6 +57,8 @@ class RowPrompts:
             raise InputError('prompt: it is empty; give a template such as "Label this: {text}", or leave it out')
         if prompt is not None and not isinstance(prompt, str) and not callable(prompt):
             raise InputError(f"prompt: {prompt!r} is neither a template nor a function")
+        if inspect.iscoroutinefunction(prompt):
+            raise InputError("prompt: it is an async function; give a plain one, which returns the prompt of a row")
         self._prompt = prompt
         self._common = common
 

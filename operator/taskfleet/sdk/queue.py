@@ -7,7 +7,6 @@ import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from os import PathLike
-from pathlib import Path
 from typing import Any, Unpack, overload
 
 from taskfleet.core.cleanup import to_its_end
@@ -76,16 +75,22 @@ class ParallelTaskQueue:
             raise InputError("handler: both instances and a handler are given; give one of the two")
         if isinstance(instances, str | Mapping):
             instances = [instances]
+        if instances is not None:
+            given.rows_of("instances", instances, "give the URLs of model servers")
+        if not isinstance(policy, Mapping | None):
+            raise InputError(
+                f'policy: {policy!r} is not a dict; give fields of a TaskQueue, such as {{"taskTTL": "1h"}}'
+            )
         self._wanted = Wanted(
             instances=None if instances is None else list(instances),
             max_workers=given.workers(max_workers),
             strategy=given.strategy(strategy),
-            url=url,
+            url=given.text("url", url, "leave it out for a queue in this process"),
             queue=queue,
-            api_key=api_key,
+            api_key=given.text("api_key", api_key or None, "give it as it was shown"),
             handler=handler,
-            data=None if data is None else Path(data),
-            policy=policy or {},
+            data=given.path("data", data),
+            policy=given.fields("policy", policy) or {},
         ).checked()
         self._listeners: list[ProgressCallback] = []
         self._opened: Opened | None = None
@@ -139,7 +144,8 @@ class ParallelTaskQueue:
         """Enqueue one task and return its id.
 
         ``prompt``: a text, a list of messages, or the fields of a task line. Options: ``model``, ``priority``,
-        ``parameters`` (temperature, ...), ``metadata``, ``delay`` (seconds), ``deadline`` (a datetime), ``stream``.
+        ``parameters`` (temperature, ...), ``metadata``, ``delay`` (seconds), ``deadline`` (a datetime), ``stream``,
+        ``tenant``, ``session``, ``idempotency_key``.
         Raises InvalidTask, UnknownModel, DuplicateTask, QueueFull, StoreError.
         """
         identity = {} if task_id is None else {"id": given.task_id(task_id)}
@@ -154,7 +160,8 @@ class ParallelTaskQueue:
         """
         if isinstance(prompts, str | Mapping):
             raise InputError("prompts: one prompt is given; put it in a list, or use submit")
-        name = batch if batch is not None else f"batch-{secrets.token_hex(6)}"
+        given.rows_of("prompts", prompts, "give a list of prompts")
+        name = given.text("batch", batch, "leave it out for a name of its own") or f"batch-{secrets.token_hex(6)}"
         return TaskBatch(await self._submit(prompts, {}, options, name), name)
 
     async def wait_for_task(self, task_id: str, timeout: float | None = 60) -> TaskResult:  # noqa: ASYNC109  with words
@@ -231,9 +238,10 @@ class ParallelTaskQueue:
 
     async def errors(self, limit: int = 1000) -> list[Failure]:
         """The queue's failed tasks, oldest first."""
+        most = given.count("limit", limit, "failures")
         found: list[Failure] = []
         async for letter in self._now.live.backend.dead_letters():
-            if len(found) >= limit:
+            if len(found) >= most:
                 break
             task = letter.task
             if task.error is not None:
@@ -303,16 +311,15 @@ class ParallelTaskQueue:
         """
         known(options, DatasetOptions)
         asked: TaskOptions = {"model": model, "priority": priority, "parameters": options.get("parameters")}
-        checkpoint = options.get("checkpoint")
         order = Order(
             dataset=dataset,
             prompts=RowPrompts(options.get("prompt"), self._fields(asked)),
-            batch_size=given.count("batch_size", batch_size),
+            batch_size=given.count("batch_size", batch_size, "rows"),
             title=model or "dataset",
             progress=options.get("progress"),
-            checkpoint=None if checkpoint is None else Path(checkpoint),
-            output=None if output is None else Path(output),
-        )
+            checkpoint=given.path("checkpoint", options.get("checkpoint")),
+            output=given.path("output", output),
+        ).checked()
         return DatasetRun(lambda: self._now.live, order, all_results if output is None else summary)
 
     # Inside

@@ -69,13 +69,14 @@ class TaskResult(Readable):
 
     ``status`` is ``pending``, ``running``, ``completed``, ``failed``, ``cancelled`` or ``expired``. ``result`` is set
     when it completed, ``error`` when it failed or expired, or is to be tried again. ``duration`` is the time of the
-    last attempt. ``progress``: what a running one last reported, ``{"fraction", "message"}``, None when nothing.
+    last attempt. ``model`` is who answered: a fallback of ``requested_model``, or that itself. ``progress``: what a
+    running one last reported, ``{"fraction", "message"}``, None when nothing.
     """
 
     __slots__ = ("_view",)
     FIELDS = (
-        "id", "status", "result", "error", "duration", "queue_seconds", "attempts", "model", "priority", "worker",
-        "batch", "metadata", "progress",
+        "id", "status", "result", "error", "duration", "queue_seconds", "attempts", "model", "requested_model",
+        "priority", "worker", "batch", "metadata", "progress",
     )  # fmt: skip
 
     def __init__(self, view: TaskView) -> None:
@@ -124,6 +125,10 @@ class TaskResult(Readable):
     @property
     def model(self) -> str:
         return self._view.metadata.get(ASKED_MODEL) or self._view.model
+
+    @property
+    def requested_model(self) -> str:
+        return self._view.metadata.get(ASKED_MODEL) or self._view.requested_model or self._view.model
 
     @property
     def priority(self) -> Priority:

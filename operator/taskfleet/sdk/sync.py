@@ -2,14 +2,17 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Any, TypeVar, Unpack, overload
 
 from taskfleet.core.errors import InputError, NotRunning
 from taskfleet.core.events import TaskEvent
+from taskfleet.core.pool import Strategy
 from taskfleet.core.task import Priority, TaskState
 from taskfleet.sdk.dataset import DatasetSummary
+from taskfleet.sdk.handler import Handler
+from taskfleet.sdk.instances import Instance
 from taskfleet.sdk.live import ProgressCallback
 from taskfleet.sdk.options import DatasetOptions, PriorityLike, TaskOptions
 from taskfleet.sdk.prompts import Question
@@ -26,9 +29,31 @@ class SyncParallelTaskQueue:
     A thread of its own runs the loop, on which handlers, prompt functions and ``on_progress`` are called too.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(
+        self,
+        instances: Iterable[Instance] | None = None,
+        max_workers: int = 10,
+        strategy: str | Strategy = "fastest",
+        *,
+        url: str | None = None,
+        queue: str | None = None,
+        api_key: str | None = None,
+        handler: Handler | None = None,
+        data: str | PathLike[str] | None = None,
+        policy: Mapping[str, Any] | None = None,
+    ) -> None:
         """Takes what ParallelTaskQueue takes."""
-        self._queue = ParallelTaskQueue(*arguments, **options)
+        self._queue = ParallelTaskQueue(
+            instances,
+            max_workers,
+            strategy,
+            url=url,
+            queue=queue,
+            api_key=api_key,
+            handler=handler,
+            data=data,
+            policy=policy,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 

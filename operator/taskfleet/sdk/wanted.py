@@ -1,8 +1,7 @@
 """What a queue object was asked to be, checked before anything starts."""
 
-import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from taskfleet.sdk.instances import Instance
 
 OWN_QUEUE = QueueKey("default", "local")
 _KEY = re.compile(r"[!-~]+")
-NOT_INSTALLED = 'this needs more than the client: pip install "taskfleet[sdk]" (missing: {})'
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +60,6 @@ class Wanted:
     @property
     def key(self) -> QueueKey:
         return OWN_QUEUE if self.queue is None else given.queue_key(self.queue)
-
-
-@contextlib.contextmanager
-def what_is_missing() -> Iterator[None]:
-    """Says what to install when an import inside does not find its package."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise InputError(NOT_INSTALLED.format(error.name)) from error
 
 
 def _check_gateway(url: str, api_key: str | None) -> None:

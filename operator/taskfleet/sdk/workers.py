@@ -7,7 +7,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.core.errors import StoreError, TaskfleetError
@@ -15,6 +15,7 @@ from taskfleet.core.pool import Strategy
 from taskfleet.core.task import QueueKey
 from taskfleet.providers import Provider
 from taskfleet.sdk.slots import pool_policy, share_slots
+from taskfleet.sdk.standins import StandIns
 from taskfleet.worker.drain import HAND_BACK_SECONDS
 from taskfleet.worker.outbox import OnSettled
 from taskfleet.worker.service import Service
@@ -29,7 +30,7 @@ SHARE_EVERY = 0.25
 
 
 class Workers:
-    """One worker for each endpoint; ``max_workers`` calls at once in all."""
+    """One worker for each endpoint; ``max_workers`` calls at once in all. ``api_keys``: what each is shown, by name."""
 
     def __init__(
         self,
@@ -40,16 +41,18 @@ class Workers:
         endpoints: Sequence[Endpoint],
         max_workers: int,
         strategy: Strategy,
-        api_key: str | None,
+        api_keys: Mapping[str, str | None],
         provider: Provider | None,
         on_settled: OnSettled,
         on_broken: Callable[[TaskfleetError], None],
+        stand_ins: StandIns | None,
     ) -> None:
         self._place = place
         self._connect = connect
         self._queue = queue
         self._pool = pool_policy(endpoints, max_workers, strategy)
         self._on_broken = on_broken
+        self._stand_ins = stand_ins
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
         self._services = {
             endpoint.name: Service(
@@ -61,7 +64,7 @@ class Workers:
                     worker=f"{endpoint.name}-{secrets.token_hex(3)}",
                     port=None,
                     grace_seconds=LONGEST_GRACE,
-                    api_key=api_key,
+                    api_key=api_keys.get(endpoint.name),
                 ),
                 self._stop,
                 self._hurry,
@@ -115,6 +118,18 @@ class Workers:
             log.exception("a worker broke")
             self._on_broken(TaskfleetError(f"a worker of this queue broke: {type(error).__name__}: {error}"))
 
+    async def _allot(self, backlog: Mapping[str, int]) -> None:
+        now = time.monotonic()
+        seen = {name: service.observed() for name, service in self._services.items()}
+        if self._stand_ins is not None:
+            try:
+                await self._stand_ins.decide(seen)
+            except StoreError as error:
+                log.warning("cannot say now who stands in for whom", extra={"error": str(error)})
+            backlog = self._stand_ins.wanted(backlog, seen, now)
+        for name, slots in share_slots(self._pool, backlog, seen, now).items():
+            self._services[name].allot(slots)
+
     async def _share(self) -> None:
         """Give each endpoint its share of the slots, whenever something wakes and while something runs."""
         async with self._place.listen([self._queue]) as wakes:
@@ -125,9 +140,7 @@ class Workers:
                     log.warning("cannot share out the calls now", extra={"error": str(error)})
                     stats = None
                 if stats is not None:
-                    seen = {name: service.observed() for name, service in self._services.items()}
-                    for name, slots in share_slots(self._pool, stats.backlog, seen, time.monotonic()).items():
-                        self._services[name].allot(slots)
+                    await self._allot(stats.backlog)
                 busy = stats is None or stats.running or stats.pending or stats.scheduled
                 woken = await wakes.wait(SHARE_EVERY if busy else None)
                 if woken and busy:

@@ -20,6 +20,7 @@ from taskfleet.core.settlement import (
     QueuePolicy,
     QueueStats,
     Settlement,
+    Taken,
     WorkerReport,
 )
 from taskfleet.core.task import NewTask, QueueKey, TaskView, WaitingTask
@@ -36,6 +37,7 @@ from taskfleet.store import (
     ratelimits,
     reading,
     submission,
+    taking,
     telling,
     waiting,
 )
@@ -267,6 +269,11 @@ class Engine:
             policy_version=version,
             stopped=bool(stopped),
         )
+
+    async def take(self, queue: QueueKey, worker: str, ids: Sequence[str]) -> Taken:
+        """Lease certain tasks to the worker, whatever waits before them, and also ahead of their time; those of a
+        session only when it is their turn. Errors: InputError (the worker's name)."""
+        return await taking.take(self._connection, queue, worker, ids)
 
     async def heartbeat(
         self, queue: QueueKey, report: WorkerReport, leases: Mapping[str, int], *, lease_seconds: float | None = None

@@ -220,7 +220,8 @@ def unpack_policy(stored: bytes) -> QueuePolicy:
     fields = orjson.loads(stored)
     tenants = {name: TenantShare(**share) for name, share in fields.pop("tenants").items()}
     served = fields.pop("served", None)
-    return QueuePolicy(**fields, tenants=tenants, served=None if served is None else tuple(served))
+    endpoints = tuple(fields.pop("endpoints", ()))
+    return QueuePolicy(**fields, tenants=tenants, served=None if served is None else tuple(served), endpoints=endpoints)
 
 
 def pack_report(report: WorkerReport) -> bytes:

@@ -4,24 +4,21 @@ Base units, prefix ``taskfleet_``, and only the labels below: never a task id or
 beforehand exist at 0 from the start, so that a rate over them is right from the first event.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
 from taskfleet.core.ratelimit import NO_LIMITS, RateLimits
 from taskfleet.core.settlement import QueueStats, Verdict
 from taskfleet.core.task import LeasedTask, Priority, QueueKey, TaskState
+from taskfleet.telemetry.counted import POOL, QUEUE, PoolLabels, ScaleDecisions, StoreTotals
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # has no types; without it each counter is two series
 
-QUEUE = ("namespace", "queue")
-POOL = ("namespace", "queue", "pool")
 ENDPOINT = (*POOL, "endpoint")
 
-PoolLabels = tuple[str, str, str]
 EndpointLabels = tuple[str, str, str, str]
 
 QUEUE_SECONDS_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200, 28800)
@@ -38,27 +35,7 @@ OUTCOMES: Mapping[type[Outcome], str] = {
 }
 RETRY_REASONS: Mapping[type[Outcome], str] = {kind: OUTCOMES[kind] for kind in (Retry, RateLimited, EndpointDown)}
 FINISHED = tuple(state.value for state in TaskState if state.is_final)
-# Why a plan may change a number of workers (core/needs.py, core/plan.py). A store that is away has reasons of its own,
-# which change workers only when someone lowers a maximum meanwhile.
-SCALE_REASONS = (
-    "Backlog",
-    "ColdStart",
-    "Idle",
-    "ScaleDownDelayed",
-    "PoolMaxWorkers",
-    "PoolMinWorkers",
-    "EndpointMaxWorkers",
-    "EndpointRateLimit",
-    "EndpointUnhealthy",
-    "External",
-    "AwaitsHPA",
-    "KeptByHPA",
-    "QueueNotFound",
-    "QueueOnHold",
-    "Draining",
-    "Drained",
-)
-SCALE_DIRECTIONS = ("up", "down")
+WORKER_STATES = ("ready", "starting")
 
 
 class WorkerMetrics:
@@ -239,12 +216,7 @@ class ControllerMetrics:
         self.endpoint_healthy = Gauge(
             "taskfleet_endpoint_healthy", "1 when the endpoint answers its probe, else 0.", ENDPOINT, registry=registry
         )
-        self.scale_decisions = Counter(
-            "taskfleet_scale_decisions",
-            "Changes of the number of workers, by direction and reason.",
-            (*POOL, "direction", "reason"),
-            registry=registry,
-        )
+        self.scale_decisions = ScaleDecisions(registry)
         self.scale_reaction = Histogram(
             "taskfleet_scale_reaction_seconds",
             "Time from the wake-up of an empty pool's queue to its workers being asked for.",
@@ -261,6 +233,8 @@ class ControllerMetrics:
         self.reconcile_seconds = Histogram(
             "taskfleet_reconcile_seconds", "Time of one reconciliation.", ("kind",), registry=registry
         )
+        # What to remove is known by its labels: to look for it would be a look at the series of all others.
+        self._endpoints: dict[PoolLabels, set[str]] = {}
         for kind in ("TaskQueue", "WorkerPool"):
             self.reconcile_seconds.labels(kind)
             for outcome in ("ok", "error"):
@@ -294,20 +268,22 @@ class ControllerMetrics:
         self.totals.show(queue, stats.counters, finished)
 
     def forget_queue(self, queue: QueueKey) -> None:
-        labels = dict(zip(QUEUE, (queue.namespace, queue.name), strict=True))
-        for metric in (self.queue_tasks, self.queue_depth, self.oldest_pending, self.queue_paused):
-            metric.remove_by_labels(labels)
+        labels = (queue.namespace, queue.name)
+        for state in TaskState:
+            self.queue_tasks.remove(*labels, state.value)
+        for priority in Priority:
+            self.queue_depth.remove(*labels, priority.label)
+        self.oldest_pending.remove(*labels)
+        self.queue_paused.remove(*labels)
         self.totals.forget(queue)
 
     def open_pool(self, pool: PoolLabels, endpoints: Collection[str]) -> None:
         """Create the series of a pool and its endpoints at 0; those of endpoints that left it go."""
-        for metric in (self.pool_workers, self.pool_desired, self.endpoint_healthy):
-            metric.remove_by_labels(dict(zip(POOL, pool, strict=True)))
+        self._forget_endpoints(pool, self._endpoints.get(pool, set()) - set(endpoints))
+        self._endpoints[pool] = set(endpoints)
         self.scale_reaction.labels(*pool)
         self.show_scaling(pool, limited=False)
-        for direction in SCALE_DIRECTIONS:
-            for reason in SCALE_REASONS:
-                self.scale_decisions.labels(*pool, direction, reason)
+        self.scale_decisions.open(pool)
         for endpoint in endpoints:
             self.show_endpoint((*pool, endpoint), desired=0, ready=0, healthy=False)
 
@@ -321,11 +297,19 @@ class ControllerMetrics:
         self.endpoint_healthy.labels(*endpoint).set(healthy)
 
     def forget_pool(self, pool: PoolLabels) -> None:
-        labels = dict(zip(POOL, pool, strict=True))
-        for metric in (self.pool_workers, self.pool_desired, self.endpoint_healthy):
-            metric.remove_by_labels(labels)
-        for whole in (self.scale_decisions, self.scale_reaction, self.scaling_limited):
-            whole.remove_by_labels(labels)
+        if pool not in self._endpoints:
+            return
+        self._forget_endpoints(pool, self._endpoints.pop(pool))
+        self.scale_decisions.forget(pool)
+        self.scale_reaction.remove(*pool)
+        self.scaling_limited.remove(*pool)
+
+    def _forget_endpoints(self, pool: PoolLabels, endpoints: Collection[str]) -> None:
+        for endpoint in endpoints:
+            self.pool_desired.remove(*pool, endpoint)
+            self.endpoint_healthy.remove(*pool, endpoint)
+            for state in WORKER_STATES:
+                self.pool_workers.remove(*pool, endpoint, state)
 
 
 class LeaderMetrics(Collector):
@@ -349,38 +333,3 @@ class LeaderMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return () if self._acting is None else self._acting.collect()
-
-
-class StoreTotals(Collector):
-    """Totals that the store counts, exported as the counters they are: they survive every restart of ours."""
-
-    _FAMILIES: Mapping[str, tuple[str, str]] = {
-        "enqueued": ("taskfleet_tasks_enqueued", "Tasks accepted since the queue exists."),
-        "lease_expired": ("taskfleet_lease_expired", "Leases of silent workers that were taken back."),
-    }
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._shown: dict[QueueKey, tuple[Mapping[str, int], Mapping[str, int]]] = {}
-        registry.register(self)
-
-    def show(self, queue: QueueKey, counters: Mapping[str, int], finished: Mapping[str, int]) -> None:
-        """``finished``: tasks that ended, by outcome."""
-        self._shown[queue] = counters, finished
-
-    def forget(self, queue: QueueKey) -> None:
-        self._shown.pop(queue, None)
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        for counter, (name, text) in self._FAMILIES.items():
-            family = CounterMetricFamily(name, text, labels=QUEUE)
-            for queue, (counters, _) in self._shown.items():
-                family.add_metric((queue.namespace, queue.name), counters.get(counter, 0))
-            yield family
-        # Exported here alone, from the store's own count, with no label of a pool: the store ends tasks that no worker
-        # has (expired, lost, cancelled while they waited), and a worker that leaves takes what was not scraped along.
-        # What an endpoint does is in taskfleet_task_attempts_total.
-        ended = CounterMetricFamily("taskfleet_tasks_finished", "Tasks that ended.", labels=(*QUEUE, "outcome"))
-        for queue, (_, finished) in self._shown.items():
-            for outcome, number in finished.items():
-                ended.add_metric((queue.namespace, queue.name, outcome), number)
-        yield ended

@@ -10,9 +10,8 @@ from typing import Any
 
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.tasklines import decode_body
-from taskfleet.core.concurrency import AdaptiveConcurrency
 from taskfleet.core.errors import InputError, StoreError
-from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
+from taskfleet.core.outcome import Fatal, Ok, Outcome, Retry
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import LeasedTask, TaskError
 from taskfleet.core.verdict import OTHERS_FIRST_SECONDS, Ending, decide
@@ -20,6 +19,7 @@ from taskfleet.providers import Call, Provider
 from taskfleet.telemetry.metrics import WorkerMetrics
 from taskfleet.worker.breaker import Breaker
 from taskfleet.worker.conversations import Conversations
+from taskfleet.worker.endpointjudge import EndpointJudge
 from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import WorkPolicy
@@ -27,7 +27,6 @@ from taskfleet.worker.ratelimiter import RateLimiter
 from taskfleet.worker.reports import Reports
 from taskfleet.worker.runningcall import Interruption, RunningCall
 from taskfleet.worker.streams import Streams
-from taskfleet.worker.suspects import Suspects
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +67,7 @@ class Calls:
         self._on_freed = on_freed
         self._ahead: deque[RunningCall] = deque()
         self._busy = 0
-        self._suspects = Suspects()
-        self._adaptive = AdaptiveConcurrency(endpoint.concurrency)
+        self._judge = EndpointJudge(endpoint.concurrency, breaker, limiter)
         self._idle = asyncio.Event()
         self._idle.set()
         metrics.inflight.set_function(lambda: self.busy)
@@ -78,7 +76,7 @@ class Calls:
     @property
     def slots(self) -> int:
         """Calls that may run at once now."""
-        return min(self._adaptive.limit, self._limit)
+        return min(self._judge.concurrency, self._limit)
 
     @property
     def busy(self) -> int:
@@ -215,54 +213,23 @@ class Calls:
         task, now = call.task, time.monotonic()
         seconds = now - call.started
         self._limiter.ended(task.id, outcome)
-        self._adapt(call.started, now, outcome)
-        suspect = self._judge_endpoint(task.id, outcome, now)
+        judged = self._judge.judge(task.id, outcome, call.started, now)
+        if judged.in_trouble:
+            self.hand_back_waiting()
         ending = decide(
             outcome,
             task.attempt,
             self.policy.retry,
             random.random(),
-            endpoint_works_for_others=suspect,
+            endpoint_works_for_others=judged.works_for_others,
             endpoint_pause=self._breaker.seconds_until_probe(now) or 0.0,
         )
         self._metrics.attempted(call.model, outcome, ending.verdict, seconds)
         if isinstance(outcome, Ok):
             self._pace.finished(now, seconds, outcome.usage.input_tokens + outcome.usage.output_tokens)
         if ending.verdict is Verdict.FAIL:
-            self._suspects.forget(task.id)
+            self._judge.forget(task.id)
         self._settle(call, ending, outcome, seconds)
-
-    def _adapt(self, started: float, now: float, outcome: Outcome) -> None:
-        """Run more or fewer calls at once from now on; those that run go on."""
-        match outcome:
-            case Ok(usage=usage):
-                self._adaptive.answered(started, now, usage)
-            case RateLimited() | EndpointDown(error=TaskError(status=503)):
-                self._adaptive.refused(started, now)
-            case Retry(error=TaskError(code="timeout")):
-                self._adaptive.timed_out(started, now)
-
-    def _judge_endpoint(self, task_id: str, outcome: Outcome, now: float) -> bool:
-        """Tell breaker and suspects; whether endpoint trouble is this task's own."""
-        match outcome:
-            case Ok():
-                self._suspects.completed(task_id)
-                self._breaker.worked()
-            case Fatal():
-                self._breaker.worked()
-            case Retry():
-                self._breaker.undecided(task_id)
-            case RateLimited(error, after):
-                self._breaker.failed(task_id, error.message, now, after, asked_to_wait=True)
-                self.hand_back_waiting()
-                if after is not None:
-                    self._limiter.pause(after)
-            case EndpointDown(error, after, reached):
-                suspect = reached and self._suspects.met_trouble(task_id)
-                self._breaker.failed(task_id, error.message, now, after)
-                self.hand_back_waiting()
-                return suspect
-        return False
 
     def _interrupted(self, call: RunningCall, why: Interruption) -> None:
         self._breaker.undecided(call.task.id)

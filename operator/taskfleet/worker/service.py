@@ -138,15 +138,18 @@ class Service:
     def observed(self) -> EndpointObserved:
         """What planning may know of this worker's endpoint, with a slot in place of a worker.
 
-        A breaker that is open says that the endpoint is down; once its pause is over it is unknown until a call tells.
+        A breaker that is open says that the endpoint is down, or waits as it was asked to; once its pause is over the
+        endpoint is unknown until a call tells.
         """
-        down = bool(self._breaker.trouble) and (self._breaker.seconds_until_probe(time.monotonic()) or 0.0) > 0
+        breaker = self._breaker
+        down = bool(breaker.trouble) and (breaker.seconds_until_probe(time.monotonic()) or 0.0) > 0
         return EndpointObserved(
             workers=self._allotted,
             ready=self._allotted,
             inflight=(len(self._calls.running) if self._calls else 0) + (self._claims.asked if self._claims else 0),
-            healthy=False if down else None,
-            trouble=self._breaker.trouble,
+            healthy=False if down else None if breaker.trouble else True,
+            trouble=breaker.trouble,
+            waits=breaker.trouble if breaker.asked_to_wait else "",
             seconds_per_task=self._pace.seconds_per_task,
         )
 

@@ -30,7 +30,8 @@ class StoreHealth:
     def failed(self, error: TaskfleetError) -> None:
         self._metrics.store_up.set(0)
         if not self.trouble:
-            log.warning("the store cannot serve us; running calls go on", extra={"error": str(error)})
+            # In the words themselves: a program's log may show no more of a record than those.
+            log.warning("the store cannot serve us; running calls go on: %s", error)
         self.trouble = str(error)
 
 

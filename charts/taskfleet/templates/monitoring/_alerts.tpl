@@ -67,4 +67,22 @@
     (printf "/ sum by (kind) (rate(taskfleet_reconcile_total[10m])) > %v" $alerts.TaskfleetReconcileErrors.threshold))
   "summary" "Reconciling {{ $labels.kind }} objects fails"
   "description" "{{ $value | humanizePercentage }} of the attempts failed in the last 10 minutes.") }}
+{{- if .Values.gateway.enabled }}
+{{- include "taskfleet.alert" (dict "root" . "name" "TaskfleetGatewayDown"
+  "expr" "absent(taskfleet_gateway_requests_total)"
+  "summary" "Nothing is heard of any gateway"
+  "description" "Nobody can call it; tasks that are in the queues go on.") }}
+{{- include "taskfleet.alert" (dict "root" . "name" "TaskfleetGatewayErrors"
+  "expr" (print
+    "sum by (job) (rate(taskfleet_gateway_requests_total{status=~\"5..\"}[5m]))\n"
+    (printf "/ sum by (job) (rate(taskfleet_gateway_requests_total[5m])) > %v" $alerts.TaskfleetGatewayErrors.threshold))
+  "summary" "Requests to the gateway are answered with errors"
+  "description" "{{ $value | humanizePercentage }} of its answers in the last 5 minutes were 5xx.") }}
+{{- include "taskfleet.alert" (dict "root" . "name" "TaskfleetGatewayTurnsAway"
+  "expr" (print
+    "sum by (job) (rate(taskfleet_gateway_requests_total{status=\"429\"}[5m]))\n"
+    (printf "/ sum by (job) (rate(taskfleet_gateway_requests_total[5m])) > %v" $alerts.TaskfleetGatewayTurnsAway.threshold))
+  "summary" "The gateway turns callers away"
+  "description" "{{ $value | humanizePercentage }} of its answers in the last 5 minutes were 429: a queue is full, or a limit is reached.") }}
+{{- end }}
 {{- end }}

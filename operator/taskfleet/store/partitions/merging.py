@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from taskfleet.core.settlement import BatchCounts, QueueStats
+from taskfleet.core.settlement import BatchCounts, QueueStats, Taken
 
 
 def added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -44,6 +44,16 @@ def merged_batch(found: Sequence[BatchCounts]) -> BatchCounts:
         failed=sum(counts.failed for counts in found),
         cancelled=sum(counts.cancelled for counts in found),
         expired=sum(counts.expired for counts in found),
+    )
+
+
+def merged_taken(found: Sequence[Taken]) -> Taken:
+    """Each partition's version is a time: the newest stands for all."""
+    return Taken(
+        tuple(task for taken in found for task in taken.tasks),
+        frozenset[str]().union(*(taken.waiting for taken in found)),
+        max(taken.policy_version for taken in found),
+        all(taken.stopped for taken in found),
     )
 
 

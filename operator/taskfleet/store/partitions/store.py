@@ -17,6 +17,7 @@ from taskfleet.core.settlement import (
     QueuePolicy,
     QueueStats,
     Settlement,
+    Taken,
     WorkerReport,
 )
 from taskfleet.core.task import NewTask, QueueKey, TaskState, TaskView, WaitingTask
@@ -30,7 +31,7 @@ from taskfleet.store.partitions.home import Parts, place_of
 from taskfleet.store.partitions.joint import finish_decided, sweep
 from taskfleet.store.partitions.known import Spreads
 from taskfleet.store.partitions.leases import Leases
-from taskfleet.store.partitions.merging import added, merged_batch, merged_stats
+from taskfleet.store.partitions.merging import added, merged_batch, merged_stats, merged_taken
 from taskfleet.store.partitions.position import ahead_of
 from taskfleet.store.partitions.room import Room
 from taskfleet.store.partitions.submission import Submission
@@ -197,6 +198,16 @@ class Store(Engine):
             return found
 
         return await self._claims.claim(queue, len(parts), models, count, ask)
+
+    async def take(self, queue: QueueKey, worker: str, ids: Sequence[str]) -> Taken:
+        parts = await self._parts(queue)
+        if len(parts) == 1:
+            return await super().take(queue, worker, ids)
+        # Those of a session are not where their ids say: all are asked for all.
+        found = await everywhere(parts, lambda part: Engine.take(self, part, worker, ids))
+        for place, each in enumerate(found):
+            self._leases.note(queue, place, each.tasks)
+        return merged_taken(found)
 
     async def heartbeat(
         self, queue: QueueKey, report: WorkerReport, leases: Mapping[str, int], *, lease_seconds: float | None = None

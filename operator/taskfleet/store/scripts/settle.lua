@@ -59,6 +59,8 @@ for i = 1, #items do
         local state = ENDS[s.verdict]
         if not state and t.cancel == 1 then
             state, s.result = CANCELLED, '{}'
+        elseif s.verdict == RETRY and t.attempts >= policy.max_attempts then
+            state = FAILED_STATE  -- it had all of its attempts, whatever its worker thinks
         elseif not state and is_late(t) then
             state, s.result = EXPIRED, TOO_LATE
         end

@@ -1,0 +1,188 @@
+"""The gateway in the chart: off until it has keys, and then shared, watched and kept from ending all at once."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.chart import ALL_ON, NAMESPACE, Object, notes, of_kind, refusal, render
+
+KEYS = {"existingSecret": "keys"}
+ENDING = "-gateway"
+
+
+def with_gateway(**values: Any) -> list[Object]:
+    return render({"gateway": {"enabled": True, "keys": KEYS, **values}})
+
+
+def gateway_pod(objects: list[Object]) -> Object:
+    return dict(of_kind(objects, "Deployment", ENDING)["spec"]["template"]["spec"])
+
+
+def test_as_the_chart_comes_there_is_none() -> None:
+    assert not [each for each in render() if "gateway" in each["metadata"]["name"]]
+
+
+def test_there_are_two_behind_a_service_and_nothing_leads_to_them_from_outside() -> None:
+    objects = with_gateway()
+    own = [each for each in objects if each["metadata"]["labels"].get("app.kubernetes.io/component") == "gateway"]
+    assert sorted(each["kind"] for each in own) == [
+        "Deployment",
+        "NetworkPolicy",
+        "PersistentVolumeClaim",
+        "PodDisruptionBudget",
+        "Service",
+    ]
+    deployment, service = of_kind(objects, "Deployment", ENDING), of_kind(objects, "Service", ENDING)
+    assert deployment["spec"]["replicas"] == 2
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    for selector in (
+        service["spec"]["selector"],
+        of_kind(objects, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        of_kind(objects, "NetworkPolicy", ENDING)["spec"]["podSelector"]["matchLabels"],
+    ):
+        assert selector["app.kubernetes.io/component"] == "gateway"
+        assert selector.items() <= labels.items()
+    assert of_kind(objects, "NetworkPolicy", ENDING)["spec"]["ingress"] == [{"ports": [{"port": "http"}]}]
+
+
+def test_it_knows_the_keys_of_the_secret_as_a_folder_so_that_a_change_reaches_it() -> None:
+    pod = gateway_pod(with_gateway(keys={"existingSecret": "my-keys", "existingSecretKey": "all.yaml"}))
+    (container,) = pod["containers"]
+    assert "--keys=/keys/all.yaml" in container["args"]
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == "keys"]
+    assert mount == {"name": "keys", "mountPath": "/keys", "readOnly": True}
+    assert {"name": "keys", "secret": {"secretName": "my-keys"}} in pod["volumes"]
+
+
+def test_the_keys_of_endpoints_that_it_calls_itself_are_where_it_looks_for_them() -> None:
+    (container,) = gateway_pod(with_gateway())["containers"]
+    assert "--secrets=/secrets" not in container["args"]
+    pod = gateway_pod(with_gateway(endpointSecrets=["openai", "other"]))
+    (container,) = pod["containers"]
+    assert "--secrets=/secrets" in container["args"]
+    secrets = {each["name"]: each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each}
+    mounts = {each["mountPath"]: secrets.get(each["name"]) for each in container["volumeMounts"]}
+    for name in ("openai", "other"):
+        assert mounts[f"/secrets/{NAMESPACE}/{name}"] == name
+
+
+def test_it_has_no_account_of_the_cluster_and_reaches_the_store() -> None:
+    deployment = of_kind(with_gateway(), "Deployment", ENDING)
+    pod = deployment["spec"]["template"]
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert pod["metadata"]["labels"]["taskfleet.dev/store-access"] == "true"
+    assert "TASKFLEET_STORE_URL" in {each["name"] for each in pod["spec"]["containers"][0]["env"]}
+
+
+def test_a_pod_that_goes_has_time_for_its_last_callers_and_for_what_it_answers() -> None:
+    pod = gateway_pod(with_gateway(gracePeriodSeconds=300))
+    (container,) = pod["containers"]
+    assert "--grace=300" in container["args"]
+    before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pod["terminationGracePeriodSeconds"] > 300 + before
+    strategy = of_kind(with_gateway(), "Deployment", ENDING)["spec"]["strategy"]["rollingUpdate"]
+    assert strategy == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+@pytest.mark.parametrize(
+    ("persistence", "volume"),
+    [
+        ({}, {"persistentVolumeClaim": {"claimName": "taskfleet-gateway-files"}}),
+        ({"existingClaim": "mine"}, {"persistentVolumeClaim": {"claimName": "mine"}}),
+    ],
+)
+def test_batch_files_are_in_a_volume_that_all_gateways_share(persistence: Object, volume: Object) -> None:
+    objects = with_gateway(files={"persistence": persistence})
+    assert {"name": "files", **volume} in gateway_pod(objects)["volumes"]
+    claims = [each for each in objects if each["kind"] == "PersistentVolumeClaim"]
+    assert [each["spec"]["accessModes"] for each in claims] == ([] if persistence else [["ReadWriteMany"]])
+    assert all(each["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for each in claims)
+
+
+def test_a_single_gateway_may_have_a_volume_of_its_node_or_none() -> None:
+    objects = with_gateway(replicas=1, files={"persistence": {"accessMode": "ReadWriteOnce", "storageClass": "disk"}})
+    claim = of_kind(objects, "PersistentVolumeClaim")["spec"]
+    assert (claim["accessModes"], claim["storageClassName"]) == (["ReadWriteOnce"], "disk")
+    assert "PodDisruptionBudget" not in {each["kind"] for each in objects}
+    lost = {"gateway": {"enabled": True, "keys": KEYS, "replicas": 1, "files": {"persistence": {"enabled": False}}}}
+    assert {"name": "files", "emptyDir": {"sizeLimit": "20Gi"}} in gateway_pod(render(lost))["volumes"]
+    assert "are lost with the gateway's pod" in notes(lost)
+
+
+def test_an_autoscaler_decides_on_replicas_alone() -> None:
+    objects = with_gateway(autoscaling={"enabled": True, "minReplicas": 3, "maxReplicas": 9})
+    autoscaler = of_kind(objects, "HorizontalPodAutoscaler")["spec"]
+    assert (autoscaler["minReplicas"], autoscaler["maxReplicas"]) == (3, 9)
+    deployment = of_kind(objects, "Deployment", ENDING)
+    assert autoscaler["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    assert "replicas" not in deployment["spec"]
+
+
+def test_from_outside_only_the_api_is_reached() -> None:
+    objects = render(ALL_ON)
+    (rule,) = of_kind(objects, "Ingress")["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    assert (rule["host"], path["path"], path["pathType"]) == ("llm.example", "/v1", "Prefix")
+    (route,) = of_kind(objects, "HTTPRoute")["spec"]["rules"]
+    assert route["matches"] == [{"path": {"type": "PathPrefix", "value": "/v1"}}]
+    service = of_kind(objects, "Service", ENDING)["metadata"]["name"]
+    assert path["backend"]["service"]["name"] == route["backendRefs"][0]["name"] == service
+
+
+def test_an_ingress_with_a_certificate_serves_its_host_by_tls() -> None:
+    ingress = {"enabled": True, "host": "llm.example", "tlsSecret": "cert", "className": "nginx"}
+    made = of_kind(with_gateway(ingress=ingress), "Ingress")["spec"]
+    assert made["tls"] == [{"secretName": "cert", "hosts": ["llm.example"]}]
+    assert made["ingressClassName"] == "nginx"
+    assert "https://llm.example/v1" in notes({"gateway": {"enabled": True, "keys": KEYS, "ingress": ingress}})
+
+
+def test_the_notes_say_where_it_is() -> None:
+    told = notes({"gateway": {"enabled": True, "keys": KEYS}})
+    assert f"http://taskfleet-gateway.{NAMESPACE}:8420/v1" in told
+    assert "ReadWriteMany" in told
+
+
+GUARDS: list[tuple[Any, str]] = [
+    ({"keys": {"existingSecret": ""}}, "gateway.keys.existingSecret is empty: without API keys"),
+    ({"files": {"persistence": {"enabled": False}}}, "each would know only the batch files that came to it"),
+    ({"files": {"persistence": {"accessMode": "ReadWriteOnce"}}}, "accessMode is ReadWriteOnce and there are several"),
+    (
+        {"replicas": 1, "autoscaling": {"enabled": True}, "files": {"persistence": {"accessMode": "ReadWriteOnce"}}},
+        "accessMode is ReadWriteOnce and there are several",
+    ),
+    (
+        {"replicas": 1, "files": {"persistence": {"enabled": False, "existingClaim": "c"}}},
+        "gateway.files.persistence.existingClaim names a volume",
+    ),
+    (
+        {"files": {"persistence": {"existingClaim": "c", "storageClass": "s"}}},
+        "gateway.files.persistence.storageClass is for a new volume",
+    ),
+    ({"ingress": {"enabled": True}}, "gateway.ingress.host is empty"),
+    ({"httpRoute": {"enabled": True}}, "gateway.httpRoute.parentRefs is empty"),
+    (
+        {"autoscaling": {"enabled": True, "minReplicas": 4, "maxReplicas": 3}},
+        "gateway.autoscaling.minReplicas (4) is more than gateway.autoscaling.maxReplicas (3)",
+    ),
+    (
+        {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": None}}},
+        "gateway.resources.requests.cpu is not set",
+    ),
+    ({"enabled": False}, "There are values for the gateway, and gateway.enabled is false"),
+    ({"replicas": 0}, "/gateway/replicas"),
+    ({"queue": "demo"}, "/gateway/queue"),
+    ({"keys": {"existingSecret": "My Keys"}}, "/gateway/keys/existingSecret"),
+    ({"keys": {"values": ["tf-secret"]}}, "additional properties 'values' not allowed"),
+    ({"files": {"s3": {"bucket": "b"}}}, "additional properties 's3' not allowed"),
+    ({"files": {"persistence": {"accessMode": "Shared"}}}, "/gateway/files/persistence/accessMode"),
+    ({"service": {"type": "ExternalName"}}, "/gateway/service/type"),
+    ({"ingress": {"enabled": True, "host": "a b"}}, "/gateway/ingress/host"),
+    ({"gracePeriodSeconds": 0}, "/gateway/gracePeriodSeconds"),
+    ({"extraEnv": [{"name": "TASKFLEET_STORE_URL", "value": "x"}]}, "/gateway/extraEnv/0/name"),
+]
+
+
+@pytest.mark.parametrize(("values", "sentence"), GUARDS, ids=[sentence[:50] for _, sentence in GUARDS])
+def test_what_would_not_work_is_refused_before_anything_is_installed(values: Object, sentence: str) -> None:
+    assert sentence in refusal({"gateway": {"enabled": True, "keys": KEYS, **values}})
