@@ -156,6 +156,8 @@ class Comparison:
             why = str(error) if isinstance(error, Failed) else repr(error)
             print(f"  {step.ids[0]:28} {name:14} {why}", file=sys.stderr)
             self._failures |= {(row, name): why for row in step.ids}
+        finally:
+            self._runs[name].clear()  # what one leaves would be in the server of the next
 
     def findings(self) -> Findings:
         found = Findings()
