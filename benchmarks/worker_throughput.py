@@ -1,6 +1,6 @@
 """One worker against a bare aiohttp loop: the same calls to the same stub, 20 ms each, 100 in flight.
 
-``python -m benchmarks.worker_throughput [--rounds 5] [--tasks 4000]``. Both sides run in a process of
+``python -m benchmarks.worker_throughput [--rounds 5] [--tasks 10000]``. Both sides run in a process of
 their own on uvloop, the stub in a third, Valkey in a fourth; compare them within one run, the machine is what it is.
 """
 
@@ -97,7 +97,7 @@ def one_round(url: str, store_url: str, count: int) -> dict[str, float]:
 
 def main() -> int:
     own = parser(__doc__)
-    own.add_argument("--tasks", type=int, default=4000)
+    own.add_argument("--tasks", type=int, default=10_000)
     own.add_argument("--bare", metavar="URL", help=argparse.SUPPRESS)
     options = own.parse_args()
     count = 200 if options.quick else options.tasks
