@@ -97,7 +97,7 @@ def test_a_queue_that_cannot_be_is_refused_before_anything_starts(options: dict[
             "must not contain a user",
         ),
         ({"instances": [{"url": WRONG_URL, "models": ["m"], "name": "My GPU"}]}, InputError, r"instances\[0\]\.name: "),
-        ({"instances": [CLUSTERS]}, InputError, r"instances\[0\].apiKeySecretRef: it is for a cluster; .* as api_key="),
+        ({"instances": [CLUSTERS]}, InputError, r"instances\[0\].apiKeySecretRef: it is for a cluster; .* as api_key"),
         ({"instances": [LIMITED], "strategy": "cheapest"}, InputError, "^strategy: .*Cheapest needs costPerMillionTok"),
         ({"handler": echo, "policy": {"taskTimeout": "soon"}}, InputError, r"policy\.taskTimeout"),
         ({"handler": echo, "policy": {"taskTimeout": "0s"}}, InputError, r"policy\.taskTimeout: .* from 100ms to 24h"),

@@ -111,6 +111,7 @@ async def test_what_makes_work_claimable_or_changes_it_wakes(store: Store, opene
     async def woken_by(what: str) -> None:
         assert await listener.wait(SOON) == {opened}, what
 
+    await store.put_policy(opened, policy(max_attempts=9))
     async with store.listen([opened]) as listener:
         await store.submit(opened, tasks(1500), batch="b")
         await woken_by("a big submission")
