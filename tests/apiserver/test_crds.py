@@ -70,6 +70,7 @@ def test_a_new_object_has_every_default_in_its_spec(crds: ApiServer, namespace: 
         "retention": {"results": "24h", "failed": "168h"},
         "stopPolicy": "None",
         "execution": "Workers",
+        "online": "Queue",
         "sessions": {"context": "None", "maxContextTokens": 4000},
         "partitions": 1,
     }
