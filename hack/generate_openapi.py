@@ -1,21 +1,19 @@
-"""Write ``docs/reference/openapi.json``, or with ``--check`` fail when it is not what the gateway serves."""
+"""Write ``docs/reference/openapi.json`` as the gateway serves it: ``python hack/generate_openapi.py [--check]``."""
 
 import sys
 from pathlib import Path
 
+from generated import is_check, report, settle
+
 from taskfleet.gateway.openapi import document
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "openapi.json"
+PAGE = Path("docs/reference/openapi.json")
 
 
-def main() -> None:
-    if "--check" in sys.argv[1:]:
-        if not PAGE.exists() or PAGE.read_bytes() != document():
-            sys.exit(f"{PAGE.name} is stale; run make generate")
-        return
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_bytes(document())
+def main(check: bool) -> int:
+    """Write the document; as a check write nothing and return 1 when it is stale."""
+    return report(settle({PAGE: document().decode()}, check=check), check=check)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(is_check(sys.argv[1:])))

@@ -12,18 +12,13 @@ if due and due <= now and not brought then return {policy.version, policy.stoppe
 local AT_A_TIME = 20                   -- tasks read at once: the most that one read too many can cost
 local ENOUGH_BYTES = 8 * 1024 * 1024   -- a claim brings no more than this, and one reading
 local skips_left, bytes, met_old = 1000 + wanted, 0, false
-local found, new_leases, new_holders = {}, {}, {}
+local found = {}
 local served = {}  -- ids: one that was used again stands in its flow twice, maybe in one reading
 
 local function lease(t, id, record)
-    t.state, t.fence, t.attempts, t.claimed = RUNNING, t.fence + 1, t.attempts + 1, now
-    call('SETRANGE', TASK_ .. id, 0, moving_part(t))
+    begin_lease(t, id, worker, policy)
     change(lane_changes, t.lane, -1)
     change(tenant_changes, t.tenant, -1)
-    new_leases[#new_leases + 1] = now + policy.lease_ms
-    new_leases[#new_leases + 1] = id
-    new_holders[#new_holders + 1] = id
-    new_holders[#new_holders + 1] = worker
     found[#found + 1] = id
     found[#found + 1] = record
     bytes = bytes + #record
@@ -158,11 +153,8 @@ if not policy.stopped and #ARGV >= FIRST_MODEL then
         taken = take_all(lanes, waiting, wanted)
     end
 end
-if taken > 0 then
-    call_with_many('ZADD', LEASES, new_leases)
-    call_with_many('HSET', HOLDERS, new_holders)
-    due = math.min(due or math.huge, new_leases[1])
-end
+write_leases()
+if taken > 0 then due = math.min(due or math.huge, now + policy.lease_ms) end
 local emptied = write_counters(policy)
 for i = 1, #emptied do drop_lane(emptied[i]) end
 

@@ -10,10 +10,6 @@ local LOST_ATTEMPT = '{"error":{"code":"worker_lost","message":"its worker stopp
 local NEVER_BEGUN = '{"error":{"code":"claim_lost","message":"the answer to the claim did not reach its worker"}}'
 local TOO_OLD = '{"error":{"code":"expired","message":"it waited longer than the queue\'s taskTTL"}}'
 
-local function is_too_old(t, policy)
-    return now - t.enqueued > policy.ttl_ms
-end
-
 local function expire(t, policy, why)
     finish(t, EXPIRED, policy, '', why)
     woken = true

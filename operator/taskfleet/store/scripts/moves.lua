@@ -2,6 +2,8 @@
 -- How tasks leave `running` and `pending`: to a final state, or back to their lane. What they changed is collected, and
 -- written at the end of the script (writing.lua).
 
+local begun = {}           -- end in ms and id of each lease that began in this script
+local begun_by = {}        -- id and worker of each
 local freed = {}           -- ids whose lease ended in this script
 local failed_now = {}
 local ended = {}           -- ids of what became final
@@ -13,6 +15,26 @@ local TOO_LATE = '{"error":{"code":"deadline","message":"its deadline passed bef
 -- A task that runs may end after its deadline; none is begun after it, not even again.
 local function is_late(t)
     return t.deadline > 0 and now >= t.deadline
+end
+
+local function is_too_old(t, policy)
+    return now - t.enqueued > policy.ttl_ms
+end
+
+local function begin_lease(t, id, worker, policy)
+    t.state, t.fence, t.attempts, t.claimed = RUNNING, t.fence + 1, t.attempts + 1, now
+    call('SETRANGE', TASK_ .. id, 0, moving_part(t))
+    begun[#begun + 1] = now + policy.lease_ms
+    begun[#begun + 1] = id
+    begun_by[#begun_by + 1] = id
+    begun_by[#begun_by + 1] = worker
+end
+
+-- Apart from what else is written: claims write nothing else that moved.
+local function write_leases()
+    if #begun == 0 then return end
+    call_with_many('ZADD', LEASES, begun)
+    call_with_many('HSET', HOLDERS, begun_by)
 end
 
 local function end_lease(t)

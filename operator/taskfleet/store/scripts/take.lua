@@ -5,20 +5,14 @@
 
 local worker, policy = ARGV[1], read_policy()
 if not policy then return {0, 1, now, ''} end
-local taken, left, leases, holders = {}, {}, {}, {}
+local taken, left = {}, {}
 
 local function lease(t, record)
     stop_waiting(t)
     t.enqueued = math.min(t.enqueued, now)  -- it no longer waits for its time
-    local before = pack(MOVING, t.state, t.cancel, t.lost, t.fence, t.attempts, t.enqueued, t.claimed)
     taken[#taken + 1] = t.id
-    taken[#taken + 1] = before .. string.sub(record, MOVING_BYTES + 1)
-    t.state, t.fence, t.attempts, t.claimed = RUNNING, t.fence + 1, t.attempts + 1, now
-    save_task(t)
-    leases[#leases + 1] = now + policy.lease_ms
-    leases[#leases + 1] = t.id
-    holders[#holders + 1] = t.id
-    holders[#holders + 1] = worker
+    taken[#taken + 1] = moving_part(t) .. string.sub(record, MOVING_BYTES + 1)
+    begin_lease(t, t.id, worker, policy)
 end
 
 go_on_when_full()
@@ -27,7 +21,7 @@ for i = 2, #ARGV do
     if t and (t.state == BLOCKED or (t.state == PENDING or t.state == SCHEDULED_STATE) and policy.stopped) then
         left[#left + 1] = t.id
     elseif t and (t.state == PENDING or t.state == SCHEDULED_STATE) then
-        if is_late(t) or now - t.enqueued > policy.ttl_ms then
+        if is_late(t) or is_too_old(t, policy) then
             call('ZADD', DEADLINES, now, t.id)  -- its end is for tick.lua
             woken = true
         else
@@ -35,10 +29,7 @@ for i = 2, #ARGV do
         end
     end
 end
-if #leases > 0 then
-    call_with_many('ZADD', LEASES, leases)
-    call_with_many('HSET', HOLDERS, holders)
-end
+write_leases()
 write_moves(policy)
 local reply = {policy.version, policy.stopped and 1 or 0, now}
 for i = 1, #taken do reply[#reply + 1] = taken[i] end
