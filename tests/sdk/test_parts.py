@@ -22,32 +22,33 @@ def endpoint(name: str, concurrency: int, models: Sequence[str] = ("m",)) -> End
 
 @cases(
     some.integers(1, 50),
-    some.lists(some.tuples(some.integers(1, 40), some.integers(0, 40)), min_size=1, max_size=4),
+    some.lists(some.tuples(some.integers(1, 40), some.integers(0, 40), some.integers(0, 5)), min_size=1, max_size=4),
     some.integers(0, 500),
     some.sampled_from(Strategy),
 )
 def test_what_runs_and_what_may_run_is_never_more_than_asked_for(
-    most: int, sizes: list[tuple[int, int]], waiting: int, strategy: Strategy
+    most: int, sizes: list[tuple[int, int, int]], waiting: int, strategy: Strategy
 ) -> None:
-    pool = pool_policy([endpoint(f"e{at}", size) for at, (size, _) in enumerate(sizes)], most, strategy)
+    """Of each endpoint its size, what runs, and what was claimed ahead and waits for a slot."""
+    pool = pool_policy([endpoint(f"e{at}", size) for at, (size, _, _) in enumerate(sizes)], most, strategy)
     left = most
-    seen = {}
-    for at, (size, running) in enumerate(sizes):
-        inflight = min(running, size, left)
-        left -= inflight
-        seen[f"e{at}"] = EndpointObserved(workers=inflight, ready=inflight, inflight=inflight)
-    slots = share_slots(pool, {"m": waiting}, seen, 0.0)
-    assert sum(max(share, seen[name].inflight) for name, share in slots.items()) <= most
-    if waiting and left and any(size > seen[f"e{at}"].inflight for at, (size, _) in enumerate(sizes)):
+    seen, busy = {}, {}
+    for at, (size, running, ahead) in enumerate(sizes):
+        runs = busy[f"e{at}"] = min(running, size, left)
+        left -= runs
+        seen[f"e{at}"] = EndpointObserved(workers=runs, ready=runs, inflight=runs + ahead)
+    slots = share_slots(pool, {"m": waiting}, seen, busy, 0.0)
+    assert sum(max(share, busy[name]) for name, share in slots.items()) <= most
+    if waiting and left and any(size > busy[f"e{at}"] for at, (size, _, _) in enumerate(sizes)):
         assert sum(slots.values()) > 0
 
 
 def test_an_endpoint_gets_every_slot_for_a_model_that_only_it_has() -> None:
     pool = pool_policy([endpoint("a", 10, ["x"]), endpoint("b", 10, ["y"])], 10, Strategy.FASTEST)
-    idle = {name: EndpointObserved() for name in "ab"}
-    assert share_slots(pool, {"x": 100}, idle, 0.0) == {"a": 10, "b": 0}
-    assert share_slots(pool, {"x": 100, "y": 100}, idle, 0.0) == {"a": 5, "b": 5}
-    assert share_slots(pool, {}, idle, 0.0) == {"a": 0, "b": 0}
+    idle, busy = {name: EndpointObserved() for name in "ab"}, dict.fromkeys("ab", 0)
+    assert share_slots(pool, {"x": 100}, idle, busy, 0.0) == {"a": 10, "b": 0}
+    assert share_slots(pool, {"x": 100, "y": 100}, idle, busy, 0.0) == {"a": 5, "b": 5}
+    assert share_slots(pool, {}, idle, busy, 0.0) == {"a": 0, "b": 0}
 
 
 @cases(some.lists(some.integers(0, 5000)))

@@ -74,6 +74,20 @@ async def test_word_of_an_older_lease_does_not_stop_the_newer_call(work: Work, m
     assert model.hung_up == 0
 
 
+async def test_a_call_that_is_cancelled_in_the_moment_in_which_it_begins_ends_and_frees_its_slot(
+    work: Work, model: ModelStub
+) -> None:
+    await work.open()
+    await work.submit("task")
+    async with parts(work, model.url) as worker:
+        task = await claimed(work)
+        worker.calls.start(task, MODEL)
+        worker.calls.interrupt(task.id, task.fence, Interruption.CANCELLED)
+        (view,) = await work.finished(["task"])
+        assert view.state is TaskState.CANCELLED
+        assert (worker.calls.held, worker.calls.running) == (0, {})
+
+
 async def test_a_waiting_result_is_dropped_only_for_its_own_lease(work: Work, model: ModelStub) -> None:
     await work.open()
     async with parts(work, model.url) as worker:

@@ -32,17 +32,21 @@ def pool_policy(endpoints: Sequence[Endpoint], max_workers: int, strategy: Strat
 
 
 def share_slots(
-    pool: PoolPolicy, backlog: Mapping[str, int], endpoints: Mapping[str, EndpointObserved], now: float
+    pool: PoolPolicy,
+    backlog: Mapping[str, int],
+    endpoints: Mapping[str, EndpointObserved],
+    busy: Mapping[str, int],
+    now: float,
 ) -> dict[str, int]:
-    """Slots of each endpoint for what waits (by model) and runs now.
+    """Slots of each endpoint for what waits (by model) and is in hand now, of which so many calls are ``busy``.
 
     What runs beyond an endpoint's new share goes on, so nobody grows into a slot before it is really free.
     """
     observed = Observed(queue=QueueObserved(backlog=backlog), endpoints=endpoints)
     slots = {decided.name: decided.workers for decided in plan(pool, observed, now).endpoints}
-    over = sum(max(share, endpoints[name].inflight) for name, share in slots.items()) - pool.max_workers
+    over = sum(max(share, busy[name]) for name, share in slots.items()) - pool.max_workers
     for name, share in slots.items():
-        cut = min(max(over, 0), max(share - endpoints[name].inflight, 0))
+        cut = min(max(over, 0), max(share - busy[name], 0))
         slots[name] = share - cut
         over -= cut
     return slots

@@ -127,7 +127,8 @@ class Workers:
             except StoreError as error:
                 log.warning("cannot say now who stands in for whom", extra={"error": str(error)})
             backlog = self._stand_ins.wanted(backlog, seen, now)
-        for name, slots in share_slots(self._pool, backlog, seen, now).items():
+        busy = {name: service.busy for name, service in self._services.items()}
+        for name, slots in share_slots(self._pool, backlog, seen, busy, now).items():
             self._services[name].allot(slots)
 
     async def _share(self) -> None:

@@ -84,12 +84,18 @@ class Calls:
         return self._busy
 
     @property
+    def held(self) -> int:
+        """Calls that run or wait for a slot. One more than ``running`` has while a call whose lease was lost still ends
+        and its task has come back to us."""
+        return self._busy + len(self._ahead)
+
+    @property
     def wanted(self) -> int:
         """Tasks to claim now: one for each free slot, and ahead of them what ends while a claim is on its way. Not
         before that is half used up: fewer claims, of more tasks."""
         slots = self.slots
         ahead = self._pace.ahead_of(slots)
-        room = max(0, slots + ahead - len(self.running))
+        room = max(0, slots + ahead - self.held)
         return room if 2 * room >= ahead else 0
 
     def allot(self, slots: int) -> None:
@@ -135,7 +141,8 @@ class Calls:
             return
         call.interruption = why
         if call.job is not None:
-            call.job.cancel()
+            # Not at once: a job that is cancelled before its first step would never come to its end.
+            asyncio.get_running_loop().call_soon(call.job.cancel)
         else:
             self._ahead.remove(call)
             self._interrupted(call, why)

@@ -135,6 +135,11 @@ class Service:
         if self._beats is not None:
             await self._beats.keep(store)
 
+    @property
+    def busy(self) -> int:
+        """Calls that are with the endpoint; never more than allotted, but for those that ran when fewer were."""
+        return self._calls.busy if self._calls else 0
+
     def observed(self) -> EndpointObserved:
         """What planning may know of this worker's endpoint, with a slot in place of a worker.
 
@@ -146,7 +151,7 @@ class Service:
         return EndpointObserved(
             workers=self._allotted,
             ready=self._allotted,
-            inflight=(len(self._calls.running) if self._calls else 0) + (self._claims.asked if self._claims else 0),
+            inflight=(self._calls.held if self._calls else 0) + (self._claims.asked if self._claims else 0),
             healthy=False if down else None if breaker.trouble else True,
             trouble=breaker.trouble,
             waits=breaker.trouble if breaker.asked_to_wait else "",
