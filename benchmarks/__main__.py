@@ -42,6 +42,7 @@ GROUPS = (
     Group("worker", "worker_throughput", 60, 150),
     Group("dataset", "dataset", 90, 900),
     Group("http", "http_clients", 40, 120),
+    Group("pure", "pure", 20, 60),
 )
 
 
