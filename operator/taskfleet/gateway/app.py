@@ -17,6 +17,7 @@ from taskfleet.api.gatewaykeys import Right
 from taskfleet.core.errors import TaskfleetError
 from taskfleet.gateway import openapi
 from taskfleet.gateway.administration import Administration
+from taskfleet.gateway.allowances import Allowances
 from taskfleet.gateway.answers import Refused, bug_answer, error_answer
 from taskfleet.gateway.batches import Batches
 from taskfleet.gateway.batchrun import BatchRunner
@@ -51,7 +52,7 @@ def build_app(
     not_ready: Callable[[], str],
 ) -> Starlette:
     """``not_ready()`` is "" when the gateway can serve, else the reason why not, which ``/readyz`` answers."""
-    door = _Door(doorman, metrics)
+    door = _Door(doorman, Allowances(parts.store), metrics)
     routes = [
         *_status_routes(metrics, not_ready),
         *(
@@ -137,8 +138,9 @@ def _status_routes(metrics: GatewayMetrics, not_ready: Callable[[], str]) -> lis
 class _Door:
     """Stands before every handler: names the request, knows the caller, answers every error, and counts."""
 
-    def __init__(self, doorman: Doorman, metrics: GatewayMetrics) -> None:
+    def __init__(self, doorman: Doorman, allowances: Allowances, metrics: GatewayMetrics) -> None:
         self._doorman = doorman
+        self._allowances = allowances
         self._metrics = metrics
 
     def guard(self, path: str, right: Right, handle: Handle) -> Callable[[Request], Awaitable[Response]]:
@@ -157,7 +159,8 @@ class _Door:
         try:
             caller = self._doorman.caller(request.headers)
             caller.check(right)
-            return await handle(request, caller)
+            left = await self._allowances.take(caller)
+            answer = await handle(request, caller)
         except TaskfleetError as error:
             answer = error_answer(error)
             if answer.status_code >= 500:
@@ -168,6 +171,8 @@ class _Door:
         except Exception:
             log.exception("the gateway broke on a request", extra={"request": name, "path": request.url.path})
             return bug_answer(name)
+        answer.headers.update(left)
+        return answer
 
     async def no_such_path(self, request: Request, error: Exception) -> Response:
         """Of a path or method that is nobody's."""

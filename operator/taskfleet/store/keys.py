@@ -36,6 +36,7 @@ One-letter names where there is one key per task: they are paid for a million ti
     orders          zset    batch with such a list -> ms at which it was last looked at
     shares          hash    models of an endpoint -> tasks claimed for it while lower priorities waited, modulo a round
     limit:POOL/ENDPOINT  hash  what its workers have reserved; expires when nothing of it counts any more
+    limit:HASH      hash    under the tag {callers/}: the same of the calls of an API key, by the SHA-256 of that
     jobs            zset    ids of a gateway's batches, all of score 0
     job:ID          hash    what it keeps of one, JSON by field; job:ID:holder  string  who drives it, for a moment
     said, decisions hash, list   what the controller says: KIND/NAME -> JSON of its status; JSON of its last decisions
@@ -112,6 +113,10 @@ class Partition(QueueKey):
 
     of: int
     number: int
+
+
+CALLERS = QueueKey("callers", "")
+"""Where the calls of API keys are counted: no queue has such a name."""
 
 
 def prefix(queue: QueueKey) -> str:
