@@ -32,6 +32,7 @@ from taskfleet.gateway.models import Models
 from taskfleet.gateway.online import Online
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queueevents import QueueEvents
+from taskfleet.gateway.tasklisting import TaskListing
 from taskfleet.gateway.tasks import Tasks
 from taskfleet.gateway.work import Work
 from taskfleet.telemetry.metrics import GatewayMetrics
@@ -74,10 +75,11 @@ def _api(
         ("POST", "/v1/chat/completions/batch", Right.SUBMIT, online.chats),
         ("POST", "/v1/completions", Right.SUBMIT, online.completions),
         ("POST", "/v1/embeddings", Right.SUBMIT, online.embeddings),
+        ("POST", "/v1/responses", Right.SUBMIT, online.responses),
         ("GET", "/v1/models", Right.READ, models.listing),
         ("GET", "/v1/models/{model:path}", Right.READ, models.show),
         ("POST", "/v1/tasks", Right.SUBMIT, tasks.submit),
-        ("GET", "/v1/tasks", Right.READ, many.listing),
+        ("GET", "/v1/tasks", Right.READ, TaskListing(parts).listing),
         ("POST", "/v1/tasks/lookup", Right.READ, many.lookup),
         ("POST", "/v1/tasks/cancel", Right.SUBMIT, many.cancel),
         ("GET", "/v1/tasks/{id}", Right.READ, tasks.show),

@@ -105,6 +105,7 @@ _FAMILIES = {
     "stage": "stage:",
     "limit": "limit:",
 }
+TASKS = _FAMILIES["task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +178,9 @@ def limit(queue: QueueKey, endpoint: str) -> str:
     return prefix(queue) + _FAMILIES["limit"] + endpoint
 
 
-def pattern(queue: QueueKey) -> str:
-    """A SCAN pattern of all keys of the queue; what globs would read as more than itself is escaped."""
-    return "".join("\\" + letter if letter in r"*?[]^\\" else letter for letter in prefix(queue)) + "*"
+def pattern(queue: QueueKey, family: str = "") -> str:
+    """A SCAN pattern of all keys of the queue, or of a family; what globs would read as more than itself is escaped."""
+    return "".join("\\" + letter if letter in r"*?[]^\\" else letter for letter in prefix(queue) + family) + "*"
 
 
 def lua_names() -> dict[str, str]:
