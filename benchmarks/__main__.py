@@ -42,6 +42,9 @@ GROUPS = (
     Group("worker", "worker_throughput", 60, 150),
     Group("dataset", "dataset", 90, 900),
     Group("http", "http_clients", 40, 120),
+    Group("gateway", "gateway", 600, 1200),
+    Group("streams", "gateway_streams", 150, 400),
+    Group("batch", "gateway_batch", 120, 900),
 )
 
 
