@@ -45,11 +45,11 @@ Examples:
 @click.option("--keys", type=click.Path(path_type=Path), metavar="FILE", help="API keys, as YAML.")
 @click.option(
     "--files",
-    type=click.Path(path_type=Path),
-    default=Path("taskfleet-files"),
+    default="taskfleet-files",
     show_default=True,
-    metavar="DIR",
-    help="Folder of what batches read and write; gateways of one store share it.",
+    metavar="DIR|s3://BUCKET/PREFIX",
+    help="What batches read and write; gateways of one store share it. For a bucket AWS_ENDPOINT_URL, AWS_REGION, "
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY say where it is.",
 )
 @click.option(
     "--secrets",
@@ -73,7 +73,7 @@ def gateway(
     host: str,
     port: int,
     keys: Path | None,
-    files: Path,
+    files: str,
     secrets: Path | None,
     queue: str | None,
     namespace: str | None,
