@@ -40,7 +40,7 @@ def lines(count: int, size: int) -> bytes:
     return b"".join(orjson.dumps({**line, "custom_id": f"request-{number}"}) + b"\n" for number in range(count))
 
 
-async def begin(side: Ours, client: httpx.AsyncClient, content: bytes) -> str:
+async def begin(client: httpx.AsyncClient, content: bytes) -> str:
     """The id of a batch that is begun with a file of this content."""
     uploaded = await client.post("/v1/files", files={"file": ("in.jsonl", content)}, data={"purpose": "batch"})
     asked = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
@@ -51,7 +51,7 @@ async def begin(side: Ours, client: httpx.AsyncClient, content: bytes) -> str:
 async def run(side: Ours, content: bytes, count: int) -> Figures:
     """Seconds after which each stage was over. Raises RuntimeError when a line was lost."""
     async with client_of(side) as client:
-        batch_id, began = await begin(side, client, content), time.perf_counter()
+        batch_id, began = await begin(client, content), time.perf_counter()
         stages: dict[str, Callable[[dict[str, Any], dict[str, int], int], bool]] = {
             "checked": lambda batch, _counters, _open: batch["status"] != "validating",
             "enqueued": lambda _batch, counters, _open: counters["enqueued"] >= count,
@@ -105,7 +105,7 @@ async def beside_a_backlog(count: int, calls: int) -> Figures:
     with model_server(BACKLOG_LATENCY) as model:
         async with ours(model, concurrency=8) as side, client_of(side) as client:
             idle = await online(side, calls)
-            await begin(side, client, lines(count, 10))
+            await begin(client, lines(count, 10))
 
             async def all_wait() -> bool:
                 stats = await side.store.stats(QUEUE)
