@@ -88,6 +88,8 @@ GOALS = {
     "dataset.rows": _against_peer(0.9, "90 % of the bare loop"),
     "dataset.memory_of_100000_rows": _at_most(200, "MiB"),
     "dataset.memory_of_1000000_rows": _against_peer(1 / 1.1, "at most 1.1 x"),
+    "pure.plan_10000_endpoints": _at_most(1, "s"),
+    "pure.task_lines": _at_least(20_000, "lines/s"),
     "gateway.added_p50_at_": _beside(LITELLM, 3, "at most 4 ms, a third of LiteLLM's", limit=4),
     "gateway.rate_at_": _beside(LITELLM, 10, "10 x LiteLLM's"),
     "gateway.cpu_of_1000_requests": _at_most(1.5, "s"),

@@ -36,6 +36,7 @@ def benchmark(*arguments: str) -> "subprocess.CompletedProcess[str]":
         ("worker_throughput", {"worker.calls", "worker.cpu_of_a_call"}),
         ("dataset", {"dataset.rows", "dataset.memory_of_100000_rows", "dataset.memory_of_1000000_rows"}),
         ("http_clients", {"http.cpu_of_a_call"}),
+        ("pure", {"pure.plan_10000_endpoints", "pure.task_lines"}),
         ("gateway", {"gateway.added_p50_at_0_ms", "gateway.rate_at_0_ms", "gateway.cpu_of_1000_requests"}),
         ("gateway_streams", {"streams.open_at_once", "streams.broken", "streams.first_token_added_p99"}),
         ("gateway_batch", {"batch.of_50000_lines.completed", "batch.p99_of_online_calls_beside_it"}),
@@ -61,7 +62,7 @@ def test_a_name_that_begins_no_rows_is_told_of_those_there_are() -> None:
     done = benchmark("benchmarks", "nonsense.at_all")
     assert done.returncode == 2
     assert (
-        "no rows begin with nonsense; there are: queue, scaling, growth, partitions, worker, dataset, http, "
+        "no rows begin with nonsense; there are: queue, scaling, growth, partitions, worker, dataset, http, pure, "
         "gateway, streams, batch, soak" in done.stderr
     )
 
