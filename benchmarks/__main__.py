@@ -46,6 +46,7 @@ GROUPS = (
     Group("gateway", "gateway", 600, 1200),
     Group("streams", "gateway_streams", 150, 400),
     Group("batch", "gateway_batch", 120, 900),
+    Group("soak", "gateway_soak", 120, 400),
 )
 
 

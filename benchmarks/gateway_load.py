@@ -55,14 +55,23 @@ class Caller:
 
     async def begin(self, body: bytes) -> None:
         """Send a chat, and wait for the head of its answer."""
+        self._writer.write(self._request(body))
+        self.head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        if b" 200 " not in self.head[:16]:
+            raise RuntimeError(f"the answer was {self.head!r} {await self._reader.read(2000)!r}")
+
+    async def send_half(self, body: bytes) -> None:
+        """Send the first half of a chat."""
+        request = self._request(body)
+        self._writer.write(request[: len(request) // 2])
+        await self._writer.drain()
+
+    def _request(self, body: bytes) -> bytes:
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nHost: {self._place}\r\nAuthorization: Bearer {KEY}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        self._writer.write(head.encode() + body)
-        self.head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
-        if b" 200 " not in self.head[:16]:
-            raise RuntimeError(f"the answer was {self.head!r} {await self._reader.read(2000)!r}")
+        return head.encode() + body
 
     async def line(self) -> bytes:
         """The next line of an answer that is streamed; b"" at its end."""

@@ -100,6 +100,8 @@ GOALS = {
     "batch.of_50000_lines.memory": _at_most(150, "MiB"),
     "batch.of_200_MB.completed": _at_most(20, "s"),
     "batch.of_200_MB.memory": _at_most(150, "MiB"),
+    "soak.open_files_added": _at_most(2, "files"),
+    "soak.memory_added": _at_most(8, "MiB"),
     "batch.p99_of_online_calls_beside_it": _against_peer(1 / 2, "at most 2 x"),
 }
 

@@ -63,7 +63,7 @@ def test_a_name_that_begins_no_rows_is_told_of_those_there_are() -> None:
     assert done.returncode == 2
     assert (
         "no rows begin with nonsense; there are: queue, scaling, growth, partitions, worker, dataset, http, pure, "
-        "gateway, streams, batch" in done.stderr
+        "gateway, streams, batch, soak" in done.stderr
     )
 
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from taskfleet.core.errors import InputError, StoreError
 
 SCHEME = "s3://"
-_LIMITS: dict[str, Any] = {"connect_timeout": "5s", "timeout": "30s", "allow_http": True}
-_RETRIES: dict[str, Any] = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
+_LIMITS: Any = {"connect_timeout": "5s", "timeout": "30s", "allow_http": True}
+_RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
 _WHY = {
     "NoSuchBucket": "there is no such bucket",
     "InvalidAccessKeyId": "the access key is not known there; see AWS_ACCESS_KEY_ID",
