@@ -133,7 +133,7 @@ async def test_an_empty_file_and_one_with_too_many_lines_fail(site: Site) -> Non
 @pytest.mark.parametrize(
     ("change", "param"),
     [
-        ({"endpoint": "/v1/responses"}, "endpoint"),
+        ({"endpoint": "/v1/images/generations"}, "endpoint"),
         ({"endpoint": None}, "endpoint"),
         ({"completion_window": "soon"}, "completion_window"),
         ({"completion_window": 24}, "completion_window"),

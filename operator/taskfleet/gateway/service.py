@@ -27,6 +27,8 @@ from taskfleet.gateway.news import News
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import Queues
 from taskfleet.gateway.tls import Certificate
+from taskfleet.gateway.webhookbook import WebhookBook
+from taskfleet.gateway.webhooks import WebhookTeller
 from taskfleet.store import Store
 from taskfleet.telemetry.metrics import GatewayMetrics
 from taskfleet.telemetry.others import Others
@@ -44,7 +46,8 @@ class GatewayOptions:
     ``port`` 0: any free one; ``setting`` names it in errors. ``usual``: the queue of requests that name none.
     ``files``: the folder of what batches read and write; gateways of one store share it. ``grace_seconds``: for
     requests that are being answered when it is to stop. ``api_keys``: of the endpoints that it calls itself.
-    ``tls``: the files of a certificate and of its key; without them it serves in the clear."""
+    ``tls``: the files of a certificate and of its key; without them it serves in the clear. ``webhooks``: the file of
+    those whom it tells of what ended."""
 
     store_url: str
     host: str
@@ -57,6 +60,7 @@ class GatewayOptions:
     grace_seconds: int = 30
     api_keys: ApiKeys = no_api_keys
     tls: tuple[Path, Path] | None = None
+    webhooks: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
     """Serve until the block ends. Raises InputError (the address, the keys), StoreError."""
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # or every client that speaks no HTTP is a line
     doorman = _doorman(options)
+    book = WebhookBook(options.webhooks)
     certificate = None if options.tls is None else Certificate(*options.tls)
     metrics = GatewayMetrics(CollectorRegistry())
     async with contextlib.AsyncExitStack() as stack:
@@ -87,7 +92,8 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
         ends, queues = Ends(store), Queues(store, namespace=options.namespace, usual=options.usual)
         direct = Direct(store, queues, ends, options.api_keys)
         metrics.registry.register(Others(direct.registries))
-        parts = Parts(store, queues, ends, News(store, ends), direct)
+        webhooks = WebhookTeller(store, book, metrics)
+        parts = Parts(store, queues, ends, News(store, ends), direct, webhooks)
         files = _file_store(options.files)
         runner = BatchRunner(parts, files)
         health = _StoreHealth(store, metrics)
@@ -105,7 +111,9 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
                 ssl_context_factory=None if certificate is None else lambda _config, _usual: certificate.context,
             )
         )
-        background = [parts.ends.run(), runner.run(), health.run(), direct.run()]
+        background = [parts.ends.run(), runner.run(), health.run(), direct.run(), webhooks.run()]
+        if options.webhooks is not None:
+            background.append(book.follow())
         if isinstance(doorman, KeyRing):
             background.append(doorman.follow())
         if certificate is not None:
