@@ -4,6 +4,8 @@ never to an address inside the network."""
 import asyncio
 import base64
 import json
+import re
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -11,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from aiohttp import web
 from openai import OpenAI
 
+from taskfleet.api.webhooks import Webhook
 from taskfleet.core import webhooks as rules
 from taskfleet.core.errors import InputError
 from taskfleet.core.settlement import Settlement, Verdict
@@ -21,9 +25,11 @@ from taskfleet.core.task import NewTask, QueueKey
 from taskfleet.gateway import webhooks
 from taskfleet.gateway.service import GatewayOptions
 from taskfleet.gateway.webhookbook import read_webhooks
+from taskfleet.gateway.webhookpost import NotDelivered, Poster
 from taskfleet.store import keys as names
 from taskfleet.store.deliveries import Delivery
 from tests.gateway.conftest import opened
+from tests.gateway.test_guide import GUIDE
 from tests.support.waiting import eventually
 from tests.support.work import Work
 
@@ -214,6 +220,38 @@ async def test_nothing_is_told_to_an_address_inside_unless_that_is_allowed(
         await eventually(refused, "all three to be given up")
     assert receiver.got == []
     assert "no address of the internet; allowPrivate: true would allow it" in str([vars(e) for e in caplog.records])
+
+
+async def test_a_receiver_is_who_its_certificate_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it is called by its address."""
+    authority, found = trustme.CA(), Receiver()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    poster, app = Poster(), web.Application()
+    app.router.add_post("/hook", found.answer)
+    serving = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await serving.setup()
+    for name in ("localhost", "elsewhere.example"):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name).configure_cert(context)
+        await web.TCPSite(serving, "127.0.0.1", 0, ssl_context=context).start()
+    right, wrong = (address[1] for address in serving.addresses)
+    told = Webhook.model_validate(hook(Receiver(url=f"https://localhost:{right}/hook")))
+    await poster.post(told, "evt_1", {"id": "evt_1"})
+    ((headers, _),) = found.got
+    assert headers["Host"] == f"localhost:{right}"
+    with pytest.raises(NotDelivered, match="CERTIFICATE_VERIFY_FAILED"):
+        await poster.post(told.model_copy(update={"url": f"https://localhost:{wrong}/hook"}), "evt_1", {})
+    await poster.close()
+    await serving.cleanup()
+
+
+def test_the_guides_file_of_webhooks_is_one(tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```yaml\n(webhooks:.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    (tmp_path / "webhooks.yaml").write_text(block)
+    (told,) = read_webhooks(tmp_path / "webhooks.yaml")
+    assert told.wants(rules.WebhookEvent.TASK_FAILED, QueueKey("default", "demo"), "team-a")
+    assert not told.wants(rules.WebhookEvent.TASK_FAILED, QueueKey("default", "demo"), "team-b")
 
 
 @pytest.mark.parametrize(

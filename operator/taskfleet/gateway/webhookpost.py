@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import socket
+import ssl
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +31,8 @@ class Poster:
 
     def __init__(self) -> None:
         # No proxy of the environment: it would look the name up once more, and find another address.
-        self._http = httpx.AsyncClient(timeout=POST_SECONDS, trust_env=False, follow_redirects=False)
+        trusted = ssl.create_default_context()
+        self._http = httpx.AsyncClient(verify=trusted, timeout=POST_SECONDS, trust_env=False, follow_redirects=False)
 
     async def close(self) -> None:
         await self._http.aclose()
