@@ -75,8 +75,9 @@ class WebhookTeller:
         for queue in await self._store.queues():
             hooks = [hook for hook in self._book.hooks if hook.covers(queue)]
             if any(event.of_task for hook in hooks for event in hook.events):
-                for ended in await self._store.deliveries.ended(queue, KEEP_SECONDS):
-                    await self._write_down(queue, hooks, ended)
+                while found := await self._store.deliveries.ended(queue, KEEP_SECONDS):
+                    for ended in found:
+                        await self._write_down(queue, hooks, ended)
             for hook in hooks:
                 await self._begin(queue, hook)
 
@@ -98,26 +99,32 @@ class WebhookTeller:
         if free <= 0:
             return
         for place, delivery in await self._store.deliveries.take(queue, hook.name, free, HOLD_SECONDS):
-            posting = asyncio.create_task(self._deliver(place, hook, delivery))
+            posting = asyncio.create_task(self._deliver_all(queue, hook, place, delivery))
             running.add(posting)
             posting.add_done_callback(running.discard)
 
-    async def _deliver(self, place: QueueKey, hook: Webhook, delivery: Delivery) -> None:
+    async def _deliver_all(self, queue: QueueKey, hook: Webhook, place: QueueKey, delivery: Delivery) -> None:
+        """This one, and then what is due behind it."""
+        due = [(place, delivery)]
         try:
-            event = {name: value for name, value in delivery.document.items() if name != "attempt"}
-            attempt = delivery.document.get("attempt", 1)
-            try:
-                await self._poster.post(hook, delivery.id, event)
-            except NotDelivered as why:
-                await self._not_delivered(place, delivery, attempt, why)
-            else:
-                await self._store.deliveries.done(place, delivery)
-                self._metrics.webhooks.labels("delivered").inc()
-            self._look.set()
-        except StoreError as error:  # it is due again in a while, and its receiver knows it by its id
+            while due and hook in self._book.hooks:
+                ((place, delivery),) = due
+                await self._deliver(place, hook, delivery)
+                due = await self._store.deliveries.take(queue, hook.name, 1, HOLD_SECONDS)
+        except StoreError as error:  # what is in our hands is due again in a while, and its receiver knows its id
             log.warning("the store was not told of a delivery", extra={"webhook": hook.name, "error": str(error)})
         except Exception:
             log.exception("a delivery broke", extra={"webhook": hook.name, "delivery": delivery.id})
+
+    async def _deliver(self, place: QueueKey, hook: Webhook, delivery: Delivery) -> None:
+        event = {name: value for name, value in delivery.document.items() if name != "attempt"}
+        try:
+            await self._poster.post(hook, delivery.id, event)
+        except NotDelivered as why:
+            await self._not_delivered(place, delivery, delivery.document.get("attempt", 1), why)
+        else:
+            await self._store.deliveries.done(place, delivery)
+            self._metrics.webhooks.labels("delivered").inc()
 
     async def _not_delivered(self, place: QueueKey, delivery: Delivery, attempt: int, why: NotDelivered) -> None:
         pause = None if why.for_good else pause_before(attempt + 1, random.random())
