@@ -87,6 +87,15 @@ def test_with_a_certificate_it_serves_https_and_all_that_calls_it_knows() -> Non
     assert "https://taskfleet-gateway" in notes({"gateway": {"enabled": True, "keys": KEYS, "tls": values}})
 
 
+def test_it_reads_the_webhooks_of_a_secret_as_a_folder_so_that_a_change_reaches_it() -> None:
+    assert "--webhooks" not in str(gateway_pod(with_gateway()))
+    pod = gateway_pod(with_gateway(webhooks={"existingSecret": "hooks", "existingSecretKey": "all.yaml"}))
+    (container,) = pod["containers"]
+    assert "--webhooks=/webhooks/all.yaml" in container["args"]
+    assert {"name": "webhooks", "mountPath": "/webhooks", "readOnly": True} in container["volumeMounts"]
+    assert {"name": "webhooks", "secret": {"secretName": "hooks"}} in pod["volumes"]
+
+
 def test_it_has_no_account_of_the_cluster_and_reaches_the_store() -> None:
     deployment = of_kind(with_gateway(), "Deployment", ENDING)
     pod = deployment["spec"]["template"]

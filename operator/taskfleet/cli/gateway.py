@@ -53,6 +53,12 @@ Examples:
 )
 @click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="The key of --tls-cert (PEM).")
 @click.option(
+    "--webhooks",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Whom to tell of tasks and batches that ended, as YAML; read again when it changes.",
+)
+@click.option(
     "--files",
     default="taskfleet-files",
     show_default=True,
@@ -84,6 +90,7 @@ def gateway(
     keys: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
+    webhooks: Path | None,
     files: str,
     secrets: Path | None,
     queue: str | None,
@@ -108,6 +115,7 @@ def gateway(
         grace_seconds=grace,
         api_keys=no_api_keys if secrets is None else mounted_api_keys(secrets),
         tls=_tls(tls_cert, tls_key),
+        webhooks=webhooks,
     )
     uvloop.run(_until_signalled(options))
 

@@ -30,6 +30,8 @@ from taskfleet.gateway.news import News
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import Queues
 from taskfleet.gateway.tls import Certificate
+from taskfleet.gateway.webhookbook import WebhookBook
+from taskfleet.gateway.webhooks import WebhookTeller
 from taskfleet.store import Store
 from taskfleet.telemetry.metrics import GatewayMetrics
 from taskfleet.telemetry.others import Others
@@ -47,7 +49,8 @@ class GatewayOptions:
     ``port`` 0: any free one; ``setting`` names it in errors. ``usual``: the queue of requests that name none.
     ``files``: the folder of what batches read and write, or ``s3://BUCKET/PREFIX``; gateways of one store share it.
     ``grace_seconds``: for requests that are being answered when it is to stop. ``api_keys``: of the endpoints that it
-    calls itself. ``tls``: the files of a certificate and of its key; without them it serves in the clear."""
+    calls itself. ``tls``: the files of a certificate and of its key; without them it serves in the clear.
+    ``webhooks``: the file of those whom it tells of what ended."""
 
     store_url: str
     host: str
@@ -60,6 +63,7 @@ class GatewayOptions:
     grace_seconds: int = 30
     api_keys: ApiKeys = no_api_keys
     tls: tuple[Path, Path] | None = None
+    webhooks: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
     """Serve until the block ends. Raises InputError (the address, the keys), StoreError."""
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # or every client that speaks no HTTP is a line
     doorman = _doorman(options)
+    book = WebhookBook(options.webhooks)
     certificate = None if options.tls is None else Certificate(*options.tls)
     metrics = GatewayMetrics(CollectorRegistry())
     async with contextlib.AsyncExitStack() as stack:
@@ -90,7 +95,8 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
         ends, queues = Ends(store), Queues(store, namespace=options.namespace, usual=options.usual)
         direct = Direct(store, queues, ends, options.api_keys)
         metrics.registry.register(Others(direct.registries))
-        parts = Parts(store, queues, ends, News(store, ends), direct)
+        webhooks = WebhookTeller(store, book, metrics)
+        parts = Parts(store, queues, ends, News(store, ends), direct, webhooks)
         files = await asyncio.to_thread(_file_storage, options.files)
         runner = BatchRunner(parts, files)
         health = _StoreHealth(store, metrics)
@@ -108,7 +114,9 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
                 ssl_context_factory=None if certificate is None else lambda _config, _usual: certificate.context,
             )
         )
-        background = [parts.ends.run(), runner.run(), health.run(), direct.run()]
+        background = [parts.ends.run(), runner.run(), health.run(), direct.run(), webhooks.run()]
+        if options.webhooks is not None:
+            background.append(book.follow())
         if isinstance(doorman, KeyRing):
             background.append(doorman.follow())
         if certificate is not None:
