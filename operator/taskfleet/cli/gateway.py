@@ -57,6 +57,7 @@ Examples:
     metavar="DIR",
     help="API keys of endpoints that queues let the gateway call itself: files NAMESPACE/SECRET/KEY.",
 )
+@click.option("--console/--no-console", default=True, show_default=True, help="The page /console, for people.")
 @click.option("--queue", metavar="QUEUE", help="Queue of requests that name none (default: the only one there is).")
 @click.option("-n", "--namespace", metavar="NS", help="Namespace of queues that are named without one.")
 @click.option(
@@ -75,6 +76,7 @@ def gateway(
     keys: Path | None,
     files: Path,
     secrets: Path | None,
+    console: bool,
     queue: str | None,
     namespace: str | None,
     grace: int,
@@ -96,6 +98,7 @@ def gateway(
         files=files,
         grace_seconds=grace,
         api_keys=no_api_keys if secrets is None else mounted_api_keys(secrets),
+        console=console,
     )
     uvloop.run(_until_signalled(options))
 

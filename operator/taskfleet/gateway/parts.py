@@ -1,5 +1,6 @@
 """What the parts of a gateway share."""
 
+import asyncio
 from dataclasses import dataclass
 
 from taskfleet.gateway.direct import Direct
@@ -11,10 +12,11 @@ from taskfleet.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """One of each in a process."""
+    """One of each in a process. ``closing`` is set when it is to end: what goes on for ever ends then."""
 
     store: Store
     queues: Queues
     ends: Ends
     news: News
     direct: Direct
+    closing: asyncio.Event

@@ -42,7 +42,8 @@ class GatewayOptions:
     """``keys``: the file of API keys; without it everyone may do everything, and only this machine may reach it.
     ``port`` 0: any free one; ``setting`` names it in errors. ``usual``: the queue of requests that name none.
     ``files``: the folder of what batches read and write; gateways of one store share it. ``grace_seconds``: for
-    requests that are being answered when it is to stop. ``api_keys``: of the endpoints that it calls itself."""
+    requests that are being answered when it is to stop. ``api_keys``: of the endpoints that it calls itself.
+    ``console``: whether there is the page /console."""
 
     store_url: str
     host: str
@@ -54,6 +55,7 @@ class GatewayOptions:
     files: Path
     grace_seconds: int = 30
     api_keys: ApiKeys = no_api_keys
+    console: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +85,13 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
         ends, queues = Ends(store), Queues(store, namespace=options.namespace, usual=options.usual)
         direct = Direct(store, queues, ends, options.api_keys)
         metrics.registry.register(Others(direct.registries))
-        parts = Parts(store, queues, ends, News(store, ends), direct)
+        parts = Parts(store, queues, ends, News(store, ends), direct, asyncio.Event())
         files = _file_store(options.files)
         runner = BatchRunner(parts, files)
         health = _StoreHealth(store, metrics)
         server = _Server(
             uvicorn.Config(
-                build_app(parts, files, runner, doorman, metrics, lambda: health.trouble),
+                build_app(parts, files, runner, doorman, metrics, lambda: health.trouble, console=options.console),
                 http=BoundedHttp,
                 ws="none",
                 lifespan="off",
@@ -105,7 +107,7 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
             background.append(doorman.follow())
         answering = asyncio.create_task(_loudly(server.serve(sockets=[listening])))
         others = [asyncio.create_task(_loudly(part)) for part in background]
-        stack.push_async_callback(_stopped, server, answering, others, parts.news)
+        stack.push_async_callback(_stopped, server, answering, others, parts)
         yield Serving(_url(options.host, listening.getsockname()[1]), (answering, *others))
 
 
@@ -118,11 +120,12 @@ async def _loudly(part: Coroutine[Any, Any, None]) -> None:
 
 
 async def _stopped(
-    server: uvicorn.Server, answering: "asyncio.Task[None]", others: Sequence["asyncio.Task[None]"], news: News
+    server: uvicorn.Server, answering: "asyncio.Task[None]", others: Sequence["asyncio.Task[None]"], parts: Parts
 ) -> None:
     """Take nothing more, let what runs end, then end what serves it."""
     server.should_exit = True
-    news.end()
+    parts.closing.set()
+    parts.news.end()
     await asyncio.wait([answering])
     for task in others:
         task.cancel()

@@ -24,6 +24,11 @@ async def get(connection: Connection, queue: QueueKey, ids: Sequence[str]) -> li
     return views
 
 
+async def body(connection: Connection, queue: QueueKey, task_id: str) -> bytes | None:
+    record = await connection.call("GET", keys.task(queue, task_id))
+    return codec.body(record) if record else None
+
+
 async def lease(connection: Connection, queue: QueueKey, task_id: str) -> CurrentLease | None:
     (found,) = await connection.run(lua.GET, queue, task_id)
     if not found:
