@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import ConsoleMessage, Error, Page, async_playwright, expect
 
 from taskfleet.core.task import QueueKey
 from taskfleet.gateway.keyring import hash_of
@@ -22,13 +22,15 @@ from tests.support.valkeyserver import running_valkey
 from tests.support.work import Work
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WITHIN_MS = 15_000  # for what a page is to show
+WITHIN_MS = 20_000  # for what a page is to show
 KEYS = (
     {"name": "boss", "sha256": hash_of("key-of-boss"), "rights": ["submit", "read", "work", "admin"]},
     {"name": "one", "sha256": hash_of("key-of-one"), "tenant": "one", "rights": ["submit", "read"]},
     {"name": "reader", "sha256": hash_of("key-of-reader"), "tenant": "one", "rights": ["read"]},
     {"name": "sender", "sha256": hash_of("key-of-sender"), "tenant": "one", "rights": ["submit"]},
 )
+
+_GATEWAYS: dict[Page, str] = {}  # whose console a tab shows
 
 expect.set_options(timeout=WITHIN_MS)
 
@@ -96,50 +98,63 @@ def worker(house: House, work: Work, runner: asyncio.Runner) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def browser(runner: asyncio.Runner) -> Iterator[Browser]:
+def browser(runner: asyncio.Runner) -> Iterator[Page]:
+    """The one tab of the one browser: opening another costs more than most tests."""
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed, so nobody has looked at the console (Debian: apt-get install chromium)")
     stack = AsyncExitStack()
 
-    async def start() -> Browser:
+    async def start() -> Page:
         playwright = await stack.enter_async_context(async_playwright())
-        found = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        stack.push_async_callback(found.close)
-        return found
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        stack.push_async_callback(chromium.close)
+        return await chromium.new_page()
 
     yield runner.run(start())
     runner.run(stack.aclose())
 
 
 @pytest.fixture
-def page(browser: Browser, house: House, runner: asyncio.Runner) -> Iterator[Page]:
-    """A tab that nobody has used, on the gateway without keys. Nothing may break on it, nor be refused by its policy."""
+def page(browser: Page, house: House, runner: asyncio.Runner) -> Iterator[Page]:
+    """On the gateway without keys, with nothing kept of the test before."""
     stack = AsyncExitStack()
-    yield runner.run(stack.enter_async_context(tab(browser, house.url)))
+    yield runner.run(stack.enter_async_context(showing(browser, house.url)))
     runner.run(stack.aclose())
 
 
 @asynccontextmanager
-async def tab(browser: Browser, url: str) -> AsyncIterator[Page]:
-    """``page.goto("console/")`` is below ``url``."""
-    context = await browser.new_context(base_url=f"{url}/", viewport={"width": 1280, "height": 900})
-    shown = await context.new_page()
+async def showing(page: Page, url: str) -> AsyncIterator[Page]:
+    """The tab, for the console of this gateway. Nothing may break there or be refused by the policy."""
     broken: list[str] = []
 
     def said(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
             broken.append(message.text)
 
-    shown.on("console", said)
-    shown.on("pageerror", lambda error: broken.append(str(error)))
+    def broke(error: Error) -> None:
+        broken.append(str(error))
+
+    _GATEWAYS[page] = url
+    page.on("console", said)
+    page.on("pageerror", broke)
+    await page.set_viewport_size({"width": 1280, "height": 900})
+    await page.emulate_media(color_scheme="light")
     try:
-        yield shown
+        yield page
+        await page.evaluate("sessionStorage.clear(); localStorage.clear()")
         assert broken == []
     finally:
-        await context.close()
+        await page.goto("about:blank")
+        page.remove_listener("console", said)
+        page.remove_listener("pageerror", broke)
+
+
+async def go(page: Page, place: str = "") -> None:
+    """To a place of the console."""
+    await page.goto(f"{_GATEWAYS[page]}/console/#/{place}")
 
 
 async def at(page: Page, place: str = "") -> None:
-    """Go to a place of the console and wait until it has seen the queues."""
-    await page.goto(f"console/#/{place}")
+    """Go there, and wait until it has seen the queues."""
+    await go(page, place)
     await expect(page.get_by_text("live", exact=True)).to_be_visible()

@@ -1,4 +1,4 @@
-"""The calls of the API that the console needed and that were not there: who a key is, all queues at once as they change,
+"""The calls of the API that the console needed and that were not there: who a key is, all queues as they change,
 why something waits, what was asked, and of what tasks failed."""
 
 import asyncio
@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from taskfleet.core.chronicle import Chronicle
-from taskfleet.core.explanation import Scene, queue_lines
+from taskfleet.core.explanation import NOBODY_LOOKED, Scene, queue_lines
 from taskfleet.core.task import QueueKey
 from taskfleet.gateway.service import GatewayOptions, gateway
 from tests.console.conftest import House
@@ -66,8 +66,7 @@ async def test_a_key_is_told_who_it_is_whatever_its_rights(house: House) -> None
 async def test_the_overview_tells_of_every_queue_and_then_of_what_changes(house: House, work: Work) -> None:
     async with aclosing(overview(house.url)) as told:
         first = await shown_of(told, work.queue)
-        assert (first["pending"], first["why"]) == (0, ["no controller has looked at it: is `taskfleet up` or the "
-            "controller running on this store?"])  # fmt: skip
+        assert (first["pending"], first["why"]) == (0, [NOBODY_LOOKED])
         await work.submit("a", "b")
         second = await shown_of(told, work.queue)
         assert (second["pending"], second["depth"]["normal"], second["seconds_left"]) == (2, 2, None)

@@ -21,7 +21,7 @@ HOSTILE = (
     "{{constructor.constructor('window.ran = 1')()}} ${window.ran = 1}",
     "<base href='http://elsewhere.invalid/'><form action='http://elsewhere.invalid/'><button>go</button></form>",
 )
-TURNED = "pay \u202egnp.exe\u202c now \u001b[31mred\u001b[0m \u0000 \u200b \ud83d\ude00"
+TURNED = "pay \u202egnp.exe\u202c now \u001b[31mred\u001b[0m \u0000 \u200b \U0001f600"
 HUGE = "wide " * 60_000
 EVERYTHING = "\n".join((*HOSTILE, TURNED))
 

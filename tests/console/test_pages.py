@@ -1,4 +1,4 @@
-"""The files of the console, as the gateway serves them: by themselves, and under a policy that lets nothing else run."""
+"""The files of the console, as the gateway serves them: and the policy under which nothing else runs."""
 
 import re
 from dataclasses import replace
@@ -64,3 +64,8 @@ def test_nothing_is_written_into_the_page_or_comes_from_elsewhere() -> None:
         )
         for address in re.findall(r"(?:src|href)=\"([^\"]*)\"|from \"([^\"]*)\"|url\(([^)]*)\)", text):
             assert not re.match(r"/|\w+:", "".join(address)), (file.name, address)
+
+
+def test_the_page_asks_for_all_its_modules_at_once() -> None:
+    page = (FILES / "index.html").read_text()
+    assert {file.name for file in FILES.glob("*.js")} == {*re.findall(r"\"([a-z]+\.js)\"", page)}

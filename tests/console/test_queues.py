@@ -29,10 +29,12 @@ async def test_what_waits_is_shown_by_priority_and_changes_by_itself(page: Page,
 async def test_why_it_stands_still_is_said_as_explain_says_it_with_pools_and_their_limits(
     page: Page, house: House, work: Work
 ) -> None:
-    name = work.queue.name
+    name, limited = work.queue.name, {"rateLimit": {"requestsPerMinute": 90}}
     async with controlling(house.store_url) as control:
-        control.reconciler.set_queue(task_queue(name))
-        control.reconciler.set_pool(worker_pool(name, "http://127.0.0.1:9/v1", rateLimit={"requestsPerMinute": 90}))
+        control.reconciler.set_queue(task_queue(name, models="stub"))
+        control.reconciler.set_pool(
+            worker_pool(name, "http://127.0.0.1:9/v1", models="stub", endpoints={"llm": limited})
+        )
         await work.submit("a")
 
         async def explained() -> list[str]:
@@ -54,7 +56,7 @@ async def test_a_queue_is_paused_and_resumed(page: Page, work: Work) -> None:
     await at(page, f"queues/{work.queue}")
     await page.get_by_role("button", name="Pause").click()
     await expect(page.get_by_role("status")).to_contain_text("is paused: no task is started")
-    await expect(page.get_by_text("someone resumes it")).to_be_visible()
+    await expect(page.get_by_text("someone resumes it", exact=True)).to_be_visible()
     stats = await work.store.stats(work.queue)
     assert stats is not None
     assert stats.paused

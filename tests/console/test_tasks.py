@@ -2,6 +2,8 @@
 
 from playwright.async_api import Page, expect
 
+from taskfleet.core.settlement import Settlement, Verdict
+from taskfleet.core.task import TaskError
 from tests.console.conftest import House, at
 from tests.support.waiting import eventually
 from tests.support.work import Work
@@ -25,17 +27,20 @@ async def test_a_prompt_is_submitted_and_its_answer_comes_by_itself(
     await expect(page.get_by_role("main")).to_contain_text("high")
 
 
-async def test_what_failed_shows_each_attempt_and_is_tried_again(
-    page: Page, house: House, work: Work, worker: None
-) -> None:
-    house.model.set_fault("500", times=3)
+async def test_what_failed_shows_each_attempt_and_is_tried_again(page: Page, work: Work) -> None:
     await work.submit("unlucky")
-    await work.finished(["unlucky"])
+    for verdict in (Verdict.RETRY, Verdict.RETRY, Verdict.FAIL):
+        (lease,) = (await work.store.claim(work.queue, "worker-1", ["stub"], 1)).tasks
+        error = TaskError("server_error", f"attempt {lease.attempt} was refused")
+        await work.store.settle(work.queue, [Settlement(lease.id, lease.fence, verdict, error=error, endpoint="llm")])
     await at(page, f"tasks/unlucky?queue={work.queue}")
-    await expect(page.get_by_role("list").locator("li.failed")).to_have_count(3)
-    await expect(page.get_by_role("main")).to_contain_text("Attempt 2")
+    attempts = page.get_by_role("listitem").filter(has_text="Attempt")
+    await expect(attempts).to_have_count(2)
+    await expect(attempts.nth(1)).to_contain_text("server_error: attempt 2 was refused")
+    await expect(page.get_by_role("main")).to_contain_text("server_error: attempt 3 was refused")
     await page.get_by_role("button", name="Retry").click()
-    await expect(page.get_by_role("main")).to_contain_text("echo: unlucky")
+    await expect(page.get_by_role("status")).to_contain_text("task unlucky waits again")
+    await expect(page.get_by_role("main")).to_contain_text("before it")
 
 
 async def test_a_task_that_waits_is_cancelled_after_a_question(page: Page, work: Work) -> None:

@@ -2,6 +2,7 @@
 
 import { key } from "./session.js";
 
+const PATIENCE_MS = 20_000; // with an answer that is not a stream
 const ROOT = new URL("../", document.baseURI);
 
 // An answer that is an error, or none at all (`status` 0), in words.
@@ -30,6 +31,7 @@ async function ask(method, path, { query, body, headers } = {}) {
     method,
     headers: { ...(body ? { "Content-Type": "application/json" } : {}), ...headers },
     body: body && JSON.stringify(body),
+    signal: AbortSignal.timeout(PATIENCE_MS),
   });
   return answer.json();
 }
@@ -70,6 +72,7 @@ async function send(path, query, options) {
     answer = await fetch(address, { ...options, headers, credentials: "omit", cache: "no-store", redirect: "error" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
+    if (error.name === "TimeoutError") throw new Trouble(0, "silent", "the gateway did not answer in time");
     throw new Trouble(0, "not_reached", "the gateway cannot be reached from here");
   }
   if (!answer.ok) throw await trouble(answer);

@@ -38,7 +38,8 @@ function redraw() {
   setTimeout(() => {
     drawing = false;
     drawHead(here().path[0] ?? "queues", leave);
-    if (page) render(main, h("div", { key: `page ${pages}` }, page.draw()));
+    const shown = page ? page.draw() : h("p", { class: "quiet" }, "Looking …");
+    render(main, h("div", { key: `page ${pages}` }, shown));
   }, 0);
 }
 
@@ -57,7 +58,7 @@ function show(next) {
 }
 
 function route() {
-  if (!self()) return;
+  if (!self() || (may("read") && sight.state === "looking")) return;
   const { path, query } = here();
   const context = { redraw };
   const [name = may("read") ? "queues" : "submit", ...rest] = path;
@@ -95,14 +96,12 @@ function changed(ids) {
 }
 
 function tellSight() {
-  if (sight.state === seenBefore) return;
+  if (sight.state === seenBefore || sight.state === "looking") return;
   if (sight.state === "lost") warn(`Could not see: ${sight.words}`);
-  else if (seenBefore === "lost") {
-    say("what is shown is live again");
-    moved = true;
-  } else if (!page) route();
-  else moved = true; // the queues are known now
+  else if (seenBefore === "lost") say("what is shown is live again");
   seenBefore = sight.state;
+  moved = true;
+  if (!page) route();
 }
 
 setInterval(() => {
@@ -120,9 +119,10 @@ async function enter() {
     } else refuse(trouble);
     return;
   }
-  if (may("read")) start();
   page = null;
-  route();
+  if (may("read")) start(); // and go on when the queues are known, or cannot be
+  else route();
+  redraw();
 }
 
 function askForKey(trouble) {

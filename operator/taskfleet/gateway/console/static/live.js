@@ -34,7 +34,7 @@ export function stop() {
   current = null;
   queues.clear();
   samples.clear();
-  Object.assign(sight, { state: "looking", at: 0, words: "" });
+  Object.assign(sight, { state: "looking", at: 0, words: "", skew: 0 });
 }
 
 // The last ten minutes of a queue: {at, waiting, running, rate}.
