@@ -30,6 +30,7 @@ KEYS = (
     {"name": "sender", "sha256": hash_of("key-of-sender"), "tenant": "one", "rights": ["submit"]},
 )
 
+_AN_ANSWER = "the server responded with a status of"  # which the page says in words of its own
 _GATEWAYS: dict[Page, str] = {}  # whose console a tab shows
 
 expect.set_options(timeout=WITHIN_MS)
@@ -128,7 +129,7 @@ async def showing(page: Page, url: str) -> AsyncIterator[Page]:
     broken: list[str] = []
 
     def said(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
+        if message.type in ("error", "warning") and _AN_ANSWER not in message.text:
             broken.append(message.text)
 
     def broke(error: Error) -> None:

@@ -21,7 +21,7 @@ function poolRows(queue, pool) {
   const key = `${queue.id} ${pool.name}`;
   const words = `${pool.ready} of ${count(pool.workers, "worker")} ready${pool.desired === pool.workers ? "" : `, ${pool.desired} wanted`}`;
   const change = pool.last_change && h("small", null, plain(` — last change: ${pool.last_change}`));
-  const head = h("tr", { key, class: "group" }, h("th", { scope: "rowgroup", colspan: "7" }, plain(pool.name), h("small", null, ` serves ${queue.id} · ${words}`), change));
+  const head = h("tr", { key, class: "group" }, h("th", { scope: "rowgroup", colspan: "7" }, h("div", null, plain(pool.name), h("small", null, ` serves ${queue.id} · ${words}`), change)));
   return [head, ...pool.endpoints.flatMap((endpoint) => endpointRows(`${key} ${endpoint.name}`, endpoint))];
 }
 
@@ -41,7 +41,7 @@ function endpointRows(key, endpoint) {
     h("td", null, limits(endpoint.limits)),
   );
   if (!endpoint.why) return [row];
-  return [row, h("tr", { key: `${key} why`, class: "why" }, h("td", { colspan: "7" }, plain(endpoint.why)))];
+  return [row, h("tr", { key: `${key} why`, class: "why" }, h("td", { colspan: "7" }, h("p", null, plain(endpoint.why))))];
 }
 
 function models(endpoint) {
