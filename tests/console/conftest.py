@@ -1,10 +1,11 @@
 """The console in a real Chromium, in front of real gateways, a real store, a worker and the stub model server: one of
-each for all tests of a process, on one event loop."""
+each for all tests of a process."""
 
 import asyncio
 import shutil
+import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from taskfleet.store import Store
 from tests.gateway.conftest import working
 from tests.gateway.test_keys import write
 from tests.support.modelstub import ModelStub
+from tests.support.modelstub import running as running_model
 from tests.support.valkeyserver import running_valkey
 from tests.support.work import Work
 
@@ -50,7 +52,7 @@ class House:
 
 @pytest.fixture(scope="session", autouse=True)
 def runner() -> Iterator[asyncio.Runner]:
-    """One loop for all tests: the browser is on it."""
+    """One loop for all tests: the tab is on it."""
     with asyncio.Runner() as own:
         yield own
 
@@ -58,21 +60,33 @@ def runner() -> Iterator[asyncio.Runner]:
 @pytest.fixture(scope="session")
 def house(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("console")
-    stack = AsyncExitStack()
+    keys = write(folder / "keys.yaml", *KEYS)
+    with running_valkey(folder) as server, running_model() as model, ExitStack() as stack:
+        url = f"valkey://127.0.0.1:{server.port}"
+        options = GatewayOptions(url, "127.0.0.1", 0, "--port", "test", None, None, folder / "files", 1)
+        opened = stack.enter_context(always_served(options))
+        locked = stack.enter_context(always_served(replace(options, keys=keys)))
+        store = runner.run(Store.connect(url))
+        yield House(url, store, model, opened, locked, keys)
+        runner.run(store.close())
 
-    async def start(store_url: str) -> House:
-        store = await Store.connect(store_url)
-        stack.push_async_callback(store.close)
-        model = await stack.enter_async_context(ModelStub())
-        options = GatewayOptions(store_url, "127.0.0.1", 0, "--port", "test", None, None, folder / "files", 1)
-        keys = write(folder / "keys.yaml", *KEYS)
-        opened = (await stack.enter_async_context(gateway(options))).url
-        locked = (await stack.enter_async_context(gateway(replace(options, keys=keys)))).url
-        return House(store_url, store, model, opened, locked, keys)
 
-    with running_valkey(folder) as server:
-        yield runner.run(start(f"valkey://127.0.0.1:{server.port}"))
-        runner.run(stack.aclose())
+@contextmanager
+def always_served(options: GatewayOptions) -> Iterator[str]:
+    """A gateway on a thread of its own; gives its URL. Between two tests nothing runs on their loop, and a browser does
+    not wait for those who answer only now and then."""
+    with asyncio.Runner() as own:
+        stack = AsyncExitStack()
+        url = own.run(stack.enter_async_context(gateway(options))).url
+        loop = own.get_loop()
+        thread = threading.Thread(target=loop.run_forever, name="gateway", daemon=True)
+        thread.start()
+        try:
+            yield url
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            own.run(stack.aclose())
 
 
 @pytest.fixture(scope="session")

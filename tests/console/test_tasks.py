@@ -59,13 +59,18 @@ async def test_a_task_that_waits_is_cancelled_after_a_question(page: Page, work:
     await expect(page.get_by_text("cancelled", exact=True).first).to_be_visible()
 
 
-async def test_a_task_is_found_by_its_id_and_among_those_of_a_batch(page: Page, work: Work) -> None:
-    await work.submit("known")
+async def test_tasks_are_found_by_filters_and_by_id(page: Page, work: Work) -> None:
+    await work.submit("known", "gone")
+    await work.store.cancel(work.queue, ["gone"])
     await at(page, f"tasks?queue={work.queue}")
+    tasks = page.get_by_role("region", name="Tasks")
+    await expect(tasks.get_by_role("rowheader")).to_have_count(2)
+    await page.get_by_label("Status").select_option("cancelled")
+    await page.get_by_role("button", name="Look").click()
+    await expect(tasks.get_by_role("rowheader")).to_have_text(["gone"])
+    await page.get_by_label("Session").fill("none-of-it")
+    await page.get_by_role("button", name="Look").click()
+    await expect(page.get_by_role("main")).to_contain_text("No task is as you look for.")
     await page.get_by_label("Id").fill("known")
     await page.get_by_role("button", name="Look").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Task known")
-    await page.go_back()
-    await page.get_by_label("Id").fill("unknown")
-    await page.get_by_role("button", name="Look").click()
-    await expect(page.get_by_role("main")).to_contain_text("there is no task 'unknown' here")

@@ -18,7 +18,7 @@ from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queueobjects import numbers, queue_object
 from taskfleet.gateway.queues import OpenQueue
 
-_WHICH = ("ids", "error", "all")  # dead letters
+_WHICH = ("ids", "error_code", "all")  # dead letters
 _LONGEST_PAUSE = 8760 * 3600.0
 _NOT_SHOWN = ("tenants", "storeRef")  # of other tenants, and of the cluster
 
@@ -74,13 +74,13 @@ class Administration:
         return json_answer({"object": "queue", "id": str(queue.key), "paused": False, "was_paused": was_paused})
 
     async def purge(self, request: Request, caller: Caller) -> Response:
-        """Remove dead letters for good: ``{"ids": [...]}``, those of ``{"error": CODE}``, or ``{"all": true}``."""
+        """Remove dead letters for good: ``{"ids": [...]}``, those of ``{"error_code": CODE}``, or ``{"all": true}``."""
         queue, ids = await self._letters(request, caller)
         words = await self._store.purge(queue.key, ids)
         return json_answer(_outcome(queue, words, "purged"))
 
     async def redrive(self, request: Request, caller: Caller) -> Response:
-        """Bring dead letters back as if submitted now: ``{"ids": [...]}``, those of ``{"error": CODE}``, or
+        """Bring dead letters back as if submitted now: ``{"ids": [...]}``, those of ``{"error_code": CODE}``, or
         ``{"all": true}``."""
         queue, ids = await self._letters(request, caller)
         words = await self._store.redrive(queue.key, ids)
@@ -100,9 +100,9 @@ class Administration:
             letters = self._store.dead_letters(queue.key)
             return queue, [letter.task.id async for letter in letters if error_code(letter.task) == code]
         if everything:
-            raise InputError('all: it must be true; or give {"ids": [...]} or {"error": CODE}')
+            raise InputError('all: it must be true; or give {"ids": [...]} or {"error_code": CODE}')
         if code is not None:
-            raise InputError("error: it must be the code of an error, such as timeout")
+            raise InputError("error_code: it must be the code of an error, such as timeout")
         if not isinstance(ids, list) or not all(isinstance(each, str) and is_task_id(each) for each in ids):
             raise InputError('ids: it must be an array of ids of failed tasks; {"all": true} means all of them')
         return queue, ids

@@ -53,12 +53,12 @@ class Failures:
                 counts[code] = counts.get(code, 0) + 1
                 found[code] = [*found.get(code, [])[:1], letter]
         rows = [_row(code, counts[code], letters[0], letters[-1]) for code, letters in found.items()]
-        return sorted(rows, key=lambda row: (-row["count"], row["error"])), more
+        return sorted(rows, key=lambda row: (-row["count"], row["error_code"])), more
 
 
 def _row(code: str, count: int, first: DeadLetter, last: DeadLetter) -> dict[str, Any]:
     return {
-        "error": code,
+        "error_code": code,
         "count": count,
         "message": last.task.error.message if last.task.error else None,
         "first_failed_at": wire_time(first.failed_at),

@@ -13,7 +13,7 @@ const PAGE = "50";
 
 export function failuresPage({ redraw }, query) {
   const queue = query.get("queue") || [...queues.values()].find((each) => each.failed)?.id || [...queues.keys()][0] || "";
-  const error = query.get("error") ?? "";
+  const code = query.get("error_code") ?? "";
   const chosen = new Set();
   let byError = [];
   let uncounted = false;
@@ -33,7 +33,7 @@ export function failuresPage({ redraw }, query) {
     try {
       const counted = await get(queuePath(queue, "failures"));
       [byError, uncounted] = [counted.data, counted.has_more];
-      const page = await get("v1/tasks", { queue, status: "failed", error, limit: PAGE, after });
+      const page = await get("v1/tasks", { queue, status: "failed", error_code: code, limit: PAGE, after });
       letters = after ? [...letters, ...page.data] : page.data;
       next = page.has_more ? page.next : null;
       for (const id of chosen) if (!letters.some((each) => each.id === id)) chosen.delete(id);
@@ -92,16 +92,16 @@ export function failuresPage({ redraw }, query) {
   }
 
   function errorRow(each) {
-    const back = () => redrive({ error: each.error }, `${count(each.count, "task")} that failed with ${each.error}`);
+    const back = () => redrive({ error_code: each.error_code }, `${count(each.count, "task")} that failed with ${each.error_code}`);
     return h(
       "tr",
-      { key: each.error },
-      h("th", { scope: "row" }, h("a", { href: link(["failures"], { queue, error: each.error }) }, plain(each.error))),
+      { key: each.error_code },
+      h("th", { scope: "row" }, h("a", { href: link(["failures"], { queue, error_code: each.error_code }) }, plain(each.error_code))),
       h("td", { class: "number strong" }, written(each.count)),
       h("td", { class: "words" }, short(each.message ?? "", 200)),
       h("td", null, dateAndTime(each.first_failed_at)),
       h("td", null, dateAndTime(each.last_failed_at)),
-      may("admin") && h("td", null, button("Bring back", back, { label: `Bring back those that failed with ${each.error}` })),
+      may("admin") && h("td", null, button("Bring back", back, { label: `Bring back those that failed with ${each.error_code}` })),
     );
   }
 
@@ -109,7 +109,7 @@ export function failuresPage({ redraw }, query) {
     const all = h("a", { href: link(["failures"], { queue }) }, "show all");
     const some = () => redrive({ ids: [...chosen] }, count(chosen.size, "chosen task"));
     return [
-      h("div", { class: "row" }, h("h2", null, error ? `Failed with ${error}` : "All of them"), error && all,
+      h("div", { class: "row" }, h("h2", null, code ? `Failed with ${code}` : "All of them"), code && all,
         may("admin") && button(`Bring ${written(chosen.size)} chosen back`, some, { disabled: !chosen.size })),
       table("Failed tasks", [...(may("admin") ? ["Choose"] : []), "Task", "Failed", number("Attempts"), "Of what"], letters.map(letterRow)),
       next && button("More", more),

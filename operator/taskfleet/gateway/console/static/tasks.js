@@ -10,10 +10,11 @@ import { self } from "./session.js";
 import { plain, short } from "./text.js";
 
 const PAGE = "50";
+const MOST_LOOKS = 10; // for one page
 const STATUSES = [["", "any"], "pending", "running", "completed", "failed", "cancelled", "expired"];
 const PRIORITIES = [["", "any"], "critical", "high", "normal", "low"];
 const SINCE = [["", "any time"], ["600", "the last 10 minutes"], ["3600", "the last hour"], ["86400", "the last day"]];
-const TEXTS = [["model", "Model"], ["tenant", "Tenant"], ["session", "Session"], ["batch", "Batch"], ["error", "Error code"]];
+const TEXTS = [["model", "Model"], ["tenant", "Tenant"], ["session", "Session"], ["batch", "Batch"], ["error_code", "Error code"], ["error", "Error says"]];
 const KINDS = { completed: "good", running: "good", failed: "bad", expired: "bad" };
 
 export const taskMark = (status) => mark(KINDS[status] ?? "idle", status);
@@ -36,7 +37,12 @@ export function tasksPage({ redraw }, query) {
     const { since, ...filters } = wanted;
     const created = since && new Date(Date.now() - Number(since) * 1000).toISOString();
     try {
-      const page = await get("v1/tasks", { queue, ...filters, created_after: created, limit: PAGE, after });
+      let page = null;
+      // A page ends after so many that were looked at, also where none of them is as wanted.
+      for (let at = after, looks = 0; looks === 0 || (looks < MOST_LOOKS && !page.data.length && at); looks += 1) {
+        page = await get("v1/tasks", { queue, ...filters, created_after: created, limit: PAGE, after: at });
+        at = page.has_more ? page.next : null;
+      }
       found = after ? [...found, ...page.data] : page.data;
       next = page.has_more ? page.next : null;
       trouble = null;
@@ -88,7 +94,10 @@ export function tasksPage({ redraw }, query) {
   }
 
   function results() {
-    if (!found.length) return h("p", { class: "empty" }, "No task is as you look for.");
+    if (!found.length) {
+      const words = next ? "None of those that were looked at so far is as you look for. " : "No task is as you look for.";
+      return h("p", { class: "empty" }, words, next && button("Look on", more));
+    }
     const heads = ["Task", "Status", "Priority", "Model", "Created", number("Waited"), number("Ran"), number("Attempts"), "Tenant", "Of what it failed"];
     return [
       table("Tasks", heads, found.map(row), { class: "tasks" }),
