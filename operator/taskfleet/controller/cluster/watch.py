@@ -60,6 +60,8 @@ def settings() -> kopf.OperatorSettings:
     chosen.networking.request_timeout = 60.0
     # A page of a long list at a time, for all of them at once would be the most memory that we ever take.
     chosen.watching.chunk_size = PAGE_OBJECTS
+    # kopf has a task for each object that it saw of late, and at the start it sees all of them: let them end soon.
+    chosen.queueing.idle_timeout = 0.1
     # The selector works in the API server: Deployments of others never reach us.
     chosen.watching.label_selectors["apps", "v1", "deployments"] = WORKER_SELECTOR
     # By default kopf kills the process 10 minutes after asking it to stop; stopping is ours.
