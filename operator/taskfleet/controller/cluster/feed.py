@@ -100,11 +100,13 @@ class Feed:
         if kind == AUTOSCALER:
             self._touch_target(obj)
             return
+        kept = self._caches[kind].get(*name_of(obj)) or obj
+        whole = {**obj, "status": kept.get("status", {})}  # once in memory
         try:
             if kind == "TaskQueue":
-                self._sink.set_queue(TaskQueue.model_validate(obj))
+                self._sink.set_queue(TaskQueue.model_validate(whole))
             else:
-                self._discovery.set_pool(WorkerPool.model_validate(obj))
+                self._discovery.set_pool(WorkerPool.model_validate(whole))
             self._invalid_uids.discard(uid_of(obj))
         except ValidationError as error:
             self._invalid_uids.add(uid_of(obj))
