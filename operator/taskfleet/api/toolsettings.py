@@ -15,7 +15,7 @@ _NETWORK = Rule(
     "must be a network such as 10.1.0.0/16, 127.0.0.1/32 or fd00:1::/64",
 )
 _HOST_PATTERN = Rule(
-    r"self.matches('^(\\*\\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')",
+    "self.matches('^([*][.])?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",
     "must be a host in lower case such as example.com, or *.example.com for all under it",
 )
 _PATH = "self.matches('^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$')"
@@ -40,12 +40,12 @@ class NetworkSettings(ApiModel):
 
     allowed_hosts: Annotated[list[Annotated[str, Field(max_length=253), _HOST_PATTERN]], UNIQUE] = Field(
         default_factory=list,
-        max_length=64,
+        max_length=32,
         description="Only these hosts, such as example.com, or *.example.com for all under it; all when empty.",
     )
-    allowed_networks: Annotated[list[Annotated[str, Field(max_length=64), _NETWORK]], UNIQUE] = Field(
+    allowed_networks: Annotated[list[Annotated[str, Field(max_length=43), _NETWORK]], UNIQUE] = Field(
         default_factory=list,
-        max_length=32,
+        max_length=16,
         description="Addresses that may be called although they are private, such as 10.1.0.0/16; none when empty. "
         "Addresses of this machine and of a cloud's metadata are private too.",
     )

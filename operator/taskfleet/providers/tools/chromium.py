@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import shutil
+import tempfile
 from typing import Any
 
 from taskfleet.providers.tools.dialer import Dialer
@@ -121,6 +122,7 @@ class Chromium:
                 self._browser = await self._playwright.chromium.launch(
                     executable_path=program,
                     args=_arguments(self._port),
+                    env=_environment(),
                     chromium_sandbox=sandboxed,
                     timeout=START_SECONDS * 1000,
                     handle_sigterm=False,  # these are the worker's to hear
@@ -148,6 +150,13 @@ def _arguments(proxy: int) -> list[str]:
         "--js-flags=--max-old-space-size=512",
         "--mute-audio",
     ]
+
+
+def _environment() -> dict[str, str | float | bool]:
+    """Nothing of the worker's own, and a home that may be written to where the file system may not."""
+    home = tempfile.gettempdir()
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
+    return {**kept, "HOME": home, "XDG_CONFIG_HOME": home, "XDG_CACHE_HOME": home}
 
 
 async def _page(browser: Any) -> Any:
