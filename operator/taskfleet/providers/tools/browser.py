@@ -21,6 +21,7 @@ from taskfleet.providers.tools.tool import failed
 MAX_PICTURE_BYTES = 2**19
 _QUALITIES = (75, 40, 15)
 _LINK_CHARS, _REFUSED_SHOWN = 2048, 20
+_TRIES = 5
 _TEXT = "most => document.body ? document.body.innerText.slice(0, most + 1) : ''"
 _LINKS = """most => Array.from(document.querySelectorAll('a[href]')).slice(0, 5 * most).map(
     link => ({url: String(link.href), text: String(link.innerText || '').trim().slice(0, 200)}))"""
@@ -89,7 +90,7 @@ class _Visit:
         page.on("request", self._requested)
         page.on("requestfailed", self._failed)
         page.on("crash", lambda _page: setattr(self, "crashed", True))
-        response = await page.goto(arguments.url, wait_until="load", timeout=0)  # the time is bounded outside
+        response = await _gone_to(page, arguments.url)
         self._seen["status"] = response.status if response else None
         text = str(await page.evaluate(_TEXT, arguments.max_text_chars))
         self._seen |= {
@@ -141,6 +142,20 @@ class _Visit:
         why = self._chromium.why_refused(*_place(request.url))
         if why and len(self._refused) < _REFUSED_SHOWN:
             self._refused[request.url[:_LINK_CHARS]] = why
+
+
+async def _gone_to(page: Any, url: str) -> Any:
+    """The page's own answer. Raises playwright's Error."""
+    from playwright.async_api import Error
+
+    for left in reversed(range(_TRIES)):
+        try:
+            return await page.goto(url, wait_until="load", timeout=0)  # the time is bounded outside
+        except Error as error:
+            # A network interface came or went on this machine; Chromium then lets go of all that is on its way.
+            if "ERR_NETWORK_CHANGED" not in error.message or not left:
+                raise
+    raise AssertionError("one of the tries returns or raises")
 
 
 async def _shut(page: Any) -> None:

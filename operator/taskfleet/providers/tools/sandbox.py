@@ -51,6 +51,7 @@ class Sandbox:
         drop = [_program("setpriv", "util-linux"), f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"]
         return [
             *(drop if os.geteuid() == 0 else ()),
+            *(_program("choom", "util-linux"), "-n", "1000", "--"),  # where memory ends, it goes before the worker does
             *(bwrap, "--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-net", "--unshare-ipc"),
             *("--unshare-uts", "--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
             *("--uid", _NOBODY, "--gid", _NOBODY, "--hostname", "sandbox"),
