@@ -54,11 +54,11 @@ Examples:
 @click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="The key of --tls-cert (PEM).")
 @click.option(
     "--files",
-    type=click.Path(path_type=Path),
-    default=Path("taskfleet-files"),
+    default="taskfleet-files",
     show_default=True,
-    metavar="DIR",
-    help="Folder of what batches read and write; gateways of one store share it.",
+    metavar="DIR|s3://BUCKET/PREFIX",
+    help="What batches read and write; gateways of one store share it. For a bucket AWS_ENDPOINT_URL, AWS_REGION, "
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY say where it is.",
 )
 @click.option(
     "--secrets",
@@ -84,7 +84,7 @@ def gateway(
     keys: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
-    files: Path,
+    files: str,
     secrets: Path | None,
     queue: str | None,
     namespace: str | None,

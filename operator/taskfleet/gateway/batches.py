@@ -18,7 +18,7 @@ from taskfleet.gateway.batchrun import BatchRunner
 from taskfleet.gateway.bodies import json_object, known_fields
 from taskfleet.gateway.callers import Caller
 from taskfleet.gateway.files import known_file
-from taskfleet.gateway.filestore import FileStore
+from taskfleet.gateway.filestorage import FileStorage
 from taskfleet.gateway.ids import PATTERN, new_id
 from taskfleet.gateway.paging import listed, page_wanted
 from taskfleet.gateway.parts import Parts
@@ -40,7 +40,7 @@ _TIMES = (
 class Batches:
     """Handlers of ``/v1/batches``."""
 
-    def __init__(self, parts: Parts, files: FileStore, runner: BatchRunner) -> None:
+    def __init__(self, parts: Parts, files: FileStorage, runner: BatchRunner) -> None:
         self._jobs = parts.store.jobs
         self._queues = parts.queues
         self._files = files

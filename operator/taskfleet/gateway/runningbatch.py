@@ -13,7 +13,7 @@ from taskfleet.core.errors import InputError, QueueFull
 from taskfleet.core.task import NewTask, Priority, QueueKey, TaskState, TaskView
 from taskfleet.gateway.batchfiles import BatchFiles
 from taskfleet.gateway.batchlines import MAX_LINE_BYTES, BatchTerms, check_lines, numbered, read_line, tasks_of
-from taskfleet.gateway.filestore import FileStore
+from taskfleet.gateway.filestorage import FileStorage, lines_of
 from taskfleet.gateway.parts import Parts
 
 WRITE_SECONDS = 0.2
@@ -32,7 +32,7 @@ class _InputGone(Exception):
 class RunningBatch:
     """In its driver's hands. ``document`` is what the store keeps of it."""
 
-    def __init__(self, parts: Parts, files: FileStore, queue: QueueKey, document: dict[str, Any]) -> None:
+    def __init__(self, parts: Parts, files: FileStorage, queue: QueueKey, document: dict[str, Any]) -> None:
         self._parts = parts
         self._files = files
         self._queue = queue
@@ -74,7 +74,8 @@ class RunningBatch:
         return True
 
     async def _run(self) -> None:
-        await asyncio.to_thread(self._out.open, self._terms.tenant, self._document["created_at"])
+        turn = await self._parts.store.jobs.turn(self._queue, self._id)
+        await asyncio.to_thread(self._out.open, self._terms.tenant, self._document["created_at"], turn)
         feeding = asyncio.create_task(self._feed())
         try:
             while not (feeding.done() and self._enqueued <= self._out.counts.done):
@@ -124,7 +125,7 @@ class RunningBatch:
     async def _write_ended(self) -> None:
         ended = self._ended.copy()
         del self._ended[: len(ended)]
-        if ended:
+        if ended or self._out.is_behind:
             await asyncio.to_thread(self._out.write, ended)
         counts = {"completed": self._out.counts.completed, "failed": self._out.counts.failed}
         if counts != self._told:
@@ -152,6 +153,7 @@ class RunningBatch:
         await self._write_ended()
         expired = self._out.counts.expired > 0
         status = "cancelled" if cancelled else "expired" if expired else "completed"
+        await asyncio.to_thread(self._out.close)
         output, errors = await asyncio.to_thread(self._out.remove_empty)
         files = {"output_file_id": output, "error_file_id": errors}
         await self._write(status=status, **files, **{f"{status}_at": round(time.time())})
@@ -173,7 +175,7 @@ class RunningBatch:
 
     def _lines(self) -> Iterator[bytes]:
         try:
-            yield from self._files.lines(self._document["input_file_id"], MAX_LINE_BYTES)
+            yield from lines_of(self._files, self._document["input_file_id"], MAX_LINE_BYTES)
         except FileNotFoundError as error:
             raise _InputGone from error
 

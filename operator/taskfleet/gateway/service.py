@@ -16,11 +16,14 @@ from taskfleet.core.errors import InputError, StoreError
 from taskfleet.core.task import QueueKey
 from taskfleet.gateway.app import build_app
 from taskfleet.gateway.batchrun import BatchRunner
+from taskfleet.gateway.bucket import SCHEME, Bucket
+from taskfleet.gateway.bucketstore import BucketStore
 from taskfleet.gateway.connections import BoundedHttp
 from taskfleet.gateway.direct import Direct
 from taskfleet.gateway.directcrew import ApiKeys
 from taskfleet.gateway.endpointkeys import no_api_keys
 from taskfleet.gateway.ends import Ends
+from taskfleet.gateway.filestorage import FileStorage
 from taskfleet.gateway.filestore import FileStore
 from taskfleet.gateway.keyring import Doorman, KeyRing, OpenDoor, is_this_machine
 from taskfleet.gateway.news import News
@@ -42,9 +45,9 @@ _BACKLOG = 2048
 class GatewayOptions:
     """``keys``: the file of API keys; without it everyone may do everything, and only this machine may reach it.
     ``port`` 0: any free one; ``setting`` names it in errors. ``usual``: the queue of requests that name none.
-    ``files``: the folder of what batches read and write; gateways of one store share it. ``grace_seconds``: for
-    requests that are being answered when it is to stop. ``api_keys``: of the endpoints that it calls itself.
-    ``tls``: the files of a certificate and of its key; without them it serves in the clear."""
+    ``files``: the folder of what batches read and write, or ``s3://BUCKET/PREFIX``; gateways of one store share it.
+    ``grace_seconds``: for requests that are being answered when it is to stop. ``api_keys``: of the endpoints that it
+    calls itself. ``tls``: the files of a certificate and of its key; without them it serves in the clear."""
 
     store_url: str
     host: str
@@ -53,7 +56,7 @@ class GatewayOptions:
     namespace: str
     usual: QueueKey | None
     keys: Path | None
-    files: Path
+    files: Path | str
     grace_seconds: int = 30
     api_keys: ApiKeys = no_api_keys
     tls: tuple[Path, Path] | None = None
@@ -88,7 +91,7 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
         direct = Direct(store, queues, ends, options.api_keys)
         metrics.registry.register(Others(direct.registries))
         parts = Parts(store, queues, ends, News(store, ends), direct)
-        files = _file_store(options.files)
+        files = await asyncio.to_thread(_file_storage, options.files)
         runner = BatchRunner(parts, files)
         health = _StoreHealth(store, metrics)
         server = _Server(
@@ -163,11 +166,13 @@ class _StoreHealth:
             await asyncio.sleep(LOOK_SECONDS)
 
 
-def _file_store(folder: Path) -> FileStore:
+def _file_storage(place: Path | str) -> FileStorage:
+    if isinstance(place, str) and place.startswith(SCHEME):
+        return BucketStore(Bucket(place))
     try:
-        return FileStore(folder)
+        return FileStore(Path(place))
     except OSError as error:
-        raise InputError(f"files: the folder {folder} cannot be used: {error.strerror}") from error
+        raise InputError(f"files: the folder {place} cannot be used: {error.strerror}") from error
 
 
 def _doorman(options: GatewayOptions) -> Doorman:
