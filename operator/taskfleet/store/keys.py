@@ -38,6 +38,9 @@ One-letter names where there is one key per task: they are paid for a million ti
     limit:POOL/ENDPOINT  hash  what its workers have reserved; expires when nothing of it counts any more
     jobs            zset    ids of a gateway's batches, all of score 0
     job:ID          hash    what it keeps of one, JSON by field; job:ID:holder  string  who drives it, for a moment
+    runs            zset    parallel queues that have run -> s at which they first did
+    run:NAME        hash    one of them, JSON by field, and who drives it; run:NAME:open  hash  index of an item that is
+                            open -> JSON of it; run:NAME:results  list  packed blocks of lines of items that ended
     said, decisions hash, list   what the controller says: KIND/NAME -> JSON of its status; JSON of its last decisions
     workers, seen   hash, zset   last report of each worker, and the ms of it
     began           hash    worker -> ms at which its process was first heard, and a word for the process
@@ -86,6 +89,7 @@ _NAMES = (
     "wake",
     "ended",
     "jobs",
+    "runs",
     "said",
     "decisions",
 )
@@ -101,6 +105,7 @@ _FAMILIES = {
     "events": "events:",
     "batch": "batch:",
     "job": "job:",
+    "run": "run:",
     "stage": "stage:",
     "limit": "limit:",
 }
@@ -153,6 +158,18 @@ def stage(queue: QueueKey, number: bytes) -> str:
 
 def job(queue: QueueKey, name: str) -> str:
     return prefix(queue) + _FAMILIES["job"] + name
+
+
+def run(queue: QueueKey, name: str) -> str:
+    return prefix(queue) + _FAMILIES["run"] + name
+
+
+def run_open(queue: QueueKey, name: str) -> str:
+    return run(queue, name) + ":open"
+
+
+def run_results(queue: QueueKey, name: str) -> str:
+    return run(queue, name) + ":results"
 
 
 def turns(queue: QueueKey, session: str) -> str:
