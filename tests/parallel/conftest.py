@@ -57,6 +57,10 @@ class Bench:
     stub: ModelStub
     word: str
     folder: Path
+    name: str = ""  # of its run
+
+    def __post_init__(self) -> None:
+        self.name = self.word
 
     def spec(self, **fields: Any) -> Pipeline:
         """A pipeline of one queue with these fields, written to a file and read again."""
@@ -68,7 +72,7 @@ class Bench:
     async def driver(self, pipeline: Pipeline, earlier: dict[str, Any] | None = None) -> Driver:
         coordinator = await Coordinator.open(self.store, self.queue)
         spec = pipeline.queues[0].spec
-        return await coordinator.driver(Order(self.word, spec, spec.inputs, self.folder, earlier or {}))
+        return await coordinator.driver(Order(self.name, spec, spec.inputs, self.folder, earlier or {}))
 
     async def run(self, **fields: Any) -> Record:
         """A run to its end."""
@@ -77,10 +81,10 @@ class Bench:
         return driver.record
 
     async def lines(self) -> list[dict[str, Any]]:
-        return [orjson.loads(line) async for line in lines_in_order(self.store, self.queue, self.word)]
+        return [orjson.loads(line) async for line in lines_in_order(self.store, self.queue, self.name)]
 
     async def record(self) -> Record:
-        record = Record.from_fields(await self.store.runs.fields(self.queue, self.word))
+        record = Record.from_fields(await self.store.runs.fields(self.queue, self.name))
         assert record is not None
         return record
 

@@ -203,7 +203,10 @@ async def test_a_tool_is_a_task_for_its_lane_with_rendered_arguments(bench: Benc
             on=[{"url": "http://a.test", "v": 3}],
             tool="http",
             action_loop=[
-                {"name": "get", "arguments": {"url": "{{ $item.url }}/x", "tries": "{{ $item.v }}", "h": ["{{ $index }}"]}}
+                {
+                    "name": "get",
+                    "arguments": {"url": "{{ $item.url }}/x", "tries": "{{ $item.v }}", "h": ["{{ $index }}"]},
+                }
             ],
         )
     )

@@ -1,6 +1,6 @@
 """What must hold between the fields of parallel queues, beyond the shape of each. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -41,9 +41,6 @@ def file_form(path: str) -> str | None:
 def of_spec(spec: ParallelQueueSpec, at: Path) -> Iterator[Problem]:
     """What is wrong with one queue."""
     yield from _source(spec, at)
-    for name in spec.inputs:
-        if not name.isidentifier() or name in RESERVED or name.startswith("_"):
-            yield Problem((*at, "inputs", name), "is no name for templates: letters, digits and _, as max_checks")
     seen: set[str] = set()
     for number, step in enumerate(spec.action_loop):
         here = (*at, "actionLoop", number)
@@ -57,6 +54,13 @@ def of_spec(spec: ParallelQueueSpec, at: Path) -> Iterator[Problem]:
     for field, condition in (("while", spec.while_), ("until", spec.until)):
         if condition is not None and AUTO in condition:
             yield Problem((*at, field), NO_JUDGE)
+
+
+def of_inputs(inputs: Iterable[str], at: Path) -> Iterator[Problem]:
+    """What is wrong with the names of inputs."""
+    for name in inputs:
+        if not name.isidentifier() or name in RESERVED or name.startswith("_"):
+            yield Problem((*at, name), "is no name for templates: letters, digits and _, as max_checks")
 
 
 def across(queues: Sequence[tuple[str, ParallelQueueSpec, Path]]) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ from taskfleet.api.documents import Document, Unreadable, read_documents
 from taskfleet.api.fielderrors import Path as FieldPath
 from taskfleet.api.fielderrors import field_name
 from taskfleet.api.parallelqueue import ParallelQueueSpec, PipelineStep
-from taskfleet.api.pipelinerules import Problem, across, of_spec
+from taskfleet.api.pipelinerules import Problem, across, of_inputs, of_spec
 from taskfleet.core.errors import InvalidManifest
 from taskfleet.core.names import API_VERSION
 
@@ -104,6 +104,7 @@ class _Reading:
         if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
             self._complain(("metadata",), "it needs a name: metadata.name")
         elif (spec := self._model(ParallelQueueSpec, value.get("spec"), ("spec",))) is not None:
+            self.problems += of_inputs(spec.inputs, ("spec", "inputs"))
             yield ParallelQueue(metadata["name"], spec, ("spec",))
 
     def _of_pipeline(self, value: dict[str, Any]) -> Iterator[ParallelQueue]:
@@ -111,6 +112,8 @@ class _Reading:
         inputs, steps = value.get("inputs", {}), value.get("steps")
         if not isinstance(inputs, dict):
             self._complain(("inputs",), "must be a map of names to values")
+            inputs = {}
+        self.problems += of_inputs(inputs, ("inputs",))
         if not isinstance(value.get("name", ""), str):
             self._complain(("name",), "must be a text")
         if not isinstance(steps, list) or not steps:
@@ -118,7 +121,8 @@ class _Reading:
             return
         for number, raw in enumerate(steps):
             step = self._model(PipelineStep, raw, ("steps", number))
-            if step is not None and isinstance(inputs, dict):
+            if step is not None:
+                self.problems += of_inputs(step.parameters.inputs, ("steps", number, "parameters", "inputs"))
                 spec = step.parameters.model_copy(update={"inputs": inputs | step.parameters.inputs})
                 yield ParallelQueue(step.id, spec, ("steps", number, "parameters"))
 
