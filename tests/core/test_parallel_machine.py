@@ -1,4 +1,4 @@
-"""The coordinator of parallel queues, driven by a world that answers in any order, loses its coordinator, and stops it."""
+"""The coordinator of parallel queues in a world that answers in any order, loses its coordinator, and stops it."""
 
 import random
 from dataclasses import dataclass, field
