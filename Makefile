@@ -39,7 +39,7 @@ demo: venv-demo
 	@$(BIN)/python -m demo $(ARGS)
 
 test: venv-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
 
 check: verify
 	$(BIN)/ruff check .

@@ -40,8 +40,9 @@ GROUPS = (
     Group("growth", "growth", 240, 480),
     Group("partitions", "partitions", 60, 150),
     Group("worker", "worker_throughput", 60, 150),
-    Group("dataset", "dataset", 90, 900),
+    Group("dataset", "dataset", 200, 1200),
     Group("http", "http_clients", 40, 120),
+    Group("pure", "pure", 20, 60),
 )
 
 

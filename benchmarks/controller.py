@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import machine
-from benchmarks.planning import seconds_to_plan
 from benchmarks.rows import Row
 from tests.apiserver.conftest import CONTROLLER, SYSTEM, install_crds, install_role
 from tests.apiserver.site import Site
@@ -31,7 +30,6 @@ NAMESPACE, LEASE = "figures", f"{SYSTEM}/{CONTROLLER}"
 USER = f"system:serviceaccount:{SYSTEM}:{CONTROLLER}"
 PATIENCE = 300.0
 READS = {"get", "list", "watch"}
-ENDPOINTS = 10_000
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -45,7 +43,6 @@ def main() -> int:
     if binaries is None:
         parser.error("KUBEBUILDER_ASSETS is to name a folder with etcd and kube-apiserver")
     print(machine())
-    print(Row("controller.plan_10000_endpoints", "s", seconds_to_plan(ENDPOINTS), "lower"))
     with ExitStack() as stack:
         site = stack.enter_context(idle_site(binaries, options.pools))
         controller = site.controllers[0]

@@ -78,6 +78,8 @@ GOALS = {
     "dataset.rows": _against_peer(0.9, "90 % of the bare loop"),
     "dataset.memory_of_100000_rows": _at_most(200, "MiB"),
     "dataset.memory_of_1000000_rows": _against_peer(1 / 1.1, "at most 1.1 x"),
+    "pure.plan_10000_endpoints": _at_most(1, "s"),
+    "pure.task_lines": _at_least(20_000, "lines/s"),
 }
 
 

@@ -66,6 +66,27 @@ def test_the_keys_of_endpoints_that_it_calls_itself_are_where_it_looks_for_them(
         assert mounts[f"/secrets/{NAMESPACE}/{name}"] == name
 
 
+def test_with_a_certificate_it_serves_https_and_all_that_calls_it_knows() -> None:
+    values = {"existingSecret": "certificate"}
+    objects = render({**ALL_ON, "gateway": {**ALL_ON["gateway"], "tls": values}})
+    pod = gateway_pod(objects)
+    (container,) = pod["containers"]
+    assert {"--tls-cert=/tls/tls.crt", "--tls-key=/tls/tls.key"} <= set(container["args"])
+    assert {"name": "tls", "mountPath": "/tls", "readOnly": True} in container["volumeMounts"]
+    assert {"name": "tls", "secret": {"secretName": "certificate"}} in pod["volumes"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["scheme"] == "HTTPS"
+        assert container[probe]["httpGet"]["port"] == container["ports"][0]["name"]
+    (port,) = of_kind(objects, "Service", ENDING)["spec"]["ports"]
+    assert (port["name"], port["targetPort"], port["appProtocol"]) == ("https", "https", "https")
+    (scraped,) = of_kind(objects, "ServiceMonitor", ENDING)["spec"]["endpoints"]
+    assert (scraped["port"], scraped["scheme"]) == ("https", "https")
+    (path,) = of_kind(objects, "Ingress")["spec"]["rules"][0]["http"]["paths"]
+    assert path["backend"]["service"]["port"]["name"] == "https"
+    assert of_kind(objects, "NetworkPolicy", ENDING)["spec"]["ingress"] == [{"ports": [{"port": "https"}]}]
+    assert "https://taskfleet-gateway" in notes({"gateway": {"enabled": True, "keys": KEYS, "tls": values}})
+
+
 def test_it_has_no_account_of_the_cluster_and_reaches_the_store() -> None:
     deployment = of_kind(with_gateway(), "Deployment", ENDING)
     pod = deployment["spec"]["template"]

@@ -92,7 +92,7 @@ async def what_is_asked(
 
 # Shrinking a story of seconds would take minutes; the story is told as it was found.
 @settings(
-    max_examples=12,
+    max_examples=6,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],

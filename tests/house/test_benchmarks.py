@@ -36,6 +36,7 @@ def benchmark(*arguments: str) -> "subprocess.CompletedProcess[str]":
         ("worker_throughput", {"worker.calls", "worker.cpu_of_a_call"}),
         ("dataset", {"dataset.rows", "dataset.memory_of_100000_rows", "dataset.memory_of_1000000_rows"}),
         ("http_clients", {"http.cpu_of_a_call"}),
+        ("pure", {"pure.plan_10000_endpoints", "pure.task_lines"}),
     ],
 )
 def test_a_quick_run_measures_each_group_and_writes_its_rows(module: str, expected: set[str], tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_a_name_that_begins_no_rows_is_told_of_those_there_are() -> None:
     done = benchmark("benchmarks", "nonsense.at_all")
     assert done.returncode == 2
     assert (
-        "no rows begin with nonsense; there are: queue, scaling, growth, partitions, worker, dataset, http"
+        "no rows begin with nonsense; there are: queue, scaling, growth, partitions, worker, dataset, http, pure"
         in done.stderr
     )
 

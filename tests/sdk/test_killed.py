@@ -19,7 +19,8 @@ import asyncio, sys
 from taskfleet import ParallelTaskQueue
 url, folder, data = sys.argv[1:]
 async def main():
-    async with ParallelTaskQueue([url], max_workers=10, data=data or None) as queue:
+    rules = {"leaseDuration": "3s"}
+    async with ParallelTaskQueue([url], max_workers=10, data=data or None, policy=rules) as queue:
         await queue.process_dataset(
             ({"text": f"row {number}"} for number in range(300)), "stub", 20,
             prompt="{text}", checkpoint=f"{folder}/run", output=f"{folder}/out.jsonl")

@@ -179,3 +179,12 @@ async def test_it_runs_inside_a_loop_that_runs_as_in_a_notebook() -> None:
 def test_the_names_are_imported_only_when_they_are_asked_for() -> None:
     code = "import sys, taskfleet; assert 'taskfleet.sdk' not in sys.modules; from taskfleet import ParallelTaskQueue"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_queue_loads_no_command_line_of_others() -> None:
+    code = (
+        "import sys; from taskfleet import ParallelTaskQueue; import taskfleet.api.validate;"
+        "assert 'prompt_toolkit' not in sys.modules;"
+        "import cel; assert cel.evaluate('1 + 1') == 2"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,8 +1,12 @@
 """The twin for scripts: the same methods without an event loop."""
 
 import inspect
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -74,3 +78,32 @@ def test_the_twins_have_the_same_methods() -> None:
         mine, theirs = (getattr(kind, name) for kind in (SyncParallelTaskQueue, ParallelTaskQueue))
         if callable(mine):
             assert inspect.signature(mine).parameters == inspect.signature(theirs).parameters, name
+
+
+SCRIPT = """
+import asyncio, sys
+from taskfleet import SyncParallelTaskQueue
+async def slow(task):
+    print("one runs", flush=True)
+    await asyncio.sleep(60)
+try:
+    with SyncParallelTaskQueue(handler=slow, max_workers=1) as queue:
+        queue.process_dataset(["a", "b"], output=sys.argv[1], checkpoint=sys.argv[2])
+except KeyboardInterrupt:
+    print("ended")
+"""
+
+
+def test_ctrl_c_ends_a_script_in_the_middle_and_nothing_of_it_is_left(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "out.jsonl"), str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as script:
+        assert script.stdout is not None
+        assert script.stdout.readline() == "one runs\n"
+        threads = Path(f"/proc/{script.pid}/task").glob("*/children")
+        store = [child for thread in threads for child in thread.read_text().split()]
+        script.send_signal(signal.SIGINT)
+        said = script.communicate(timeout=30)
+    assert (*said, script.returncode) == ("ended\n", "", 0)
+    assert store, "there was one"
+    assert not any(Path("/proc", process).exists() for process in store), "the store ends with it"
+    assert [file.name for file in tmp_path.iterdir()] == ["run"], "the checkpoint, and no half output"

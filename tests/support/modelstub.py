@@ -29,6 +29,7 @@ from tests.support.dialectstub import (
     ollama_completion,
     prompt_of,
 )
+from tests.support.responsestub import response
 from tests.support.streamstub import ERRORS, GARBAGE, STREAM_FAULTS, STREAMS
 
 Completion = Callable[[str, str], dict[str, Any]]
@@ -168,6 +169,7 @@ class ModelStub:
     hung_up: int = 0  # clients that closed the connection before their answer
     faults: list[Fault] = field(default_factory=list)
     keep_requests: bool = True
+    has_responses: bool = True
     unhealthy: bool = False  # /v1/models and /health answer 503
     _runner: web.AppRunner | None = None
     _listening: socket.socket = field(init=False)
@@ -211,6 +213,8 @@ class ModelStub:
         app.router.add_post("/v1/chat/completions", self._chat(_completion))
         app.router.add_post("/v1/completions", self._chat(_text_completion))
         app.router.add_post("/v1/embeddings", self._chat(_embedding))
+        if self.has_responses:
+            app.router.add_post("/v1/responses", self._chat(response))
         app.router.add_post("/v1/messages", self._chat(anthropic_completion))
         app.router.add_post("/api/chat", self._chat(ollama_completion))
         app.router.add_get("/v1/models", self._models)

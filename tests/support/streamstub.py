@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from tests.support.responsestub import FAILED, responses_stream
+
 SSE, NDJSON = "text/event-stream", "application/x-ndjson"
 
 
@@ -94,6 +96,7 @@ STREAMS = {
     "/v1/chat/completions": (SSE, openai_stream),
     "/api/chat": (NDJSON, ollama_stream),
     "/v1/messages": (SSE, anthropic_stream),
+    "/v1/responses": (SSE, responses_stream),
 }
 _OPENAI_ERROR = _event({"error": {"message": "CUDA out of memory", "type": "InternalServerError", "code": 500}})
 _ANTHROPIC_ERROR = _event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, "error")
@@ -101,5 +104,10 @@ _OLLAMA_ERROR = b'{"error":"an error was encountered while running the model: CU
 
 # Faults in the middle of a stream. A cut that says "whole" ends the HTTP answer properly: only the protocol shows it.
 STREAM_FAULTS = ("stream-cut", "stream-cut-whole", "stream-garbage", "stream-error", "stream-stall", "no-stream")
-ERRORS = {"/v1/chat/completions": _OPENAI_ERROR, "/api/chat": _OLLAMA_ERROR, "/v1/messages": _ANTHROPIC_ERROR}
+ERRORS = {
+    "/v1/chat/completions": _OPENAI_ERROR,
+    "/api/chat": _OLLAMA_ERROR,
+    "/v1/messages": _ANTHROPIC_ERROR,
+    "/v1/responses": FAILED,
+}
 GARBAGE = {SSE: b"data: {not json\n\n", NDJSON: b"{not json\n"}

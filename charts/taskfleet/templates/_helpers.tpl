@@ -75,6 +75,11 @@ key: password
 {{- end }}
 {{- end }}
 
+{{/* What the gateways speak, which is also the name of their port. */}}
+{{- define "taskfleet.gatewayScheme" -}}
+{{- .Values.gateway.tls.existingSecret | empty | ternary "http" "https" }}
+{{- end }}
+
 {{/* How many gateways there are at least. */}}
 {{- define "taskfleet.gatewayReplicas" -}}
 {{- .Values.gateway.autoscaling.enabled | ternary .Values.gateway.autoscaling.minReplicas .Values.gateway.replicas }}

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-import cel
-
+from taskfleet.api import celengine
 from taskfleet.api.fielderrors import FieldError, Path, field_name, go_value
 from taskfleet.api.rules import KEYWORD, OPTIONAL_OLD, UNLESS_KEPT
 
 Schema = Mapping[str, Any]
 
+_CEL = celengine.load()
 _OLD = "oldSelf"
 _UNITS = {
     "": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
@@ -57,13 +57,13 @@ def _broken(rule: Mapping[str, str], value: Any, path: Path, field: str) -> Fiel
 
 
 @cache
-def _program(expression: str) -> cel.Program:
-    return cel.compile(expression)
+def _program(expression: str) -> Any:
+    return _CEL.compile(expression)
 
 
-def _context(value: Any) -> cel.Context:
+def _context(value: Any) -> Any:
     """``self`` and those functions of Kubernetes' CEL that our rules use and the library does not bring."""
-    context = cel.Context()
+    context = _CEL.Context()
     context.add_variable("self", value)
     context.add_function("quantity", _quantity)
     context.add_function("compareTo", lambda one, other: (one > other) - (one < other))

@@ -44,6 +44,9 @@ class ApiKey(ApiModel):
     max_priority: Literal["critical", "high", "normal", "low"] = Field(
         "critical", description="No task of it has a higher one."
     )
+    requests_per_minute: int | None = Field(
+        None, ge=1, le=10_000_000, description="Calls of any kind in any 60 seconds, at all gateways together."
+    )
 
     @property
     def ceiling(self) -> Priority:

@@ -13,7 +13,11 @@ from taskfleet.core.task import Priority, is_task_id, new_task_id
 
 _OPERATIONS = {operation.value: operation for operation in Operation}
 # The parameter that holds what is asked, where that is no conversation.
-_ASKED_IN: Mapping[Operation | None, str] = {Operation.COMPLETIONS: "prompt", Operation.EMBEDDINGS: "input"}
+_ASKED_IN: Mapping[Operation | None, str] = {
+    Operation.COMPLETIONS: "prompt",
+    Operation.EMBEDDINGS: "input",
+    Operation.RESPONSES: "input",
+}
 _PRIORITIES = {priority.label: priority for priority in Priority}
 # These belong to the call itself: the queue chooses the model, the worker waits for the whole answer.
 _NOT_PARAMETERS = {"model": "give it as the field model", "messages": "give them as the field messages"}

@@ -21,12 +21,14 @@ EPILOG = """
 \b
 Keys are made with `taskfleet keys create`, and sent by clients as Authorization: Bearer KEY. The file is read again
 when it changes. Without one only this machine may reach the gateway, and everyone on it may do everything.
-/healthz, /readyz and /metrics are on the same port, and ask for no key.
+/healthz, /readyz and /metrics are on the same port, and ask for no key. The files of --tls-cert and --tls-key are read
+again when they change, too.
 
 \b
 Examples:
   taskfleet gateway --queue demo
   taskfleet gateway --store-url valkey://valkey:6379 --host 0.0.0.0 --keys keys.yaml
+  taskfleet gateway --host 0.0.0.0 --keys keys.yaml --tls-cert tls.crt --tls-key tls.key
 """
 
 
@@ -43,6 +45,13 @@ Examples:
     "--port", type=click.IntRange(0, 65535), default=USUAL_PORT, show_default=True, help="Port; 0 takes any free one."
 )
 @click.option("--keys", type=click.Path(path_type=Path), metavar="FILE", help="API keys, as YAML.")
+@click.option(
+    "--tls-cert",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Serve HTTPS with this certificate (PEM, with those between it and its authority).",
+)
+@click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="The key of --tls-cert (PEM).")
 @click.option(
     "--files",
     type=click.Path(path_type=Path),
@@ -73,6 +82,8 @@ def gateway(
     host: str,
     port: int,
     keys: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
     files: Path,
     secrets: Path | None,
     queue: str | None,
@@ -96,6 +107,7 @@ def gateway(
         files=files,
         grace_seconds=grace,
         api_keys=no_api_keys if secrets is None else mounted_api_keys(secrets),
+        tls=_tls(tls_cert, tls_key),
     )
     uvloop.run(_until_signalled(options))
 
@@ -111,6 +123,14 @@ async def _until_signalled(options: GatewayOptions) -> None:
             broken.result()
         broken.cancel()
     log.info("gateway stopped")
+
+
+def _tls(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise click.UsageError("--tls-cert: it and --tls-key go together; give both, or neither")
+    return certificate, key
 
 
 def _queue(text: str, namespace: str) -> QueueKey:

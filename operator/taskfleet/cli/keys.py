@@ -27,6 +27,7 @@ when it changes. In a cluster it is a Secret:
 Examples:
   taskfleet keys create team-a --tenant team-a
   taskfleet keys create ci --right submit --right read --queue default/demo --max-priority normal
+  taskfleet keys create trial --requests-per-minute 60
   taskfleet keys revoke ci
 """
 
@@ -54,6 +55,9 @@ def keys() -> None:
     show_default=True,
     help="No task of it has a higher one.",
 )
+@click.option(
+    "--requests-per-minute", type=click.IntRange(1), metavar="N", help="Calls in any minute (default: no limit)."
+)
 @_FILE
 @output_option
 def create(name: str, file: Path, output: Output, **fields: Any) -> int:
@@ -64,6 +68,8 @@ def create(name: str, file: Path, output: Output, **fields: Any) -> int:
     secret = f"tf-{secrets.token_urlsafe(32)}"
     given = {"tenant": fields["tenant"], "queues": list(fields["queues"]), "maxPriority": fields["max_priority"]}
     given |= {"rights": list(fields["rights"])} if fields["rights"] else {}
+    most = fields["requests_per_minute"]
+    given |= {} if most is None else {"requestsPerMinute": most}
     _write(file, [*(key.to_wire() for key in there), {"name": name, "sha256": hash_of(secret), **given}])
     output.result({"name": name, "key": secret, "file": str(file)}, secret)
     output.remark(f"in {file} as {name}; only its hash is there: keep the key, it is not shown again")
@@ -76,11 +82,7 @@ def create(name: str, file: Path, output: Output, **fields: Any) -> int:
 def list_keys(file: Path, output: Output) -> int:
     """Show whose keys there are and what they may do."""
     there = _read(file)
-    lines = [
-        f"{key.name}\t{key.tenant}\t{','.join(key.rights)}\t{','.join(key.queues) or 'all queues'}\t{key.max_priority}"
-        for key in there
-    ]
-    output.result({"keys": [key.to_wire() for key in there]}, *lines)
+    output.result({"keys": [key.to_wire() for key in there]}, *map(_line, there))
     return 0
 
 
@@ -97,6 +99,12 @@ def revoke(name: str, file: Path, output: Output) -> int:
     _write(file, kept)
     output.result({"name": name, "file": str(file)}, f"revoked {name}")
     return 0
+
+
+def _line(key: ApiKey) -> str:
+    most = "" if key.requests_per_minute is None else f"\t{key.requests_per_minute} requests a minute"
+    queues = ",".join(key.queues) or "all queues"
+    return f"{key.name}\t{key.tenant}\t{','.join(key.rights)}\t{queues}\t{key.max_priority}{most}"
 
 
 def _read(file: Path) -> list[ApiKey]:

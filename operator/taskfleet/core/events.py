@@ -28,8 +28,8 @@ class TaskEvent:
     for what is told of events that are gone.
 
     ``data`` by kind: started, restarted ``{attempt, worker, model?, endpoint?}``; chunk ``{choices: [{index, delta,
-    finish_reason}]}`` as OpenAI streams them; progress ``{fraction, message}``; finished ``{state, attempts}``; trimmed
-    ``{}``.
+    finish_reason}]}`` as OpenAI streams them (of a response the server's own events, as ``delta: {events: [...]}``);
+    progress ``{fraction, message}``; finished ``{state, attempts}``; trimmed ``{}``.
     """
 
     id: str

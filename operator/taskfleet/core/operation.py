@@ -13,6 +13,7 @@ class Operation(StrEnum):
     CHAT = "chat.completions"
     COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
+    RESPONSES = "responses"
 
     @property
     def path(self) -> str:

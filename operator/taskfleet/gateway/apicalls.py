@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from taskfleet.gateway.taskfilters import FILTERS
+
 Example = Mapping[str, Any]
 OBJECT: Example = {"type": "object"}
 _MESSAGES = [{"role": "user", "content": "Name three colours."}]
@@ -25,6 +27,23 @@ _TEXT = {
     "choices": [{"index": 0, "text": " a time", "finish_reason": "stop", "logprobs": None}],
 }
 _VECTOR = {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -1.0]}], "model": "m"}
+_RESPONSE = {
+    "id": "resp-1",
+    "object": "response",
+    "created_at": 1,
+    "status": "completed",
+    "model": "smollm2",
+    "output": [
+        {
+            "type": "message",
+            "id": "msg-1",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "red, green, blue", "annotations": []}],
+        }
+    ],
+    "usage": {"input_tokens": 12, "output_tokens": 7, "total_tokens": 19},
+}
 _MODEL = {"id": "fast", "object": "model", "created": 0, "owned_by": "taskfleet"}
 _FILE = {"id": "file-1", "object": "file", "bytes": 120, "created_at": 1, "filename": "in.jsonl", "purpose": "batch"}
 _BATCH = {
@@ -41,7 +60,7 @@ _LIST: Example = {"object": "list", "data": []}
 _IDS = {"ids": ["t-1", "t-2"]}
 _SOME_OR_ALL = {"all": True}
 
-ONLINE = (404, 409, 413, 415, 422, 429, 502, 504)
+ONLINE = (404, 409, 413, 415, 422, 429, 501, 502, 504)
 QUEUE = (404,)
 
 
@@ -87,6 +106,15 @@ CALLS: Mapping[tuple[str, str], Call] = {
     ("POST", "/v1/embeddings"): Call(
         "Turn texts into vectors", {"model": "fast", "input": "four"}, {200: _VECTOR, 202: _TASK}, ONLINE, query=_LATER
     ),
+    ("POST", "/v1/responses"): Call(
+        "Answer by OpenAI's Responses API, where the endpoint has it",
+        {"model": "fast", "input": "Name three colours."},
+        {200: _RESPONSE, 202: _TASK},
+        ONLINE,
+        ("input",),
+        _LATER,
+        stream=True,
+    ),
     ("GET", "/v1/models"): Call(
         "The queue's models by name, alias and tag", answers={200: {"object": "list", "data": [_MODEL]}}
     ),
@@ -100,9 +128,10 @@ CALLS: Mapping[tuple[str, str], Call] = {
         other_body="application/x-ndjson",
     ),
     ("GET", "/v1/tasks"): Call(
-        "The tasks of a batch, or those that failed",
+        "Tasks by what the filters say: of a batch in input order, failed ones from the oldest on, else in no order. A "
+        "page may have fewer than its limit, and even none, while has_more says that there are others",
         answers={200: {"object": "list", "data": [_DONE], "has_more": False, "next": None}},
-        query={"batch": "whose tasks", "status": "failed", **_PAGES},
+        query={**FILTERS, **_PAGES},
     ),
     ("POST", "/v1/tasks/lookup"): Call(
         "Up to 1,000 tasks of one queue as they are now",

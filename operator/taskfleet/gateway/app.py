@@ -17,6 +17,7 @@ from taskfleet.api.gatewaykeys import Right
 from taskfleet.core.errors import TaskfleetError
 from taskfleet.gateway import openapi
 from taskfleet.gateway.administration import Administration
+from taskfleet.gateway.allowances import Allowances
 from taskfleet.gateway.answers import Refused, bug_answer, error_answer
 from taskfleet.gateway.batches import Batches
 from taskfleet.gateway.batchrun import BatchRunner
@@ -31,6 +32,7 @@ from taskfleet.gateway.models import Models
 from taskfleet.gateway.online import Online
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queueevents import QueueEvents
+from taskfleet.gateway.tasklisting import TaskListing
 from taskfleet.gateway.tasks import Tasks
 from taskfleet.gateway.work import Work
 from taskfleet.telemetry.metrics import GatewayMetrics
@@ -51,7 +53,7 @@ def build_app(
     not_ready: Callable[[], str],
 ) -> Starlette:
     """``not_ready()`` is "" when the gateway can serve, else the reason why not, which ``/readyz`` answers."""
-    door = _Door(doorman, metrics)
+    door = _Door(doorman, Allowances(parts.store), metrics)
     routes = [
         *_status_routes(metrics, not_ready),
         *(
@@ -73,10 +75,11 @@ def _api(
         ("POST", "/v1/chat/completions/batch", Right.SUBMIT, online.chats),
         ("POST", "/v1/completions", Right.SUBMIT, online.completions),
         ("POST", "/v1/embeddings", Right.SUBMIT, online.embeddings),
+        ("POST", "/v1/responses", Right.SUBMIT, online.responses),
         ("GET", "/v1/models", Right.READ, models.listing),
         ("GET", "/v1/models/{model:path}", Right.READ, models.show),
         ("POST", "/v1/tasks", Right.SUBMIT, tasks.submit),
-        ("GET", "/v1/tasks", Right.READ, many.listing),
+        ("GET", "/v1/tasks", Right.READ, TaskListing(parts).listing),
         ("POST", "/v1/tasks/lookup", Right.READ, many.lookup),
         ("POST", "/v1/tasks/cancel", Right.SUBMIT, many.cancel),
         ("GET", "/v1/tasks/{id}", Right.READ, tasks.show),
@@ -137,8 +140,9 @@ def _status_routes(metrics: GatewayMetrics, not_ready: Callable[[], str]) -> lis
 class _Door:
     """Stands before every handler: names the request, knows the caller, answers every error, and counts."""
 
-    def __init__(self, doorman: Doorman, metrics: GatewayMetrics) -> None:
+    def __init__(self, doorman: Doorman, allowances: Allowances, metrics: GatewayMetrics) -> None:
         self._doorman = doorman
+        self._allowances = allowances
         self._metrics = metrics
 
     def guard(self, path: str, right: Right, handle: Handle) -> Callable[[Request], Awaitable[Response]]:
@@ -157,7 +161,8 @@ class _Door:
         try:
             caller = self._doorman.caller(request.headers)
             caller.check(right)
-            return await handle(request, caller)
+            left = await self._allowances.take(caller)
+            answer = await handle(request, caller)
         except TaskfleetError as error:
             answer = error_answer(error)
             if answer.status_code >= 500:
@@ -168,6 +173,8 @@ class _Door:
         except Exception:
             log.exception("the gateway broke on a request", extra={"request": name, "path": request.url.path})
             return bug_answer(name)
+        answer.headers.update(left)
+        return answer
 
     async def no_such_path(self, request: Request, error: Exception) -> Response:
         """Of a path or method that is nobody's."""

@@ -10,18 +10,22 @@ from taskfleet.gateway.answers import Refused
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """``tenant`` None: whichever the request names, as there are no keys. ``queues`` None: all."""
+    """``tenant`` None: whichever the request names, as there are no keys. ``queues`` None: all. ``identity``: as what
+    its calls are counted; ``requests_per_minute`` None: as many as it likes."""
 
     name: str
     tenant: str | None
     rights: frozenset[Right]
     queues: frozenset[QueueKey] | None = None
     ceiling: Priority = Priority.CRITICAL
+    identity: str = ""
+    requests_per_minute: int | None = None
 
     @classmethod
     def of(cls, key: ApiKey) -> "Caller":
         queues = frozenset(map(QueueKey.parse, key.queues)) or None
-        return cls(key.name, key.tenant, frozenset(key.rights), queues, key.ceiling)
+        rights = frozenset(key.rights)
+        return cls(key.name, key.tenant, rights, queues, key.ceiling, key.sha256, key.requests_per_minute)
 
     def check(self, right: Right) -> None:
         """Raise Refused (403) unless it has this right."""

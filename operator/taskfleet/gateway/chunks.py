@@ -1,12 +1,12 @@
 """A chat that is streamed: the events of its task as OpenAI's chunks."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from taskfleet.core.events import EventKind, TaskEvent
 from taskfleet.core.operation import Operation
-from taskfleet.core.task import QueueKey, TaskState
+from taskfleet.core.task import QueueKey, TaskState, TaskView
 from taskfleet.gateway.answers import Refused
 from taskfleet.gateway.shapes import not_completed, usage_of, whole_answer
 from taskfleet.gateway.sse import heard, message
@@ -42,7 +42,7 @@ class ChatChunks:
             if event is None:
                 yield b": still waiting\n\n"
             elif event.kind is EventKind.FINISHED:
-                async for part in self._end():
+                for part in self._last(await self._ended()):
                     yield part
             else:
                 for part in self._shown(event):
@@ -52,7 +52,7 @@ class ChatChunks:
         match event.kind:
             case EventKind.CHUNK:
                 self._said = True
-                return [self._chunk(event.data["choices"], event.id)]
+                return [self._piece(event)]
             case EventKind.STARTED | EventKind.RESTARTED:
                 self._head["model"] = event.data.get("model", self._head["model"])
         if event.kind not in (EventKind.RESTARTED, EventKind.TRIMMED) or not self._said:
@@ -61,14 +61,24 @@ class ChatChunks:
             words = f"the answer began anew after a part was sent; the whole is at /v1/tasks/{self._task_id}/result"
             raise Refused(502, event.kind.value, words)
         self._said = False
-        return [self._chunk([], event.id, {"taskfleet": {"event": event.kind.value, **event.data}})]
+        return [self._new_beginning(event)]
 
-    async def _end(self) -> AsyncIterator[bytes]:
+    def _piece(self, event: TaskEvent) -> bytes:
+        return self._chunk(event.data["choices"], event.id)
+
+    def _new_beginning(self, event: TaskEvent) -> bytes:
+        """What it said before is void, or a part of it is no longer there."""
+        return self._chunk([], event.id, {"taskfleet": {"event": event.kind.value, **event.data}})
+
+    async def _ended(self) -> TaskView:
         (view,) = await self._store.get(self._queue, [self._task_id])
         if view is None:
             raise Refused(404, "not_found", f"the result of task {self._task_id} is no longer kept")
         if view.state is not TaskState.COMPLETED:
             raise not_completed(self._queue, view)
+        return view
+
+    def _last(self, view: TaskView) -> Iterator[bytes]:
         answer = whole_answer(view, Operation.CHAT)
         if not self._said:  # who answered did not say it piece by piece, or that is no longer kept
             yield self._chunk([_delta(choice) for choice in answer["choices"]])

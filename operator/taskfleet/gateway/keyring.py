@@ -67,7 +67,7 @@ class KeyRing:
     def __init__(self, path: Path) -> None:
         """Raises InputError when the file cannot be read or is wrong."""
         self._path = path
-        self._seen = _fingerprint(path)
+        self._seen = fingerprint(path)
         self._callers = _load(path)
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
@@ -85,7 +85,7 @@ class KeyRing:
         """Look for changes for ever."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            seen = _fingerprint(self._path)
+            seen = fingerprint(self._path)
             if seen == self._seen:
                 continue
             self._seen = seen
@@ -124,8 +124,8 @@ def _load(path: Path) -> dict[str, Caller]:
     return callers
 
 
-def _fingerprint(path: Path) -> tuple[int, int, int] | None:
-    """None when it cannot be looked at; loading says why."""
+def fingerprint(path: Path) -> tuple[int, int, int] | None:
+    """What is another one when a file has changed. None when it cannot be looked at; loading says why."""
     try:
         status = path.stat()
     except OSError:

@@ -20,6 +20,7 @@ from taskfleet.gateway.callers import Caller
 from taskfleet.gateway.chunks import ChatChunks, Wanted
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import OpenQueue, waiting_headers
+from taskfleet.gateway.responseevents import ResponseEvents
 from taskfleet.gateway.shapes import not_completed, result_headers, whole_answer
 from taskfleet.gateway.sse import EventStream, last_event_id
 from taskfleet.gateway.wishes import Wishes, read_wishes, scoped
@@ -27,10 +28,11 @@ from taskfleet.gateway.wishes import Wishes, read_wishes, scoped
 MOST_AT_ONCE = 1000
 # Of OpenAI's own fields, those that say how to call; all else is for the model.
 _STREAM_FIELDS = ("stream", "stream_options")
+_STREAMS = {Operation.CHAT: ChatChunks, Operation.RESPONSES: ResponseEvents}
 
 
 class Online:
-    """Handlers of ``/v1/chat/completions``, ``/v1/completions`` and ``/v1/embeddings``."""
+    """Handlers of ``/v1/chat/completions``, ``/v1/completions``, ``/v1/embeddings`` and ``/v1/responses``."""
 
     def __init__(self, parts: Parts) -> None:
         self._store = parts.store
@@ -46,6 +48,9 @@ class Online:
 
     async def embeddings(self, request: Request, caller: Caller) -> Response:
         return await self._serve(Operation.EMBEDDINGS, request, caller)
+
+    async def responses(self, request: Request, caller: Caller) -> Response:
+        return await self._serve(Operation.RESPONSES, request, caller)
 
     async def chats(self, request: Request, caller: Caller) -> Response:
         """``/v1/chat/completions/batch``: many at once, none of them waited for."""
@@ -76,7 +81,7 @@ class Online:
         queue = await self._queues.chosen(wishes.queue, caller)
         later = _flag(request, "batch")
         usual = Priority.NORMAL if later else Priority.HIGH
-        streams = operation is Operation.CHAT and not later
+        streams = operation in _STREAMS and not later
         task = new_task(operation, body, wishes, queue, caller, usual, streams=streams)
         if later:
             await self._submit(queue, [task])
@@ -84,7 +89,7 @@ class Online:
         queue.check_served(task.model)
         task = self._direct.held(queue, task)
         if task.events:
-            return await self._stream(request, queue, task, wishes, body)
+            return await self._stream(operation, request, queue, task, wishes, body)
         with self._ends.expected(queue.key, task.id) as ended:
             if not await self._submit(queue, [task]):  # its idempotency key was there already
                 self._ends.nudge(queue.key, [task.id])
@@ -99,7 +104,13 @@ class Online:
         return json_answer(whole_answer(view, operation), headers=result_headers(queue.key, view))
 
     async def _stream(
-        self, request: Request, queue: OpenQueue, task: NewTask, wishes: Wishes, body: Mapping[str, Any]
+        self,
+        operation: Operation,
+        request: Request,
+        queue: OpenQueue,
+        task: NewTask,
+        wishes: Wishes,
+        body: Mapping[str, Any],
     ) -> Response:
         after = last_event_id(request.headers)
         if after and not task.once:
@@ -108,7 +119,7 @@ class Online:
         await self._submit(queue, [task])
         self._direct.offer(queue, task)
         self._direct.goes_on(queue.key, task.id)
-        chunks = ChatChunks(self._store, queue.key, task.id, task.model, round(time.time()), wanted)
+        chunks = _STREAMS[operation](self._store, queue.key, task.id, task.model, round(time.time()), wanted)
         headers = {"Taskfleet-Task": task.id, "Taskfleet-Queue": str(queue.key)}
         return EventStream(chunks.parts(), headers, partial(self._give_up, queue.key, task, wishes))
 
@@ -172,6 +183,8 @@ def new_task(
     """
     if body.get("stream") and not streams:
         raise InputError("stream: this call is answered whole; leave it out or send false")
+    if operation is Operation.RESPONSES and body.get("background"):
+        raise InputError("background: nothing would be kept under its id here; call with ?batch=true in its place")
     tenant = caller.tenant_for(wishes.tenant)
     fields = {
         **scoped(wishes.task, caller, tenant),

@@ -25,6 +25,7 @@ ERRORS: Mapping[int, tuple[str, str]] = {
     422: ("unprocessable", "the model server does not take the request, in its own words"),
     429: ("queue_full", "queue default/demo is full: 1000 tasks wait and limits.maxPending is 1000"),
     500: ("internal_error", "the gateway broke on this request; its log has it as req-1"),
+    501: ("operation_not_offered", "operation: this endpoint has no responses: its provider has no such call"),
     502: ("endpoint_error", "every attempt failed (after 5 attempts)"),
     503: ("not_served", "queue default/demo does not serve smollm2 now: it is paused until someone resumes it"),
     504: ("timeout", "the model server did not answer within taskTimeout (after 5 attempts)"),

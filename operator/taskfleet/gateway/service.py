@@ -26,6 +26,7 @@ from taskfleet.gateway.keyring import Doorman, KeyRing, OpenDoor, is_this_machin
 from taskfleet.gateway.news import News
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import Queues
+from taskfleet.gateway.tls import Certificate
 from taskfleet.store import Store
 from taskfleet.telemetry.metrics import GatewayMetrics
 from taskfleet.telemetry.others import Others
@@ -42,7 +43,8 @@ class GatewayOptions:
     """``keys``: the file of API keys; without it everyone may do everything, and only this machine may reach it.
     ``port`` 0: any free one; ``setting`` names it in errors. ``usual``: the queue of requests that name none.
     ``files``: the folder of what batches read and write; gateways of one store share it. ``grace_seconds``: for
-    requests that are being answered when it is to stop. ``api_keys``: of the endpoints that it calls itself."""
+    requests that are being answered when it is to stop. ``api_keys``: of the endpoints that it calls itself.
+    ``tls``: the files of a certificate and of its key; without them it serves in the clear."""
 
     store_url: str
     host: str
@@ -54,6 +56,7 @@ class GatewayOptions:
     files: Path
     grace_seconds: int = 30
     api_keys: ApiKeys = no_api_keys
+    tls: tuple[Path, Path] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
     """Serve until the block ends. Raises InputError (the address, the keys), StoreError."""
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # or every client that speaks no HTTP is a line
     doorman = _doorman(options)
+    certificate = None if options.tls is None else Certificate(*options.tls)
     metrics = GatewayMetrics(CollectorRegistry())
     async with contextlib.AsyncExitStack() as stack:
         listening = stack.enter_context(_bound(options))
@@ -98,15 +102,18 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
                 server_header=False,
                 proxy_headers=False,
                 timeout_graceful_shutdown=options.grace_seconds,
+                ssl_context_factory=None if certificate is None else lambda _config, _usual: certificate.context,
             )
         )
         background = [parts.ends.run(), runner.run(), health.run(), direct.run()]
         if isinstance(doorman, KeyRing):
             background.append(doorman.follow())
+        if certificate is not None:
+            background.append(certificate.follow())
         answering = asyncio.create_task(_loudly(server.serve(sockets=[listening])))
         others = [asyncio.create_task(_loudly(part)) for part in background]
         stack.push_async_callback(_stopped, server, answering, others, parts.news)
-        yield Serving(_url(options.host, listening.getsockname()[1]), (answering, *others))
+        yield Serving(_url(options, listening.getsockname()[1]), (answering, *others))
 
 
 async def _loudly(part: Coroutine[Any, Any, None]) -> None:
@@ -187,5 +194,7 @@ def _bound(options: GatewayOptions) -> Iterator[socket.socket]:
         yield listening
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _url(options: GatewayOptions, port: int) -> str:
+    scheme = "http" if options.tls is None else "https"
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    return f"{scheme}://{host}:{port}"

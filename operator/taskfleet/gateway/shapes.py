@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from taskfleet.core.operation import Operation
 from taskfleet.core.task import QueueKey, TaskState, TaskView
 from taskfleet.gateway.answers import Refused
@@ -14,6 +16,7 @@ _OBJECTS: Mapping[Operation | None, str] = {
     Operation.CHAT: "chat.completion",
     Operation.COMPLETIONS: "text_completion",
     Operation.EMBEDDINGS: "list",
+    Operation.RESPONSES: "response",
 }
 _OUT_OF_TIME = frozenset({"timeout", "server_timeout", "deadline", "ttl"})
 
@@ -24,13 +27,35 @@ def whole_answer(view: TaskView, operation: Operation | None) -> Mapping[str, An
     The server's own where it speaks that protocol; made from what was said where it does not, or a person answered.
     """
     output = view.output
-    if isinstance(output, Mapping) and "data" in output:
+    if isinstance(output, Mapping) and ("data" in output or (operation is Operation.RESPONSES and "output" in output)):
         return output
+    if operation is Operation.RESPONSES:
+        return _response(view)
     head = {"id": view.id, "object": _OBJECTS[operation], "created": round(view.enqueued_at), "model": view.model}
     if isinstance(output, Mapping) and "choices" in output:
         return {**head, **output}
     choice = _text(output) if operation is Operation.COMPLETIONS else _chat(output)
     return {**head, "choices": [choice], "usage": usage_of(view)}
+
+
+def _response(view: TaskView) -> dict[str, Any]:
+    text = view.output if isinstance(view.output, str) else orjson.dumps(view.output).decode()
+    usage = usage_of(view)
+    said = {"type": "output_text", "text": text, "annotations": []}
+    shown = {"id": f"{view.id}-1", "type": "message", "role": "assistant", "status": "completed", "content": [said]}
+    return {
+        "id": view.id,
+        "object": _OBJECTS[Operation.RESPONSES],
+        "created_at": round(view.enqueued_at),
+        "status": "completed",
+        "model": view.model,
+        "output": [shown],
+        "usage": {
+            "input_tokens": usage["prompt_tokens"],
+            "output_tokens": usage["completion_tokens"],
+            "total_tokens": usage["total_tokens"],
+        },
+    }
 
 
 def _chat(output: Any) -> dict[str, Any]:
@@ -77,6 +102,8 @@ def not_completed(queue: QueueKey, view: TaskView) -> Refused:
     if error is not None and error.status in _CALLERS_OWN:
         return Refused(error.status, code, message, headers)
     out_of_time = view.state is TaskState.EXPIRED or code in _OUT_OF_TIME
+    if code == "operation_not_offered":
+        return Refused(501, code, message, headers)
     if code == "bad_request":  # found before the server was asked
         return Refused(400, code, message, headers)
     return Refused(504 if out_of_time else 502, code, f"{message} (after {view.attempts} attempts)", headers)

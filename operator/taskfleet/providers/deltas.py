@@ -21,6 +21,8 @@ def say_all(said: Said, output: Any) -> None:
 
 # Texts of which each delta has the next part; of everything else it has the whole.
 _PARTS = frozenset({"content", "reasoning_content", "reasoning", "refusal", "arguments", "data", "transcript"})
+EVENTS = "events"
+"""Of a response, whose stream is no choices: a delta has some of its own events, as they are."""
 _SAYS_SOMETHING = ("content", "tool_calls", "reasoning_content", "refusal")
 
 
@@ -34,6 +36,10 @@ class _Object(dict[str, Any]):
 
 class _Calls(dict[int, _Object]):
     """Tool calls by their index."""
+
+
+class _Events(list[Any]):
+    """Events of a response, in their order."""
 
 
 class Deltas:
@@ -82,6 +88,9 @@ def _grow(into: dict[str, Any], delta: Delta) -> int:
             size += len(value)
         elif name == "tool_calls" and isinstance(value, list):
             size += _grow_calls(_inside(into, name, _Calls), value)
+        elif name == EVENTS and isinstance(value, list):
+            _inside(into, name, _Events).extend(value)
+            size += sum(len(str(event)) for event in value)
         elif isinstance(value, Mapping):
             size += _grow(_inside(into, name, _Object), value)
         elif value is not None or name not in into:
@@ -109,6 +118,8 @@ def _inside(into: dict[str, Any], name: str, kind: type[T]) -> T:
 def _plain(grown: Any, *, numbered: bool) -> Any:
     if isinstance(grown, _Text):
         return "".join(grown)
+    if isinstance(grown, _Events):
+        return list(grown)
     if isinstance(grown, _Calls):
         calls = ({**_plain(grown[place], numbered=numbered), "index": place} for place in sorted(grown))
         return [call if numbered else {k: v for k, v in call.items() if k != "index"} for call in calls]

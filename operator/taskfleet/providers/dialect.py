@@ -14,11 +14,13 @@ from taskfleet.providers.answer import Answer, NoAnswer
 from taskfleet.providers.call import Call
 from taskfleet.providers.deltas import Said, say_all
 from taskfleet.providers.http import HttpClient
-from taskfleet.providers.refusals import message_in, refusal
+from taskfleet.providers.refusals import is_missing, message_in, not_offered, refusal, server_words
 from taskfleet.providers.streams import AnswerStream, ErrorInStream, NotACompletion
 
 Read = Callable[[Mapping[str, Any]], Ok]
 
+# A server of chats may have none of these: no trouble of the endpoint's, and no reason to keep other tasks off it.
+_MAY_BE_MISSING = frozenset(Operation) - {Operation.CHAT}
 _OURS = ("model", "messages", "stream")
 
 
@@ -27,8 +29,9 @@ class Dialect:
     """One protocol. ``request`` gives the JSON to send (InputError: the task cannot be said in this protocol),
     ``completion`` reads the JSON of a 200 (NotACompletion), ``refused`` any other answer; ``headers`` go with every
     call and carry the key, "" when there is none. ``streaming`` is what a request says besides to be answered piece by
-    piece, ``stream`` reads such an answer. ``whole`` reads the answers to OpenAI's own calls, where the protocol has
-    them, and gives all of one as the output; a chat is answered with what was said where it has not.
+    piece, ``stream`` reads such an answer; ``streams`` has both for calls that stream in a way of their own. ``whole``
+    reads the answers to OpenAI's own calls, where the protocol has them, and gives all of one as the output; a chat is
+    answered with what was said where it has not.
     """
 
     path: str
@@ -39,6 +42,9 @@ class Dialect:
     refused: Callable[[Answer], Outcome] = refusal
     streaming: Mapping[str, Any] = field(default_factory=lambda: {"stream": True})
     whole: Mapping[Operation, Read] = field(default_factory=dict)
+    streams: Mapping[Operation | None, tuple[Mapping[str, Any], Callable[[Said], AnswerStream]]] = field(
+        default_factory=dict
+    )
 
 
 def bearer(api_key: str) -> dict[str, str]:
@@ -68,7 +74,7 @@ class HttpProvider:
         if operation is not None and operation in self._dialect.whole:
             path, read = operation.path, self._dialect.whole[operation]
         elif operation not in (None, Operation.CHAT):
-            return Fatal(TaskError("bad_request", f"operation: this endpoint's provider has no {operation}"))
+            return not_offered(operation, "its provider has no such call")
         try:
             return await (self._whole(call, path, read) if call.said is None else self._streamed(call, path, read))
         except InputError as error:
@@ -82,13 +88,14 @@ class HttpProvider:
 
     async def _whole(self, call: Call, path: str, read: Read) -> Outcome:
         request = orjson.dumps(self._dialect.request(call))
-        return self._outcome(await self._http.post(path, request, call.timeout), read)
+        return self._outcome(call, await self._http.post(path, request, call.timeout), read)
 
     async def _streamed(self, call: Call, path: str, read: Read) -> Outcome:
         said = call.said
         assert said is not None
-        stream = self._dialect.stream(said)
-        request = orjson.dumps({**self._dialect.request(call), **self._dialect.streaming})
+        asking, reader = self._dialect.streams.get(call.operation, (self._dialect.streaming, self._dialect.stream))
+        stream = reader(said)
+        request = orjson.dumps({**self._dialect.request(call), **asking})
         try:
             answer = await self._http.post(path, request, call.timeout, stream.line)
             if answer.streamed:
@@ -98,13 +105,17 @@ class HttpProvider:
             return self._dialect.refused(Answer(trouble.answer.status, {}, body))
         except NotACompletion as lack:
             return _rubbish(f"a 200 {lack}")
-        outcome = self._outcome(answer, read)
-        if isinstance(outcome, Ok):  # from a server that does not stream
+        outcome = self._outcome(call, answer, read)
+        if isinstance(outcome, Ok) and call.operation is not Operation.RESPONSES:  # of a server that does not stream
             say_all(said, outcome.output)
         return outcome
 
-    def _outcome(self, answer: Answer, read: Read) -> Outcome:
-        return _completion(answer, read) if answer.status == 200 else self._dialect.refused(answer)
+    def _outcome(self, call: Call, answer: Answer, read: Read) -> Outcome:
+        if answer.status == 200:
+            return _completion(answer, read)
+        if call.operation in _MAY_BE_MISSING and is_missing(answer):
+            return not_offered(call.operation, server_words(answer))
+        return self._dialect.refused(answer)
 
 
 def _completion(answer: Answer, read: Read) -> Outcome:

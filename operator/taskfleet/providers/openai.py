@@ -1,4 +1,4 @@
-"""The OpenAI protocol, as vLLM, llama.cpp, Ollama's /v1 and OpenAI speak it: chats, completions and embeddings."""
+"""The OpenAI protocol, as vLLM, llama.cpp, Ollama's /v1 and OpenAI speak it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +9,14 @@ from taskfleet.core.task import Usage
 from taskfleet.providers.call import Call
 from taskfleet.providers.dialect import Dialect, bearer, count
 from taskfleet.providers.openaistream import OpenAIStream
+from taskfleet.providers.responsesstream import ResponsesStream
 from taskfleet.providers.streams import NotACompletion
 
 _SAYS_SOMETHING = ("content", "tool_calls", "reasoning_content", "refusal")
 
 
 def _request(call: Call) -> Mapping[str, Any]:
-    asked = {} if call.operation in (Operation.COMPLETIONS, Operation.EMBEDDINGS) else {"messages": call.messages}
+    asked = {"messages": call.messages} if call.operation in (None, Operation.CHAT) else {}
     return {**call.parameters, "model": call.model, **asked}
 
 
@@ -44,6 +45,14 @@ def _whole_embeddings(data: Mapping[str, Any]) -> Ok:
     if not all(isinstance(each, Mapping) and each.get("embedding") for each in found):
         raise NotACompletion("whose data hold no embedding")
     return Ok(data, _usage(data.get("usage")))
+
+
+def _whole_response(data: Mapping[str, Any]) -> Ok:
+    if not isinstance(data.get("output"), list):
+        raise NotACompletion("without an output")
+    usage = data.get("usage")
+    counts = usage if isinstance(usage, Mapping) else {}
+    return Ok(data, Usage(count(counts.get("input_tokens")), count(counts.get("output_tokens"))))
 
 
 def _listed(data: Mapping[str, Any], name: str, lack: str) -> list[Any]:
@@ -78,6 +87,7 @@ _WHOLE = {
     Operation.CHAT: _whole_chat,
     Operation.COMPLETIONS: _whole_text,
     Operation.EMBEDDINGS: _whole_embeddings,
+    Operation.RESPONSES: _whole_response,
 }
 OPENAI = Dialect(
     "/chat/completions",
@@ -87,4 +97,5 @@ OPENAI = Dialect(
     OpenAIStream,
     streaming={"stream": True, "stream_options": {"include_usage": True}},
     whole=_WHOLE,
+    streams={Operation.RESPONSES: ({"stream": True}, ResponsesStream)},
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from taskfleet.core.operation import Operation
 from taskfleet.core.outcome import EndpointDown, Fatal, Outcome, RateLimited, Retry
 from taskfleet.core.task import TaskError
 from taskfleet.providers.answer import Answer
@@ -48,6 +49,16 @@ def refusal(answer: Answer) -> Outcome:
     if status == 402 or status >= 500 or status < 300:
         return EndpointDown(error("server_error", f"HTTP {status}: {words}"), after)
     return Fatal(error(_FATAL_CODES.get(status, f"http_{status}")))
+
+
+def is_missing(answer: Answer) -> bool:
+    """Whether a server that may well have other calls has not this one."""
+    return answer.status in (405, 501) or (answer.status == 404 and "model" not in server_words(answer).lower())
+
+
+def not_offered(operation: Operation | None, why: str) -> Fatal:
+    """The endpoint has not the call that a task is."""
+    return Fatal(TaskError("operation_not_offered", f"operation: this endpoint has no {operation}: {why}"))
 
 
 def after_seconds(answer: Answer) -> float | None:

@@ -353,6 +353,10 @@ class Engine:
         """
         return await ratelimits.reserve(self._connection, queue, endpoint, limits, wanted, returned)
 
+    async def reserve_call(self, identity: str, limits: RateLimits) -> Reservation:
+        """Count a call of somebody, who has so many wherever they come in; what is not granted counts for nothing."""
+        return await ratelimits.reserve(self._connection, keys.CALLERS, identity, limits, (0,), ())
+
     async def hold_endpoint(self, queue: QueueKey, endpoint: str, seconds: float) -> None:
         """Grant no call of this endpoint (``pool/endpoint``) for so long. All workers hear of it as of a new policy."""
         await self._connection.run(lua.HOLD, queue, endpoint, max(0, round(seconds * 1000)))

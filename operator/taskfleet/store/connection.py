@@ -118,10 +118,10 @@ class Connection:
             except trouble.NoScriptError:
                 return await execute("EVAL", script.text, 1, name, *arguments)
 
-    async def scan(self, queue: QueueKey, cursor: int, count: int) -> tuple[int, Sequence[bytes]]:
-        """One step through all keys of a queue: the next cursor (0: done), and some of the keys."""
+    async def scan(self, queue: QueueKey, cursor: int, count: int, family: str = "") -> tuple[int, Sequence[bytes]]:
+        """One step through all keys of a queue, or those of a family: the next cursor (0: done), and some keys."""
         with self.explained():
-            return await self.servers.scan(keys.prefix(queue), cursor, keys.pattern(queue), count)
+            return await self.servers.scan(keys.prefix(queue), cursor, keys.pattern(queue, family), count)
 
     def subscriber(self, hear: Hear, lost: Lost) -> AbstractAsyncContextManager[Subscription]:
         """A connection that hears what is published, wherever."""

@@ -36,6 +36,7 @@ One-letter names where there is one key per task: they are paid for a million ti
     orders          zset    batch with such a list -> ms at which it was last looked at
     shares          hash    models of an endpoint -> tasks claimed for it while lower priorities waited, modulo a round
     limit:POOL/ENDPOINT  hash  what its workers have reserved; expires when nothing of it counts any more
+    limit:HASH      hash    under the tag {callers/}: the same of the calls of an API key, by the SHA-256 of that
     jobs            zset    ids of a gateway's batches, all of score 0
     job:ID          hash    what it keeps of one, JSON by field; job:ID:holder  string  who drives it, for a moment
     runs            zset    parallel queues that have run -> s at which they first did
@@ -109,6 +110,7 @@ _FAMILIES = {
     "stage": "stage:",
     "limit": "limit:",
 }
+TASKS = _FAMILIES["task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,10 @@ class Partition(QueueKey):
 
     of: int
     number: int
+
+
+CALLERS = QueueKey("callers", "")
+"""Where the calls of API keys are counted: no queue has such a name."""
 
 
 def prefix(queue: QueueKey) -> str:
@@ -189,9 +195,9 @@ def limit(queue: QueueKey, endpoint: str) -> str:
     return prefix(queue) + _FAMILIES["limit"] + endpoint
 
 
-def pattern(queue: QueueKey) -> str:
-    """A SCAN pattern of all keys of the queue; what globs would read as more than itself is escaped."""
-    return "".join("\\" + letter if letter in r"*?[]^\\" else letter for letter in prefix(queue)) + "*"
+def pattern(queue: QueueKey, family: str = "") -> str:
+    """A SCAN pattern of all keys of the queue, or of a family; what globs would read as more than itself is escaped."""
+    return "".join("\\" + letter if letter in r"*?[]^\\" else letter for letter in prefix(queue) + family) + "*"
 
 
 def lua_names() -> dict[str, str]:

@@ -10,6 +10,8 @@ from taskfleet.store import codec, keys, lua
 from taskfleet.store.connection import Connection
 
 _AT_ONCE = 200
+_MET_AT_ONCE = 500
+_NOT_PACKED = b"-" * 65  # lib.lua
 # Counters that other parts of QueueStats show, and sequences that are nobody's business.
 _NOT_COUNTERS = frozenset({"completed", "cancelled", "expired", "sequence", "stages", "turn"})
 _COUNTERS = ("enqueued", "lease_expired", "failed_total", "redriven", "purged", "tokens_input", "tokens_output")
@@ -22,6 +24,18 @@ async def get(connection: Connection, queue: QueueKey, ids: Sequence[str]) -> li
         for task_id, found in zip(asked, await connection.run(lua.GET, queue, *asked), strict=False):
             views.append(codec.view(task_id, *found) if found else None)
     return views
+
+
+async def some_tasks(connection: Connection, queue: QueueKey, cursor: int) -> tuple[list[str], int]:
+    """Ids that one step of bounded cost meets, and the cursor of the next (0: there is none)."""
+    cursor, found = await connection.scan(queue, cursor, _MET_AT_ONCE, keys.TASKS)
+    at = len(keys.task(queue, ""))
+    return [name.decode()[at:] for name in found], cursor
+
+
+async def running(connection: Connection, queue: QueueKey) -> list[str]:
+    found = await connection.call("ZRANGE", keys.key(queue, "leases"), 0, -1)
+    return [name.decode() for name in found if name != _NOT_PACKED]
 
 
 async def lease(connection: Connection, queue: QueueKey, task_id: str) -> CurrentLease | None:

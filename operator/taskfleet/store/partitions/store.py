@@ -21,7 +21,7 @@ from taskfleet.core.settlement import (
     WorkerReport,
 )
 from taskfleet.core.task import NewTask, QueueKey, TaskState, TaskView, WaitingTask
-from taskfleet.store import keys, telling
+from taskfleet.store import keys, reading, telling
 from taskfleet.store.client import Engine
 from taskfleet.store.connection import Connection
 from taskfleet.store.partitions import batches
@@ -104,6 +104,22 @@ class Store(Engine):
 
         found = await find(parts, ids, ask, _is_none)
         return [found[task_id] for task_id in ids]
+
+    async def some_tasks(self, queue: QueueKey, place: tuple[int, int]) -> tuple[list[str], tuple[int, int] | None]:
+        """Ids of some tasks, final ones too, and where to go on (None: those were the last); ``(0, 0)`` begins. In no
+        order; one that was there all the time is met, maybe twice. Each step costs the same, and may bring none."""
+        part, cursor = place
+        parts = await self._parts(queue)
+        if part >= len(parts):
+            return [], None
+        ids, cursor = await reading.some_tasks(self._connection, parts[part], cursor)
+        following = (part, cursor) if cursor else (part + 1, 0)
+        return ids, following if following[0] < len(parts) else None
+
+    async def running(self, queue: QueueKey) -> list[str]:
+        """Ids of the tasks that somebody has leased now, in no order."""
+        found = await everywhere(await self._parts(queue), lambda part: reading.running(self._connection, part))
+        return [task_id for ids in found for task_id in ids]
 
     async def ahead_of(self, queue: QueueKey, task_id: str) -> int | None:
         parts = await self._parts(queue)
