@@ -1,6 +1,8 @@
 """The parallel commands: what they print, and the exit code of each end."""
 
 import json
+import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 
 from taskfleet.cli.main import run
+from tests.demo.test_readme import ROOT, commands
 from tests.parallel.conftest import Ask, Bench
 
 Command = Callable[..., tuple[int, str, str]]
@@ -115,3 +118,23 @@ def test_what_is_not_there_is_said_to_be_missing(parallel: Command, bench: Bench
     assert (code, json.loads(err)["error"]["code"]) == (2, "invalid_manifest")
     assert parallel("validate", bench.folder / "none.yaml", "-o", "json")[0] == 2
     assert parallel("run", bench.folder / "none.yaml", "--input", "novalue")[0] == 2
+
+
+def test_the_commands_of_the_guide_work_in_their_order(
+    parallel: Command, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "manifests/samples/parallel", bench.folder / "manifests/samples/parallel")
+    monkeypatch.chdir(bench.folder)
+    up, *others = commands((ROOT / "docs/guides/parallel.md").read_text())
+    assert up == "taskfleet up -f manifests/quickstart/"
+    said = {}
+    for command in others:
+        taskfleet, group, *words = shlex.split(command)
+        assert (taskfleet, group) == ("taskfleet", "parallel")
+        code, out, err = parallel(*words)
+        assert code == 0, f"{command}\n{out}{err}"
+        said[command] = out
+    answers = (bench.folder / "answers.jsonl").read_text().splitlines()
+    assert [json.loads(line)["item"]["name"] for line in answers] == ["France", "Japan", "Kenya", "Peru", "Canada"]
+    assert "five words" in json.loads(answers[0])["steps"]["capital"]["output"]
+    assert "until: " in said["taskfleet parallel run manifests/samples/parallel/rounds.yaml"]

@@ -7,7 +7,7 @@ from typing import Any
 from taskfleet.api.parallelqueue import ParallelQueueSpec, Step
 from taskfleet.api.pipelinerules import auto
 from taskfleet.api.tasklines import TaskReader
-from taskfleet.core.errors import InputError
+from taskfleet.core.errors import InputError, InvalidTask
 from taskfleet.core.parallel.moves import At
 from taskfleet.core.parallel.rules import Rules, StepRule
 from taskfleet.core.task import NewTask
@@ -25,14 +25,17 @@ class StepPlan:
         self._condition = expression(step.condition) if step.condition is not None else None
         self._action = template(_without_auto(step.action)) if step.action is not None else None
         self._arguments = _read(step.arguments)
-        self._tool = step.tool or spec.tool
+        self._tool = None if self._action is not None else step.tool or spec.tool
         self._model = step.model or spec.model
         self._parameters = step.parameters
 
     def check(self, reader: TaskReader) -> None:
         """Raise InputError when the queue does not take such tasks."""
+        asked = {"prompt": self.name, "model": self._model}
         try:
-            reader.build({"prompt": self.name, "model": self._tool if self._action is None else self._model})
+            reader.build(asked if self._tool is None else {"tool": self._tool, "arguments": {}})
+        except InvalidTask:
+            return  # it wants arguments, which are known with an item
         except InputError as error:
             raise InputError(f"{self._field}: {error}") from None
 
@@ -50,11 +53,7 @@ class StepPlan:
             }
         else:
             arguments = _rendered(self._arguments, names, f"{self._field}.arguments")
-            fields = {
-                "prompt": self._tool,
-                "model": self._tool,
-                "parameters": {"tool": self._tool, "arguments": arguments},
-            }
+            fields = {"tool": self._tool, "arguments": arguments}
         try:
             task = reader.build({"id": task_id, **fields})
         except InputError as error:
