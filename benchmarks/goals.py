@@ -78,6 +78,9 @@ GOALS = {
     "dataset.rows": _against_peer(0.9, "90 % of the bare loop"),
     "dataset.memory_of_100000_rows": _at_most(200, "MiB"),
     "dataset.memory_of_1000000_rows": _against_peer(1 / 1.1, "at most 1.1 x"),
+    "parallel.steps": _against_peer(0.85, "85 % of plain tasks"),
+    "parallel.memory": _at_most(200, "MiB"),
+    "parallel.restart": _at_most(2, "s"),
     "pure.plan_10000_endpoints": _at_most(1, "s"),
     "pure.task_lines": _at_least(20_000, "lines/s"),
 }

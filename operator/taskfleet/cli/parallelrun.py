@@ -1,6 +1,7 @@
 """``taskfleet parallel run`` and ``cancel``: drive a run to its end."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from taskfleet.cli.parallelsummary import exit_code, show, summary
 from taskfleet.cli.running import run_async
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.core.cleanup import to_its_end
+from taskfleet.core.errors import TakenOver
 from taskfleet.core.task import QueueKey
 from taskfleet.parallel.coordinator import Coordinator
 from taskfleet.parallel.driver import Driver
@@ -88,7 +90,7 @@ async def _drive(name: str, driver: Driver, kept_seconds: float, output: Output)
     try:
         await driver.run(kept_seconds)
     except asyncio.CancelledError:
-        await to_its_end(asyncio.wait_for(_left(driver), LEAVE_SECONDS))
+        await to_its_end(_leave(driver))
         output.remark(f"\n{name} is left as it is, and nothing of it is lost: the same command goes on with it")
         raise
     finally:
@@ -96,8 +98,11 @@ async def _drive(name: str, driver: Driver, kept_seconds: float, output: Output)
         await asyncio.gather(following, return_exceptions=True)
 
 
-async def _left(driver: Driver) -> None:
-    await driver.leave()
+async def _leave(driver: Driver) -> None:
+    """What cannot be written down in time is found again, from what became of the tasks."""
+    with contextlib.suppress(TimeoutError, TakenOver):
+        async with asyncio.timeout(LEAVE_SECONDS):
+            await driver.leave()
 
 
 @click.command()

@@ -171,7 +171,10 @@ class TakenOver(TaskfleetError):
     exit_code = 27
 
     def __init__(self, run: str) -> None:
-        super().__init__(f"the run {run} is driven by another command by now; nothing of it is lost")
+        super().__init__(
+            f"the run {run} is driven by another command by now, or the store has lost its last changes; run it again, "
+            "and nothing is done twice"
+        )
         self.run = run
 
 

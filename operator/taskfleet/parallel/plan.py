@@ -1,7 +1,6 @@
 """A parallel queue made ready to run: its templates read, and each step of an item put into a task."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from taskfleet.api.parallelqueue import ParallelQueueSpec, Step
@@ -58,7 +57,7 @@ class StepPlan:
             task = reader.build({"id": task_id, **fields})
         except InputError as error:
             raise InputError(f"{self._field}: {error}") from None
-        return replace(task, once=True, delay=self._delay if at.attempt else 0.0)
+        return NewTask(task.id, task.model, task.body, once=True, delay=self._delay if at.attempt else 0.0)
 
 
 class Plan:

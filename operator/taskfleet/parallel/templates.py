@@ -29,13 +29,14 @@ class Compiled:
             for found in tree.find_all(nodes.Getattr)
             if isinstance(found.node, nodes.Name)
         )
+        self._called = {name: mangled(name[1:]) if name.startswith("$") else name for name in self.names}
         bounded = Bounded().visit(tree)
         self._produce = _value if as_value else _text
         self._template = _compiled(_kept(bounded) if as_value else bounded)
 
     def render(self, values: Names, field: str) -> Any:
         """The text, or the value of an expression. Raises InputError, which names ``field``."""
-        own = {mangled(name[1:]) if name.startswith("$") else name: value for name, value in values.items()}
+        own = {called: values[name] for name, called in self._called.items() if name in values}
         token = CURRENT.set(Budget())
         try:
             return self._produce(self._template, own)

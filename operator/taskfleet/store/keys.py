@@ -39,9 +39,8 @@ One-letter names where there is one key per task: they are paid for a million ti
     limit:HASH      hash    under the tag {callers/}: the same of the calls of an API key, by the SHA-256 of that
     jobs            zset    ids of a gateway's batches, all of score 0
     job:ID          hash    what it keeps of one, JSON by field; job:ID:holder  string  who drives it, for a moment
-    runs            zset    parallel queues that have run -> s at which they first did
-    run:NAME        hash    one of them, JSON by field, and who drives it; run:NAME:open  hash  index of an item that is
-                            open -> JSON of it; run:NAME:results  list  packed blocks of lines of items that ended
+    run:NAME        hash    run of a parallel queue, JSON by field, and who drives it; run:NAME:open  hash  index of an
+                            open item -> JSON of it; run:NAME:results  list  packed blocks of lines of items that ended
     said, decisions hash, list   what the controller says: KIND/NAME -> JSON of its status; JSON of its last decisions
     workers, seen   hash, zset   last report of each worker, and the ms of it
     began           hash    worker -> ms at which its process was first heard, and a word for the process
@@ -90,7 +89,6 @@ _NAMES = (
     "wake",
     "ended",
     "jobs",
-    "runs",
     "said",
     "decisions",
 )

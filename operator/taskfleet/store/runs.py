@@ -4,9 +4,8 @@ A run is driven by one holder. Whoever takes it over is the holder from then on,
 what that one still writes is refused. So a coordinator that died is replaced at once.
 """
 
-import time
 import zlib
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +44,6 @@ class Runs:
     async def take(self, queue: QueueKey, name: str, holder: str) -> tuple[dict[str, Any], dict[int, Any]]:
         """Be the one who drives the run from now on; its fields (none: there was no such run) and its open items."""
         await self._connection.call("HSET", keys.run(queue, name), "holder", holder, "change", 0)
-        await self._connection.call("ZADD", keys.key(queue, "runs"), "NX", round(time.time()), name)
         open_items = await self._connection.call("HGETALL", keys.run_open(queue, name))
         return await self.fields(queue, name), {int(index): orjson.loads(item) for index, item in open_items.items()}
 
@@ -57,7 +55,8 @@ class Runs:
     async def commit(
         self, queue: QueueKey, name: str, holder: str, change: RunChange, kept_seconds: float = KEPT_SECONDS
     ) -> bool:
-        """Write all of it or nothing, and once; False when the run is no longer this holder's."""
+        """Write all of it or nothing, and once; False when the run is no longer this holder's, or when the store has
+        lost the change before this one."""
         fields = [part for name_, value in change.fields.items() for part in (name_, orjson.dumps(value))]
         opened = [part for index, item in change.opened.items() for part in (index, orjson.dumps(item))]
         blocks = [zlib.compress(b"\n".join(change.lines), _QUICKLY)] if change.lines else []
@@ -73,9 +72,6 @@ class Runs:
         found: Mapping[bytes, bytes] = await self._connection.call("HGETALL", keys.run(queue, name))
         return {key.decode(): orjson.loads(value) for key, value in found.items() if key not in _OUR_OWN}
 
-    async def open_count(self, queue: QueueKey, name: str) -> int:
-        return int(await self._connection.call("HLEN", keys.run_open(queue, name)))
-
     async def lines(self, queue: QueueKey, name: str, first_block: int = 0) -> AsyncIterator[list[bytes]]:
         """Result lines in the order in which their items ended, a block at a time; ``first_block`` < 0 counts from the
         end."""
@@ -88,13 +84,7 @@ class Runs:
                 yield zlib.decompress(block).split(b"\n")
             at += _AT_ONCE
 
-    async def names(self, queue: QueueKey) -> list[str]:
-        """The runs there are, the one that began first in front."""
-        found: Iterable[bytes] = await self._connection.call("ZRANGE", keys.key(queue, "runs"), 0, -1)
-        return [name.decode() for name in found]
-
     async def forget(self, queue: QueueKey, name: str) -> None:
         """Remove a run and its results."""
-        call = self._connection.call
-        await call("UNLINK", *(each(queue, name) for each in (keys.run, keys.run_open, keys.run_results)))
-        await call("ZREM", keys.key(queue, "runs"), name)
+        names = [each(queue, name) for each in (keys.run, keys.run_open, keys.run_results)]
+        await self._connection.call("UNLINK", *names)
