@@ -63,8 +63,8 @@ def test_a_name_that_begins_no_rows_is_told_of_those_there_are() -> None:
     done = benchmark("benchmarks", "nonsense.at_all")
     assert done.returncode == 2
     assert (
-        "no rows begin with nonsense; there are: queue, scaling, growth, partitions, worker, dataset, parallel, http, pure, "
-        "gateway, streams, batch, soak" in done.stderr
+        "no rows begin with nonsense; there are: queue, scaling, growth, partitions, worker, dataset, parallel, http, "
+        "pure, gateway, streams, batch, soak" in done.stderr
     )
 
 
