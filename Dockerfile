@@ -16,7 +16,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY operator operator
 # Compiled anew and never compared with the sources: copying these gives them other times, and a process that may write
 # nothing would compile them at every start.
-RUN pip --python /opt/taskfleet/bin/python install --constraint constraints.txt '.[controller,gateway,worker]' \
+RUN pip --python /opt/taskfleet/bin/python install --constraint constraints.txt '.[controller,gateway,s3,worker]' \
  && /opt/taskfleet/bin/python -m compileall -q -f --invalidation-mode unchecked-hash /opt/taskfleet/lib
 
 FROM build AS inventory

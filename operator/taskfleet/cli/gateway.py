@@ -53,12 +53,18 @@ Examples:
 )
 @click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="The key of --tls-cert (PEM).")
 @click.option(
-    "--files",
+    "--webhooks",
     type=click.Path(path_type=Path),
-    default=Path("taskfleet-files"),
+    metavar="FILE",
+    help="Whom to tell of tasks and batches that ended, as YAML; read again when it changes.",
+)
+@click.option(
+    "--files",
+    default="taskfleet-files",
     show_default=True,
-    metavar="DIR",
-    help="Folder of what batches read and write; gateways of one store share it.",
+    metavar="DIR|s3://BUCKET/PREFIX",
+    help="What batches read and write; gateways of one store share it. For a bucket AWS_ENDPOINT_URL, AWS_REGION, "
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY say where it is.",
 )
 @click.option(
     "--secrets",
@@ -85,7 +91,8 @@ def gateway(
     keys: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
-    files: Path,
+    webhooks: Path | None,
+    files: str,
     secrets: Path | None,
     console: bool,
     queue: str | None,
@@ -111,6 +118,7 @@ def gateway(
         api_keys=no_api_keys if secrets is None else mounted_api_keys(secrets),
         console=console,
         tls=_tls(tls_cert, tls_key),
+        webhooks=webhooks,
     )
     uvloop.run(_until_signalled(options))
 

@@ -28,7 +28,7 @@ from taskfleet.gateway.endings import Endings
 from taskfleet.gateway.explained import Explained
 from taskfleet.gateway.failures import Failures
 from taskfleet.gateway.files import Files
-from taskfleet.gateway.filestore import FileStore
+from taskfleet.gateway.filestorage import FileStorage
 from taskfleet.gateway.keyring import Doorman
 from taskfleet.gateway.manytasks import ManyTasks
 from taskfleet.gateway.models import Models
@@ -51,7 +51,7 @@ _GONE = 499  # as proxies log a client that went away
 
 def build_app(
     parts: Parts,
-    files: FileStore,
+    files: FileStorage,
     runner: BatchRunner,
     doorman: Doorman,
     metrics: GatewayMetrics,
@@ -70,11 +70,13 @@ def build_app(
             for method, path, right, handle in _api(parts, files, runner, doorman)
         ),
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: door.no_such_path})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: door.no_such_path})
+    app.router.redirect_slashes = False  # to wherever the request's own Host says
+    return app
 
 
 def _api(
-    parts: Parts, store: FileStore, runner: BatchRunner, doorman: Doorman
+    parts: Parts, store: FileStorage, runner: BatchRunner, doorman: Doorman
 ) -> Sequence[tuple[str, str, Right | None, Handle]]:
     online, models, queues, work = Online(parts), Models(parts), Administration(parts), Work(parts)
     tasks, endings, many, news = Tasks(parts), Endings(parts), ManyTasks(parts), QueueEvents(parts, doorman)

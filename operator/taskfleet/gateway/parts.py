@@ -7,6 +7,7 @@ from taskfleet.gateway.direct import Direct
 from taskfleet.gateway.ends import Ends
 from taskfleet.gateway.news import News
 from taskfleet.gateway.queues import Queues
+from taskfleet.gateway.webhooks import WebhookTeller
 from taskfleet.store import Store
 
 
@@ -19,4 +20,5 @@ class Parts:
     ends: Ends
     news: News
     direct: Direct
+    webhooks: WebhookTeller
     closing: asyncio.Event

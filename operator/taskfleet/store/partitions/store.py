@@ -24,6 +24,7 @@ from taskfleet.core.task import NewTask, QueueKey, TaskState, TaskView, WaitingT
 from taskfleet.store import keys, reading, telling
 from taskfleet.store.client import Engine
 from taskfleet.store.connection import Connection
+from taskfleet.store.deliveries import Deliveries
 from taskfleet.store.partitions import batches
 from taskfleet.store.partitions.asking import everywhere, find, merged
 from taskfleet.store.partitions.claiming import Claims
@@ -45,6 +46,7 @@ class Store(Engine):
         self._claims = Claims()
         self._room = Room(connection)
         self._leases = Leases()
+        self.deliveries = Deliveries(connection, self._parts)
 
     async def _parts(self, queue: QueueKey) -> Parts:
         return (await self._spreads.of(queue)).parts
