@@ -44,6 +44,7 @@ from taskfleet.store import (
 from taskfleet.store.connection import Connection
 from taskfleet.store.followers import Followers
 from taskfleet.store.jobs import Jobs
+from taskfleet.store.runs import Runs
 
 _AT_ONCE = 500
 _TICK_STEPS = 10
@@ -59,6 +60,7 @@ class Engine:
         self._connection = connection
         self._followers = Followers(connection)
         self.jobs = Jobs(connection)
+        self.runs = Runs(connection)
 
     @classmethod
     async def connect(cls, url: str, *, timeout: float = 5.0) -> Self:  # noqa: ASYNC109 - for every later call too
