@@ -177,6 +177,7 @@ async def go(page: Page, place: str = "") -> None:
         await page.goto(f"{_GATEWAYS[page]}/console/#/{place}")
         if page not in _cut_off:
             return
+        await page.goto("about:blank")  # or only what is behind # would be gone to
 
 
 async def at(page: Page, place: str = "") -> None:
