@@ -87,6 +87,15 @@ def test_with_a_certificate_it_serves_https_and_all_that_calls_it_knows() -> Non
     assert "https://taskfleet-gateway" in notes({"gateway": {"enabled": True, "keys": KEYS, "tls": values}})
 
 
+def test_it_reads_the_webhooks_of_a_secret_as_a_folder_so_that_a_change_reaches_it() -> None:
+    assert "--webhooks" not in str(gateway_pod(with_gateway()))
+    pod = gateway_pod(with_gateway(webhooks={"existingSecret": "hooks", "existingSecretKey": "all.yaml"}))
+    (container,) = pod["containers"]
+    assert "--webhooks=/webhooks/all.yaml" in container["args"]
+    assert {"name": "webhooks", "mountPath": "/webhooks", "readOnly": True} in container["volumeMounts"]
+    assert {"name": "webhooks", "secret": {"secretName": "hooks"}} in pod["volumes"]
+
+
 def test_it_has_no_account_of_the_cluster_and_reaches_the_store() -> None:
     deployment = of_kind(with_gateway(), "Deployment", ENDING)
     pod = deployment["spec"]["template"]
@@ -148,6 +157,23 @@ def test_from_outside_only_the_api_is_reached() -> None:
     assert route["matches"] == [{"path": {"type": "PathPrefix", "value": "/v1"}}]
     service = of_kind(objects, "Service", ENDING)["metadata"]["name"]
     assert path["backend"]["service"]["name"] == route["backendRefs"][0]["name"] == service
+
+
+def test_the_console_is_reached_from_outside_when_that_is_wanted_and_can_be_switched_off() -> None:
+    ways = {
+        "ingress": {"enabled": True, "host": "llm.example"},
+        "httpRoute": {"enabled": True, "parentRefs": [{"name": "edge"}]},
+    }
+    objects = with_gateway(console={"exposed": True}, **ways)
+    (rule,) = of_kind(objects, "Ingress")["spec"]["rules"]
+    assert [path["path"] for path in rule["http"]["paths"]] == ["/v1", "/console"]
+    (route,) = of_kind(objects, "HTTPRoute")["spec"]["rules"]
+    assert [match["path"]["value"] for match in route["matches"]] == ["/v1", "/console"]
+    off = with_gateway(console={"enabled": False, "exposed": True}, **ways)
+    (rule,) = of_kind(off, "Ingress")["spec"]["rules"]
+    assert [path["path"] for path in rule["http"]["paths"]] == ["/v1"]
+    assert "--no-console" in gateway_pod(off)["containers"][0]["args"]
+    assert "--no-console" not in gateway_pod(objects)["containers"][0]["args"]
 
 
 def test_an_ingress_with_a_certificate_serves_its_host_by_tls() -> None:

@@ -18,6 +18,7 @@ from taskfleet.gateway.parts import Parts
 
 WRITE_SECONDS = 0.2
 FULL_SECONDS = 0.5
+FINAL = ("failed", "completed", "expired", "cancelled")
 # What the store takes in one step: more would be staged, and a stage that a kill left open is in the way for minutes.
 TASKS_AT_ONCE = 1000
 BYTES_AT_ONCE = 3 * 2**20
@@ -55,7 +56,9 @@ class RunningBatch:
     async def advance(self) -> None:
         """To its end. Raises StoreError, OSError, NotFound; it may be called again then."""
         try:
-            if self._document["status"] != "validating" or await self._check():
+            if self._document["status"] in FINAL:  # whoever drove it was killed before it was told
+                await self._close()
+            elif self._document["status"] != "validating" or await self._check():
                 await self._run()
         except _InputGone:
             words = f"input_file_id: the file {self._document['input_file_id']} is not there any more"
@@ -157,7 +160,7 @@ class RunningBatch:
         output, errors = await asyncio.to_thread(self._out.remove_empty)
         files = {"output_file_id": output, "error_file_id": errors}
         await self._write(status=status, **files, **{f"{status}_at": round(time.time())})
-        await self._parts.store.jobs.close(self._queue, self._id)
+        await self._close()
 
     def _refuse_the_rest(self, why: TaskState) -> None:
         for number, line in numbered(self._lines()):
@@ -168,9 +171,17 @@ class RunningBatch:
         listed = {"object": "list", "data": errors}
         total = self._document.get("total", 0)
         await self._write(status="failed", failed_at=round(time.time()), errors=listed, total=total)
+        await self._close()
+
+    async def _close(self) -> None:
+        """It has ended: tell of it, then leave it."""
+        status = self._document["status"]
+        at = self._document[f"{status}_at"]
+        await self._parts.webhooks.batch_ended(self._queue, self._id, status, self._terms.tenant, at)
         await self._parts.store.jobs.close(self._queue, self._id)
 
     async def _write(self, **fields: Any) -> None:
+        self._document |= fields
         await self._parts.store.jobs.update(self._queue, self._id, fields)
 
     def _lines(self) -> Iterator[bytes]:

@@ -30,6 +30,8 @@ from taskfleet.gateway.news import News
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import Queues
 from taskfleet.gateway.tls import Certificate
+from taskfleet.gateway.webhookbook import WebhookBook
+from taskfleet.gateway.webhooks import WebhookTeller
 from taskfleet.store import Store
 from taskfleet.telemetry.metrics import GatewayMetrics
 from taskfleet.telemetry.others import Others
@@ -47,7 +49,9 @@ class GatewayOptions:
     ``port`` 0: any free one; ``setting`` names it in errors. ``usual``: the queue of requests that name none.
     ``files``: the folder of what batches read and write, or ``s3://BUCKET/PREFIX``; gateways of one store share it.
     ``grace_seconds``: for requests that are being answered when it is to stop. ``api_keys``: of the endpoints that it
-    calls itself. ``tls``: the files of a certificate and of its key; without them it serves in the clear."""
+    calls itself. ``tls``: the files of a certificate and of its key; without them it serves in the clear.
+    ``webhooks``: the file of those whom it tells of what ended. ``console``: whether there
+    is the page /console."""
 
     store_url: str
     host: str
@@ -60,6 +64,8 @@ class GatewayOptions:
     grace_seconds: int = 30
     api_keys: ApiKeys = no_api_keys
     tls: tuple[Path, Path] | None = None
+    webhooks: Path | None = None
+    console: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,7 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
     """Serve until the block ends. Raises InputError (the address, the keys), StoreError."""
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # or every client that speaks no HTTP is a line
     doorman = _doorman(options)
+    book = WebhookBook(options.webhooks)
     certificate = None if options.tls is None else Certificate(*options.tls)
     metrics = GatewayMetrics(CollectorRegistry())
     async with contextlib.AsyncExitStack() as stack:
@@ -90,13 +97,14 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
         ends, queues = Ends(store), Queues(store, namespace=options.namespace, usual=options.usual)
         direct = Direct(store, queues, ends, options.api_keys)
         metrics.registry.register(Others(direct.registries))
-        parts = Parts(store, queues, ends, News(store, ends), direct)
+        webhooks = WebhookTeller(store, book, metrics)
+        parts = Parts(store, queues, ends, News(store, ends), direct, webhooks, asyncio.Event())
         files = await asyncio.to_thread(_file_storage, options.files)
         runner = BatchRunner(parts, files)
         health = _StoreHealth(store, metrics)
         server = _Server(
             uvicorn.Config(
-                build_app(parts, files, runner, doorman, metrics, lambda: health.trouble),
+                build_app(parts, files, runner, doorman, metrics, lambda: health.trouble, console=options.console),
                 http=BoundedHttp,
                 ws="none",
                 lifespan="off",
@@ -108,14 +116,16 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
                 ssl_context_factory=None if certificate is None else lambda _config, _usual: certificate.context,
             )
         )
-        background = [parts.ends.run(), runner.run(), health.run(), direct.run()]
+        background = [parts.ends.run(), runner.run(), health.run(), direct.run(), webhooks.run()]
+        if options.webhooks is not None:
+            background.append(book.follow())
         if isinstance(doorman, KeyRing):
             background.append(doorman.follow())
         if certificate is not None:
             background.append(certificate.follow())
         answering = asyncio.create_task(_loudly(server.serve(sockets=[listening])))
         others = [asyncio.create_task(_loudly(part)) for part in background]
-        stack.push_async_callback(_stopped, server, answering, others, parts.news)
+        stack.push_async_callback(_stopped, server, answering, others, parts)
         yield Serving(_url(options, listening.getsockname()[1]), (answering, *others))
 
 
@@ -128,11 +138,12 @@ async def _loudly(part: Coroutine[Any, Any, None]) -> None:
 
 
 async def _stopped(
-    server: uvicorn.Server, answering: "asyncio.Task[None]", others: Sequence["asyncio.Task[None]"], news: News
+    server: uvicorn.Server, answering: "asyncio.Task[None]", others: Sequence["asyncio.Task[None]"], parts: Parts
 ) -> None:
     """Take nothing more, let what runs end, then end what serves it."""
     server.should_exit = True
-    news.end()
+    parts.closing.set()
+    parts.news.end()
     await asyncio.wait([answering])
     for task in others:
         task.cancel()
