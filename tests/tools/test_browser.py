@@ -195,6 +195,7 @@ def test_a_call_that_is_cancelled_closes_its_page_and_the_browser_goes_on(host: 
 
 
 def test_after_a_browser_that_died_there_is_another(host: ToolHost, site: Server) -> None:
+    host.result(TOOL, url=site.url("/about"))
     ours = browsers()
     assert ours
     for process in ours:
