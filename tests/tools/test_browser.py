@@ -195,7 +195,10 @@ def test_a_call_that_is_cancelled_closes_its_page_and_the_browser_goes_on(host: 
 
 
 def test_after_a_browser_that_died_there_is_another(host: ToolHost, site: Server) -> None:
-    for process in browsers():
+    host.result(TOOL, url=site.url("/about"))
+    ours = browsers()
+    assert ours
+    for process in ours:
         os.kill(process, 9)
 
     def again() -> Outcome | None:
@@ -206,15 +209,31 @@ def test_after_a_browser_that_died_there_is_another(host: ToolHost, site: Server
 
 
 def browsers() -> list[int]:
-    """Chromium's main processes below this one."""
+    """Chromium's main processes below this one, and nobody else's."""
     found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = file.read_bytes().split(b"\0")
         except OSError:
             continue
-        if any(b"--proxy-bypass-list" in word for word in words) and not any(b"--type=" in word for word in words):
-            found.append(int(file.parent.name))
+        process = int(file.parent.name)
+        is_main = any(b"--proxy-bypass-list" in word for word in words) and not any(
+            b"--type=" in word for word in words
+        )
+        if is_main and os.getpid() in above(process):
+            found.append(process)
+    return found
+
+
+def above(process: int) -> list[int]:
+    """The processes that started it, the nearest first."""
+    found: list[int] = []
+    try:
+        while process > 1:
+            process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+            found.append(process)
+    except OSError:
+        pass  # it has ended
     return found
 
 

@@ -13,6 +13,7 @@ from taskfleet.providers.tools.socks import CheckedProxy
 log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
+PAGE_SECONDS = 15.0
 CLOSE_SECONDS = 5.0
 # The first starts soonest; Debian has it in a package of its own.
 _PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -54,12 +55,15 @@ class Chromium:
         ahead, self._spare = self._spare or asyncio.create_task(_page(self._browser)), None
         ahead.add_done_callback(_looked_at)
         try:
-            found = await asyncio.shield(ahead)
+            async with asyncio.timeout(PAGE_SECONDS):
+                found = await asyncio.shield(ahead)
         except asyncio.CancelledError:
             ahead.add_done_callback(self._unwanted)
             raise
         except Exception as error:
-            raise BrowserBroken(f"the browser gives no page: {error}") from error
+            ahead.add_done_callback(self._unwanted)
+            self._browser = None  # one that does not answer is not asked again
+            raise BrowserBroken(f"the browser gives no page: {error or 'not in time'}") from error
         if self._spare is None:
             self._spare = asyncio.create_task(_page(self._browser))
             self._spare.add_done_callback(_looked_at)
