@@ -44,6 +44,10 @@ GROUPS = (
     Group("parallel", "parallel", 300, 1200),
     Group("http", "http_clients", 40, 120),
     Group("pure", "pure", 20, 60),
+    Group("gateway", "gateway", 600, 1200),
+    Group("streams", "gateway_streams", 150, 400),
+    Group("batch", "gateway_batch", 120, 900),
+    Group("soak", "gateway_soak", 120, 400),
 )
 
 

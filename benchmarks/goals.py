@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.peers import FLOOR
+from benchmarks.peers import FLOOR, LITELLM
 from benchmarks.rows import Row
 
 NOT_PYTHON = frozenset({"bullmq"})
@@ -59,6 +59,16 @@ def _against_peer(times: float, text: str) -> Goal:
     return Goal(text, lambda row: all(times_better(row, peer) >= times for peer in row.peers.values() if peer))
 
 
+def _beside(peer: str, times: float, text: str, limit: float = float("inf")) -> Goal:
+    """So many times better than that one peer, where it was measured, and at most ``limit``."""
+
+    def is_reached(row: Row) -> bool:
+        figure = row.peers.get(peer)
+        return row.ours <= limit and (figure is None or times_better(row, figure) >= times)
+
+    return Goal(text, is_reached)
+
+
 GOALS = {
     "queue.enqueue_one_by_one": _first(),
     "queue.enqueue_in_bulk": Goal("2 x the best peer", _beats_peers(2, 2)),
@@ -83,6 +93,19 @@ GOALS = {
     "parallel.restart": _at_most(2, "s"),
     "pure.plan_10000_endpoints": _at_most(1, "s"),
     "pure.task_lines": _at_least(20_000, "lines/s"),
+    "gateway.added_p50_at_": _beside(LITELLM, 3, "at most 4 ms, a third of LiteLLM's", limit=4),
+    "gateway.rate_at_": _beside(LITELLM, 10, "10 x LiteLLM's"),
+    "gateway.cpu_of_1000_requests": _at_most(1.5, "s"),
+    "gateway.memory": _at_most(114, "MiB"),
+    "streams.open_at_once": _at_least(1000, "streams"),
+    "streams.broken": _at_most(0, "streams"),
+    "batch.of_50000_lines.completed": _at_most(20, "s"),
+    "batch.of_50000_lines.memory": _at_most(150, "MiB"),
+    "batch.of_200_MB.completed": _at_most(20, "s"),
+    "batch.of_200_MB.memory": _at_most(150, "MiB"),
+    "soak.open_files_added": _at_most(2, "files"),
+    "soak.memory_added": _at_most(8, "MiB"),
+    "batch.p99_of_online_calls_beside_it": _against_peer(1 / 2, "at most 2 x"),
 }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ADAPTERS = HERE / "engines"
 ENVIRONMENTS = HERE / ".peers"
-INSTALL_SECONDS = 240
+INSTALL_SECONDS = 480
 
 
 class Unavailable(Exception):
@@ -46,6 +46,7 @@ class Engine:
 
 OURS = "taskfleet"
 FLOOR = "floor"
+LITELLM = "litellm"
 _TASKIQ = ("taskiq", "taskiq-redis", "redis", "uvloop")
 ENGINES = (
     Engine(OURS, "on_taskfleet.py", 20_000),

@@ -48,6 +48,17 @@ def test_whatever_is_exported_is_shown_on_a_board() -> None:
     assert families - {re.sub("_(bucket|count|sum)$", "", name) for name in asked} == set()
 
 
+def test_what_kedas_sample_asks_of_prometheus_is_exported_and_it_scales_the_pool_beside_it() -> None:
+    served, pool, scaled = yaml.safe_load_all((CHART.parents[1] / "manifests/samples/keda.yaml").read_text())
+    (trigger,) = scaled["spec"]["triggers"]
+    name = served["metadata"]["name"]
+    query = trigger["metadata"]["query"].replace(f'queue="{name}"', 'queue="q"')
+    assert complaints(query.replace('namespace="default"', 'namespace="n"')) == []
+    of_pool = {"apiVersion": pool["apiVersion"], "kind": pool["kind"], "name": pool["metadata"]["name"]}
+    assert scaled["spec"]["scaleTargetRef"] == of_pool
+    assert pool["spec"]["autoscaling"] == {"mode": "External", "maxWorkers": scaled["spec"]["maxReplicaCount"]}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_boards_variables_are_lists_of_what_there_is(name: str) -> None:
     for variable in BOARDS[name]["templating"]["list"]:

@@ -87,6 +87,15 @@ def test_with_a_certificate_it_serves_https_and_all_that_calls_it_knows() -> Non
     assert "https://taskfleet-gateway" in notes({"gateway": {"enabled": True, "keys": KEYS, "tls": values}})
 
 
+def test_it_reads_the_webhooks_of_a_secret_as_a_folder_so_that_a_change_reaches_it() -> None:
+    assert "--webhooks" not in str(gateway_pod(with_gateway()))
+    pod = gateway_pod(with_gateway(webhooks={"existingSecret": "hooks", "existingSecretKey": "all.yaml"}))
+    (container,) = pod["containers"]
+    assert "--webhooks=/webhooks/all.yaml" in container["args"]
+    assert {"name": "webhooks", "mountPath": "/webhooks", "readOnly": True} in container["volumeMounts"]
+    assert {"name": "webhooks", "secret": {"secretName": "hooks"}} in pod["volumes"]
+
+
 def test_it_has_no_account_of_the_cluster_and_reaches_the_store() -> None:
     deployment = of_kind(with_gateway(), "Deployment", ENDING)
     pod = deployment["spec"]["template"]
@@ -150,6 +159,23 @@ def test_from_outside_only_the_api_is_reached() -> None:
     assert path["backend"]["service"]["name"] == route["backendRefs"][0]["name"] == service
 
 
+def test_the_console_is_reached_from_outside_when_that_is_wanted_and_can_be_switched_off() -> None:
+    ways = {
+        "ingress": {"enabled": True, "host": "llm.example"},
+        "httpRoute": {"enabled": True, "parentRefs": [{"name": "edge"}]},
+    }
+    objects = with_gateway(console={"exposed": True}, **ways)
+    (rule,) = of_kind(objects, "Ingress")["spec"]["rules"]
+    assert [path["path"] for path in rule["http"]["paths"]] == ["/v1", "/console"]
+    (route,) = of_kind(objects, "HTTPRoute")["spec"]["rules"]
+    assert [match["path"]["value"] for match in route["matches"]] == ["/v1", "/console"]
+    off = with_gateway(console={"enabled": False, "exposed": True}, **ways)
+    (rule,) = of_kind(off, "Ingress")["spec"]["rules"]
+    assert [path["path"] for path in rule["http"]["paths"]] == ["/v1"]
+    assert "--no-console" in gateway_pod(off)["containers"][0]["args"]
+    assert "--no-console" not in gateway_pod(objects)["containers"][0]["args"]
+
+
 def test_an_ingress_with_a_certificate_serves_its_host_by_tls() -> None:
     ingress = {"enabled": True, "host": "llm.example", "tlsSecret": "cert", "className": "nginx"}
     made = of_kind(with_gateway(ingress=ingress), "Ingress")["spec"]
@@ -180,6 +206,12 @@ GUARDS: list[tuple[Any, str]] = [
         {"files": {"persistence": {"existingClaim": "c", "storageClass": "s"}}},
         "gateway.files.persistence.storageClass is for a new volume",
     ),
+    (
+        {"files": {"s3": {"bucket": "b12"}, "persistence": {"existingClaim": "c"}}},
+        "gateway.files.s3.bucket says that batch files are in a bucket",
+    ),
+    ({"files": {"s3": {"prefix": "a"}}}, "gateway.files.s3.bucket names no bucket"),
+    ({"files": {"s3": {"bucket": "No_Bucket"}}}, "/gateway/files/s3/bucket"),
     ({"ingress": {"enabled": True}}, "gateway.ingress.host is empty"),
     ({"httpRoute": {"enabled": True}}, "gateway.httpRoute.parentRefs is empty"),
     (
@@ -195,7 +227,6 @@ GUARDS: list[tuple[Any, str]] = [
     ({"queue": "demo"}, "/gateway/queue"),
     ({"keys": {"existingSecret": "My Keys"}}, "/gateway/keys/existingSecret"),
     ({"keys": {"values": ["tf-secret"]}}, "additional properties 'values' not allowed"),
-    ({"files": {"s3": {"bucket": "b"}}}, "additional properties 's3' not allowed"),
     ({"files": {"persistence": {"accessMode": "Shared"}}}, "/gateway/files/persistence/accessMode"),
     ({"service": {"type": "ExternalName"}}, "/gateway/service/type"),
     ({"ingress": {"enabled": True, "host": "a b"}}, "/gateway/ingress/host"),
@@ -207,3 +238,30 @@ GUARDS: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("values", "sentence"), GUARDS, ids=[sentence[:50] for _, sentence in GUARDS])
 def test_what_would_not_work_is_refused_before_anything_is_installed(values: Object, sentence: str) -> None:
     assert sentence in refusal({"gateway": {"enabled": True, "keys": KEYS, **values}})
+
+
+def test_batch_files_may_be_in_a_bucket_in_place_of_a_volume() -> None:
+    bucket = {
+        "bucket": "batches",
+        "prefix": "team/a",
+        "endpoint": "https://s3.example:9000",
+        "existingSecret": "s3-key",
+    }
+    objects = with_gateway(files={"s3": bucket})
+    pod = gateway_pod(objects)
+    (container,) = pod["containers"]
+    assert "--files=s3://batches/team/a" in container["args"]
+    env = {each["name"]: each.get("value") or each["valueFrom"]["secretKeyRef"] for each in container["env"]}
+    assert (env["AWS_ENDPOINT_URL"], env["AWS_REGION"]) == ("https://s3.example:9000", "us-east-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        assert env[name] == {"name": "s3-key", "key": name}
+    assert not [each for each in pod["volumes"] if each["name"] == "files"]
+    assert "PersistentVolumeClaim" not in {each["kind"] for each in objects}
+
+
+def test_a_bucket_of_aws_needs_no_endpoint_and_no_key() -> None:
+    pod = gateway_pod(with_gateway(files={"s3": {"bucket": "batches", "region": "eu-central-1"}}))
+    (container,) = pod["containers"]
+    assert "--files=s3://batches" in container["args"]
+    names = {each["name"] for each in container["env"] if each["name"].startswith("AWS_")}
+    assert names == {"AWS_REGION"}

@@ -1,4 +1,4 @@
-"""The gateway of the chart, as a team uses it: OpenAI's own client, keys in a Secret, and a rollout in mid-stream."""
+"""The gateway of the chart, as a team uses it: OpenAI's own client, keys in a Secret, pods that go in mid-stream."""
 
 import base64
 import contextlib
@@ -7,7 +7,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ import httpx
 import pytest
 from openai import AuthenticationError, OpenAI
 
-from tests.e2e.cluster import SYSTEM, Cluster
+from tests.e2e.cluster import SYSTEM, Cluster, running
 from tests.e2e.conftest import make_volume, model_server
 from tests.e2e.release import Release
 from tests.e2e.test_cluster import APPLIED
 from tests.e2e.test_shrinking import stub
+from tests.support.apiserver import kubectl_path
 from tests.support.waiting import wait_until
 
 GATEWAY, CLAIM, SECRET = "taskfleet-gateway", "e2e-files", "e2e-keys"
+GATEWAYS = "app.kubernetes.io/component=gateway,app.kubernetes.io/instance=taskfleet"
 MODEL = "smollm2"
 PIECE_SECONDS = 0.4
 GRACE_SECONDS = 3  # so that a rollout cuts the stream; a release has more
@@ -174,7 +177,7 @@ class Reader:
         self.ids: list[str] = []
         self.text = ""
         self.done = False
-        self._headers = {"Authorization": f"Bearer {key}", "Taskfleet-Queue": queue, "Idempotency-Key": "rollout"}
+        self._headers = {"Authorization": f"Bearer {key}", "Taskfleet-Queue": queue, "Idempotency-Key": "once"}
         self._body = {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": prompt}]}
 
     def read(self, until: int | None = None) -> Iterator[None]:
@@ -205,8 +208,44 @@ class Reader:
             self.text += "".join(choice["delta"].get("content") or "" for choice in chunk["choices"])
 
 
-def test_a_rollout_in_mid_stream_and_mid_batch_loses_nothing(with_gateway: Cluster, namespace: str, keys: Keys) -> None:
-    cluster, prompt = with_gateway, "word " * 80
+@contextlib.contextmanager
+def rolled_out(cluster: Cluster) -> Iterator[None]:
+    cluster.kubectl("rollout", "restart", f"deployment/{GATEWAY}", "-n", SYSTEM)
+    yield
+
+
+def gateways(cluster: Cluster) -> list[dict[str, Any]]:
+    return list(cluster.get("pods", "-l", GATEWAYS, "-n", SYSTEM)["items"])
+
+
+def is_going(pod: dict[str, Any]) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
+
+
+@contextlib.contextmanager
+def drained(cluster: Cluster) -> Iterator[None]:
+    """Of the gateways alone. The nodes are open again as soon as one of them goes, for there may be but one node."""
+    nodes = sorted({pod["spec"]["nodeName"] for pod in gateways(cluster)})
+    options = (f"--pod-selector={GATEWAYS}", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=150s")
+    with running([kubectl_path(), "drain", *nodes, *options]) as drain:
+        try:
+            goes = "a gateway to be evicted"
+            wait_until(
+                lambda: any("deletionTimestamp" in pod["metadata"] for pod in gateways(cluster)), goes, timeout=60
+            )
+        finally:
+            cluster.kubectl("uncordon", *nodes)
+        yield
+        said, _ = drain.communicate(timeout=160)
+        assert drain.returncode == 0, said
+        print(f"\n{said}")
+
+
+@pytest.mark.parametrize("goes", [rolled_out, drained])
+def test_a_stream_and_a_batch_lose_nothing_when_gateways_go(
+    with_gateway: Cluster, namespace: str, keys: Keys, goes: Callable[[Cluster], AbstractContextManager[None]]
+) -> None:
+    cluster, prompt = with_gateway, f"{goes.__name__} {'word ' * 80}"
     serve(cluster, namespace)
     with gateway_url(cluster) as url:
         client = OpenAI(
@@ -215,15 +254,16 @@ def test_a_rollout_in_mid_stream_and_mid_batch_loses_nothing(with_gateway: Clust
         batch = start_batch(client)
     reader = Reader(cluster, keys.team, f"{namespace}/demo", prompt)
     connections = 0
-    for _ in reader.read(until=5):
-        cluster.kubectl("rollout", "restart", f"deployment/{GATEWAY}", "-n", SYSTEM)
-    cut = len(reader.ids)
-    assert not reader.done, "the stream was to be cut by the rollout"
-    deadline = time.monotonic() + 90
-    while not reader.done:
-        assert time.monotonic() < deadline, f"the stream did not end; {len(reader.ids)} events were read"
-        connections += 1
-        list(reader.read())
+    with contextlib.ExitStack() as going:
+        for _ in reader.read(until=5):
+            going.enter_context(goes(cluster))
+        cut = len(reader.ids)
+        assert not reader.done, "the stream was to be cut"
+        deadline = time.monotonic() + 90
+        while not reader.done:
+            assert time.monotonic() < deadline, f"the stream did not end; {len(reader.ids)} events were read"
+            connections += 1
+            list(reader.read())
     cluster.kubectl("rollout", "status", f"deployment/{GATEWAY}", "-n", SYSTEM, "--timeout=120s", seconds=130)
 
     print(f"\ncut after {cut} events, resumed {connections} times, {len(reader.ids)} events in all")

@@ -1,4 +1,4 @@
-"""A real HPA on a real cluster: from zero to many and back, and through all modes in the middle of work."""
+"""A real HPA on a real cluster: from zero to many and back, through all modes in mid-work, and one as KEDA has it."""
 
 import time
 from typing import Any
@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 import yaml
 
-from taskfleet.core.names import autoscaler_name, deployment_name
+from taskfleet.core.names import (
+    API_VERSION,
+    FIELD_MANAGER,
+    METRIC_LABEL_POOL,
+    METRIC_NEEDED_WORKERS,
+    autoscaler_name,
+    deployment_name,
+)
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import ROOT, model_server
 from tests.e2e.release import Release
@@ -29,10 +36,15 @@ def with_metrics(release: Release, installed: Cluster) -> Any:
     assert not installed.get("apiservice", "v1beta1.external.metrics.k8s.io")
 
 
-def sample(namespace: str) -> list[dict[str, Any]]:
-    objects = list(yaml.safe_load_all((ROOT / "manifests" / "samples" / "hpa.yaml").read_text()))
+def sample(namespace: str, name: str) -> list[dict[str, Any]]:
+    objects = list(yaml.safe_load_all((ROOT / "manifests" / "samples" / f"{name}.yaml").read_text()))
     for each in objects:
         each["metadata"]["namespace"] = namespace
+    return objects
+
+
+def quick_sample(namespace: str) -> list[dict[str, Any]]:
+    objects = sample(namespace, "hpa")
     # One worker for four tasks, and short delays.
     objects[1]["spec"]["autoscaling"] = {
         "mode": "HPA",
@@ -44,8 +56,8 @@ def sample(namespace: str) -> list[dict[str, Any]]:
     return objects
 
 
-def replicas(cluster: Cluster, namespace: str) -> int:
-    found = cluster.get("deployment", DEPLOYMENT, "-n", namespace)
+def replicas(cluster: Cluster, namespace: str, deployment: str = DEPLOYMENT) -> int:
+    found = cluster.get("deployment", deployment, "-n", namespace)
     return -1 if found is None else int(found["spec"]["replicas"])
 
 
@@ -58,7 +70,7 @@ def test_an_hpa_takes_a_pool_up_and_down_and_modes_change_under_load_without_a_l
     with_metrics: Cluster, namespace: str
 ) -> None:
     cluster = with_metrics
-    cluster.apply(*model_server(namespace, latency=2), *sample(namespace))
+    cluster.apply(*model_server(namespace, latency=2), *quick_sample(namespace))
     cluster.kubectl("rollout", "status", "deployment/llm", "-n", namespace, "--timeout=120s", seconds=130)
     wait_until(lambda: replicas(cluster, namespace) == 0, "a Deployment without workers", timeout=30)
 
@@ -95,3 +107,59 @@ def test_an_hpa_takes_a_pool_up_and_down_and_modes_change_under_load_without_a_l
         return not left or not left["items"]
 
     wait_until(nothing_left, "nothing of the pool to be left", timeout=60)
+
+
+def kedas_hpa(namespace: str, pool: str, most: int) -> dict[str, Any]:
+    """What KEDA makes of the sample's ScaledObject, but with our metric: its own server is not to be had here."""
+    metric = {"name": METRIC_NEEDED_WORKERS, "selector": {"matchLabels": {METRIC_LABEL_POOL: pool}}}
+    target = {"type": "AverageValue", "averageValue": "1"}
+    labels = {"scaledobject.keda.sh/name": pool}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": f"keda-hpa-{pool}", "namespace": namespace, "labels": labels},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": API_VERSION, "kind": "WorkerPool", "name": pool},
+            "minReplicas": 1,
+            "maxReplicas": most,
+            "metrics": [{"type": "External", "external": {"metric": metric, "target": target}}],
+        },
+    }
+
+
+def test_in_mode_external_others_write_the_number_and_the_controller_only_follows(
+    with_metrics: Cluster, namespace: str
+) -> None:
+    cluster, pool, most, tasks = with_metrics, "keda", 4, 100
+    queue, workers, _scaled_object = sample(namespace, pool)
+    workers["spec"]["autoscaling"] = {"mode": "External", "maxWorkers": most, "targetBacklogPerWorker": 4}
+    cluster.apply(*model_server(namespace, latency=2), queue, workers, kedas_hpa(namespace, pool, most))
+    cluster.kubectl("rollout", "status", "deployment/llm", "-n", namespace, "--timeout=120s", seconds=130)
+    deployment = deployment_name(pool, "local-llm")
+
+    def scale(number: int) -> None:
+        """KEDA's own part: from and to zero."""
+        cluster.kubectl("scale", f"wp/{pool}", f"--replicas={number}", "-n", namespace)
+        wait_until(lambda: replicas(cluster, namespace, deployment) == number, f"{number} workers", timeout=30)
+
+    scale(0)
+    cluster.taskfleet("submit", pool, "-n", namespace, "-f", "-", stdin=task_lines(tasks))
+    scale(1)
+    wait_until(lambda: replicas(cluster, namespace, deployment) == most, "the HPA to go to its maximum", timeout=120)
+    pool_now = cluster.get("wp", pool, "-n", namespace, "--show-managed-fields")
+    told = {each["type"]: each for each in pool_now["status"]["conditions"]}
+    assert told["ScalingActive"]["reason"] == "External"
+    assert told.get("ScalingDisputed", {}).get("status") != "True", told
+    fields = pool_now["metadata"]["managedFields"]
+    writers = {each["manager"] for each in fields if "f:replicas" in each["fieldsV1"].get("f:spec", {})}
+    assert writers
+    assert FIELD_MANAGER not in writers
+
+    def ended() -> bool:
+        return bool(cluster.get("tq", pool, "-n", namespace)["status"]["completed"] == tasks)
+
+    wait_until(ended, "all tasks", timeout=240)
+    cluster.kubectl("delete", "hpa", f"keda-hpa-{pool}", "-n", namespace)
+    scale(0)
+    seen = stub(cluster, namespace)
+    assert (seen["hung_up"], set(seen["calls"].values())) == (0, {1})

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,16 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
+from taskfleet.core.task import QueueKey
 from taskfleet.gateway.service import GatewayOptions
+from taskfleet.store import Store
 from tests.gateway.conftest import Site, opened, working
 from tests.gateway.test_command import gateway_process, url_in
 from tests.support.modelstub import ModelStub
+from tests.support.valkeyserver import running_valkey
 from tests.support.waiting import eventually, wait_until
 from tests.support.work import Work
-from tests.support.workerprocess import worker_process
+from tests.support.workerprocess import WorkerProcess, worker_process
 
 CHAT = "/v1/chat/completions"
 
@@ -133,7 +138,7 @@ async def test_an_empty_file_and_one_with_too_many_lines_fail(site: Site) -> Non
 @pytest.mark.parametrize(
     ("change", "param"),
     [
-        ({"endpoint": "/v1/responses"}, "endpoint"),
+        ({"endpoint": "/v1/images/generations"}, "endpoint"),
         ({"endpoint": None}, "endpoint"),
         ({"completion_window": "soon"}, "completion_window"),
         ({"completion_window": 24}, "completion_window"),
@@ -261,32 +266,59 @@ async def test_an_online_call_does_not_wait_behind_a_batch(site: Site, model: Mo
         assert model.calls.total() < 30, "of 20 tasks one is of a lower priority"
 
 
-@pytest.mark.parametrize("kills", [2])
-def test_any_kill_of_the_gateway_loses_and_doubles_nothing(
-    work: Work, stub_model: ModelStub, store_url: str, tmp_path: Path, runner: asyncio.Runner, kills: int
+def test_kills_of_gateway_worker_and_store_in_mid_batch_lose_and_double_nothing(
+    queue: QueueKey, stub_model: ModelStub, tmp_path: Path, runner: asyncio.Runner
 ) -> None:
-    runner.run(work.open())
     stub_model.latency = 0.02
-    count, batch_id = 400, ""
-    options = ("--queue", str(work.queue), "--files", str(tmp_path / "files"))
-    with worker_process(store_url, work.queue, stub_model.url, concurrency=8) as worker:
-        runner.run(worker.says("working", timeout=30))
-        for number in range(kills + 1):
-            folder = tmp_path / f"run-{number}"
-            folder.mkdir()
-            with gateway_process(folder, store_url, *options) as (_, log):
-                url = wait_until(lambda log=log: url_in(log), "the gateway to start", timeout=40)
-                if not batch_id:
-                    batch_id = runner.run(_started(url, jsonl(*(line(f"r{n}") for n in range(count)))))
-                if number < kills:
-                    written = tmp_path / "files" / f"file-{batch_id.removeprefix('batch_')}-output"
-                    some = 1 + number * count // (kills + 1)
-                    wait_until(lambda some=some, written=written: lines_in(written) >= some, "some lines", timeout=40)
-                    continue  # which kills it
-                batch, output = runner.run(_ended(url, batch_id))
-    assert (batch.status, batch.request_counts.completed) == ("completed", count)
-    assert sorted(each["custom_id"] for each in output) == sorted(f"r{n}" for n in range(count))
-    assert max(stub_model.calls.values()) == 1, "no line was run twice"
+    count = 400
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(running_valkey(tmp_path / "store", appendonly="yes", appendfsync="always"))
+        store_url = f"valkey://127.0.0.1:{server.port}"
+        runner.run(_open(store_url, queue))
+
+        def worker() -> WorkerProcess:
+            return stack.enter_context(worker_process(store_url, queue, stub_model.url, concurrency=8))
+
+        def written(share: float) -> None:
+            wait_until(lambda: lines_in(output) >= share * count, f"{share:.0%} of the lines", timeout=60)
+
+        first = worker()
+        with _gateway(tmp_path / "first", store_url, queue) as url:
+            batch_id = runner.run(_started(url, jsonl(*(line(f"r{n}") for n in range(count)))))
+            output = tmp_path / "files" / f"file-{batch_id.removeprefix('batch_')}-output"
+            written(0.1)
+        with _gateway(tmp_path / "second", store_url, queue) as url:  # the first was killed
+            written(0.3)
+            first.signal(signal.SIGKILL)
+            worker()
+            written(0.5)
+            server.terminate()
+            server.start()
+            batch, lines = runner.run(_ended(url, batch_id))
+    counts = batch.request_counts
+    assert (batch.status, counts.total, counts.completed, counts.failed) == ("completed", count, count, 0)
+    assert batch.error_file_id is None
+    names = [each["custom_id"] for each in lines]
+    assert sorted(names) == sorted(f"r{n}" for n in range(count)), "each line is there once"
+    answers = [each["response"]["body"]["choices"][0]["message"]["content"] for each in lines]
+    assert answers == [f"echo: {name}" for name in names], "with the answer to its own request"
+    again = sum(stub_model.calls.values()) - count
+    assert again <= 3 * 8, "only what was in flight at a kill was run again"
+
+
+@contextlib.contextmanager
+def _gateway(folder: Path, store_url: str, queue: QueueKey) -> Iterator[str]:
+    """Where it serves; it is killed at the end of the block."""
+    folder.mkdir()
+    options = ("--queue", str(queue), "--files", str(folder.parent / "files"))
+    with gateway_process(folder, store_url, *options) as (_, log):
+        yield wait_until(lambda: url_in(log), "the gateway to start", timeout=40)
+
+
+async def _open(store_url: str, queue: QueueKey) -> None:
+    store = await Store.connect(store_url)
+    await Work(store, queue).open()
+    await store.close()
 
 
 def lines_in(path: Path) -> int:

@@ -29,7 +29,7 @@ def view(number: int, state: TaskState = TaskState.COMPLETED, error: TaskError |
 
 def opened(folder: Path) -> BatchFiles:
     files = BatchFiles(FileStore(folder), QUEUE, BATCH, "/v1/chat/completions")
-    files.open("default", 1)
+    files.open("default", 1, 1)
     return files
 
 

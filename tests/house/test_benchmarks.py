@@ -38,6 +38,9 @@ def benchmark(*arguments: str) -> "subprocess.CompletedProcess[str]":
         ("dataset", {"dataset.rows", "dataset.memory_of_100000_rows", "dataset.memory_of_1000000_rows"}),
         ("http_clients", {"http.cpu_of_a_call"}),
         ("pure", {"pure.plan_10000_endpoints", "pure.task_lines"}),
+        ("gateway", {"gateway.added_p50_at_0_ms", "gateway.rate_at_0_ms", "gateway.cpu_of_1000_requests"}),
+        ("gateway_streams", {"streams.open_at_once", "streams.broken", "streams.first_token_added_p99"}),
+        ("gateway_batch", {"batch.of_50000_lines.completed", "batch.p99_of_online_calls_beside_it"}),
     ],
 )
 def test_a_quick_run_measures_each_group_and_writes_its_rows(module: str, expected: set[str], tmp_path: Path) -> None:
@@ -60,8 +63,8 @@ def test_a_name_that_begins_no_rows_is_told_of_those_there_are() -> None:
     done = benchmark("benchmarks", "nonsense.at_all")
     assert done.returncode == 2
     assert (
-        "no rows begin with nonsense; there are: "
-        "queue, scaling, growth, partitions, worker, dataset, parallel, http, pure" in done.stderr
+        "no rows begin with nonsense; there are: queue, scaling, growth, partitions, worker, dataset, parallel, http, "
+        "pure, gateway, streams, batch, soak" in done.stderr
     )
 
 
@@ -122,6 +125,10 @@ def test_the_floor_is_no_peer_to_beat_and_lower_may_be_better() -> None:
         (Row("queue.rerun_after_kill", "s", 17.5, "lower", {"bullmq": 60.0}), False),
         (Row("growth.claim_with_1000000_pending", "ms", 1.4, "lower", {"with 1000_pending": 1.0}), True),
         (Row("growth.claim_with_1000000_pending", "ms", 1.6, "lower", {"with 1000_pending": 1.0}), False),
+        (Row("gateway.added_p50_at_0_ms", "ms", 3.0, "lower", {"litellm": 10.0, "pass-through": 0.4}), True),
+        (Row("gateway.added_p50_at_0_ms", "ms", 3.5, "lower", {"litellm": 10.0, "pass-through": 0.4}), False),
+        (Row("gateway.added_p50_at_20_ms", "ms", 4.1, "lower", {"litellm": 20.0, "pass-through": 0.4}), False),
+        (Row("gateway.rate_at_0_ms", "req/s", 800.0, "higher", {"litellm": None, "pass-through": 3000.0}), True),
         (Row("worker.calls", "calls/s", 94.0, "higher", {"bare aiohttp loop": 100.0}), False),
     ],
 )

@@ -94,8 +94,33 @@ async def test_a_list_is_of_a_namespace_or_of_all_and_by_label(tmp_path: Path) -
         await client.list(DEPLOYMENTS, "ns", labels="a=b")
 
     assert [request[1] for request in recorder.requests] == [
-        "/api/v1/secrets",
-        "/apis/apps/v1/namespaces/ns/deployments?labelSelector=a%3Db",
+        "/api/v1/secrets?limit=100",
+        "/apis/apps/v1/namespaces/ns/deployments?labelSelector=a%3Db&limit=100",
+    ]
+
+
+class Pages(Recorder):
+    """A list of three objects, one in each answer."""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        at = int(request.query.get("continue", "0"))
+        more = {"continue": str(at + 1)} if at < 2 else {}
+        self.answered = {"metadata": more, "items": [{"metadata": {"name": "abc"[at]}}]}
+        return await super().answer(request)
+
+
+async def test_a_long_list_comes_a_page_at_a_time(tmp_path: Path) -> None:
+    recorder = Pages("good")
+    async with (
+        serving(recorder) as port,
+        KubeClient.open(write_kubeconfig(tmp_path / "k", port, "good")) as client,
+    ):
+        names = [obj["metadata"]["name"] for obj in await client.list(SECRETS, "ns", labels="a=b")]
+    assert names == ["a", "b", "c"]
+    assert [url.partition("?")[2] for _, url, *_ in recorder.requests] == [
+        "labelSelector=a%3Db&limit=100",
+        "labelSelector=a%3Db&limit=100&continue=1",
+        "labelSelector=a%3Db&limit=100&continue=2",
     ]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
-from taskfleet.controller.cluster.cache import ObjectCache
+from taskfleet.controller.cluster.cache import Object, ObjectCache, uid_of
 from taskfleet.controller.cluster.feed import DELETED, SERVICE, Feed
 from taskfleet.core.conditions import Condition
 from taskfleet.core.task import QueueKey
@@ -86,13 +86,20 @@ def test_an_edit_of_the_pool_searches_anew(feed: Feed, told: Told) -> None:
     assert told.times == times
 
 
+def listed(feed: Feed, kind: str, *objects: Object) -> None:
+    before = feed.known(kind)
+    for each in objects:
+        feed.event(kind, None, each)
+    feed.listed(kind, before, set(map(uid_of, objects)))
+
+
 def test_what_went_or_changed_while_nobody_watched_is_in_the_next_list(feed: Feed, told: Told) -> None:
-    feed.listed(SERVICE, [service("one"), service("two")], [])
-    feed.listed("WorkerPool", [searching_pool()], [])
+    listed(feed, SERVICE, service("one"), service("two"))
+    listed(feed, "WorkerPool", searching_pool())
     assert told.urls["pool"] == [ONE, TWO]
-    feed.listed(SERVICE, [service("two", ports={"http": 11434, "more": 1})], feed.known(SERVICE))
+    listed(feed, SERVICE, service("two", ports={"http": 11434, "more": 1}))
     assert told.urls["pool"] == [TWO]
-    feed.listed(SERVICE, [service("two", labels={})], feed.known(SERVICE))
+    listed(feed, SERVICE, service("two", labels={}))
     assert told.urls["pool"] == []
 
 
@@ -100,7 +107,8 @@ def test_a_list_that_is_older_than_the_watch_takes_nothing_back(feed: Feed, told
     feed.event("WorkerPool", "ADDED", searching_pool())
     before, old = feed.known(SERVICE), service("one", ports={"http": 1})
     feed.event(SERVICE, "MODIFIED", service("one"))
-    feed.listed(SERVICE, [old], before)
+    feed.event(SERVICE, None, old)
+    feed.listed(SERVICE, before, {"uid-one"})
     assert told.urls["pool"] == [ONE]
 
 

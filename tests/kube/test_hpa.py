@@ -7,7 +7,7 @@ import pytest
 
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.cluster.hpa import holds, pool_autoscaler, second_autoscaler, trouble_of
-from taskfleet.controller.cluster.writers import TOLD_SECONDS, Overwritings, keep_replicas_writer, replicas_writer
+from taskfleet.controller.cluster.writers import TOLD_SECONDS, Overwritings
 
 ENDPOINT = {"name": "llm", "url": "http://llm:8080/v1", "models": ["small"]}
 
@@ -78,18 +78,6 @@ def test_only_hpas_of_this_namespace_and_these_workers_are_second_ones() -> None
 def test_our_own_hpa_is_no_second_one() -> None:
     own = {**pool_autoscaler(pool())}
     assert second_autoscaler(pool(), [], [own]) == ""
-
-
-def test_of_all_that_is_noted_about_fields_only_another_writer_of_replicas_is_kept() -> None:
-    def entry(manager: str, *fields: str) -> dict[str, Any]:
-        return {"manager": manager, "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:spec": {key: {} for key in fields}}}
-
-    obj: dict[str, Any] = {"metadata": {"managedFields": [entry("taskfleet", "f:replicas"), entry("other", "f:x")]}}
-    keep_replicas_writer(obj)
-    assert ("managedFields" in obj["metadata"], replicas_writer(obj)) == (False, "")
-    obj = {"metadata": {"managedFields": [entry("taskfleet", "f:x"), entry("kubectl", "f:replicas")]}}
-    keep_replicas_writer(obj)
-    assert replicas_writer(obj) == "kubectl"
 
 
 def test_who_overwrote_a_number_is_told_for_a_while_and_our_own_numbers_are_not() -> None:

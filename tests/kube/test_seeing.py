@@ -52,7 +52,7 @@ def test_what_is_in_no_list_any_more_is_lost_but_not_what_came_while_listing() -
     before = list(cache)
     cache.saw(obj(5, "came-meanwhile"))
 
-    lost = cache.saw_all([obj(1, "stays")], known_before=before)
+    lost = cache.missed(before, {"uid-stays"})
 
     assert [gone["metadata"]["name"] for gone in lost] == ["goes"]
     assert cache.get("ns", "came-meanwhile") is not None
@@ -134,7 +134,7 @@ def test_a_deployment_touches_its_pool_also_when_it_just_lost_its_owner() -> Non
 def test_a_list_tells_of_what_went_while_nobody_watched() -> None:
     made, notes, _, _ = feed()
     made.event("TaskQueue", None, queue(1))
-    made.listed("TaskQueue", [], made.known("TaskQueue"))
+    made.listed("TaskQueue", made.known("TaskQueue"), [])
     assert notes.told[-1] == ("forget queue", "q")
 
 

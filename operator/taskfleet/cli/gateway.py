@@ -53,12 +53,18 @@ Examples:
 )
 @click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="The key of --tls-cert (PEM).")
 @click.option(
-    "--files",
+    "--webhooks",
     type=click.Path(path_type=Path),
-    default=Path("taskfleet-files"),
+    metavar="FILE",
+    help="Whom to tell of tasks and batches that ended, as YAML; read again when it changes.",
+)
+@click.option(
+    "--files",
+    default="taskfleet-files",
     show_default=True,
-    metavar="DIR",
-    help="Folder of what batches read and write; gateways of one store share it.",
+    metavar="DIR|s3://BUCKET/PREFIX",
+    help="What batches read and write; gateways of one store share it. For a bucket AWS_ENDPOINT_URL, AWS_REGION, "
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY say where it is.",
 )
 @click.option(
     "--secrets",
@@ -66,6 +72,7 @@ Examples:
     metavar="DIR",
     help="API keys of endpoints that queues let the gateway call itself: files NAMESPACE/SECRET/KEY.",
 )
+@click.option("--console/--no-console", default=True, show_default=True, help="The page /console, for people.")
 @click.option("--queue", metavar="QUEUE", help="Queue of requests that name none (default: the only one there is).")
 @click.option("-n", "--namespace", metavar="NS", help="Namespace of queues that are named without one.")
 @click.option(
@@ -84,8 +91,10 @@ def gateway(
     keys: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
-    files: Path,
+    webhooks: Path | None,
+    files: str,
     secrets: Path | None,
+    console: bool,
     queue: str | None,
     namespace: str | None,
     grace: int,
@@ -107,7 +116,9 @@ def gateway(
         files=files,
         grace_seconds=grace,
         api_keys=no_api_keys if secrets is None else mounted_api_keys(secrets),
+        console=console,
         tls=_tls(tls_cert, tls_key),
+        webhooks=webhooks,
     )
     uvloop.run(_until_signalled(options))
 

@@ -18,10 +18,11 @@ from taskfleet.gateway.batchrun import BatchRunner
 from taskfleet.gateway.bodies import json_object, known_fields
 from taskfleet.gateway.callers import Caller
 from taskfleet.gateway.files import known_file
-from taskfleet.gateway.filestore import FileStore
+from taskfleet.gateway.filestorage import FileStorage
 from taskfleet.gateway.ids import PATTERN, new_id
 from taskfleet.gateway.paging import listed, page_wanted
 from taskfleet.gateway.parts import Parts
+from taskfleet.gateway.runningbatch import FINAL
 from taskfleet.gateway.uploads import PURPOSE
 from taskfleet.gateway.wishes import HEADERS, read_wishes
 
@@ -30,7 +31,6 @@ _FIELDS = ("input_file_id", "endpoint", "completion_window", "metadata")
 _LONGEST_WINDOW = 30 * 24 * 3600.0
 _MOST_METADATA, _LONGEST_KEY, _LONGEST_VALUE = 16, 64, 512
 _ID = re.compile(f"batch_{PATTERN}")
-_FINAL = ("failed", "completed", "expired", "cancelled")
 _TIMES = (
     *("in_progress_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at"),
     "cancelled_at",
@@ -40,7 +40,7 @@ _TIMES = (
 class Batches:
     """Handlers of ``/v1/batches``."""
 
-    def __init__(self, parts: Parts, files: FileStore, runner: BatchRunner) -> None:
+    def __init__(self, parts: Parts, files: FileStorage, runner: BatchRunner) -> None:
         self._jobs = parts.store.jobs
         self._queues = parts.queues
         self._files = files
@@ -95,7 +95,7 @@ class Batches:
 
     async def cancel(self, request: Request, caller: Caller) -> Response:
         queue, document = await self._asked_for(request, caller)
-        if document["status"] in _FINAL:
+        if document["status"] in FINAL:
             raise AlreadyEnded(f"batch {document['id']} is {document['status']} already; it stays as it is")
         document.setdefault("cancelling_at", round(time.time()))
         await self._jobs.update(queue, document["id"], {"cancelling_at": document["cancelling_at"]})

@@ -3,12 +3,10 @@
 What is in them already says what need not be written again: after a kill at any moment, the next one goes on from it.
 """
 
-import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
@@ -16,7 +14,7 @@ from taskfleet.core.errors import TaskfleetError
 from taskfleet.core.task import QueueKey, TaskState, TaskView
 from taskfleet.gateway.answers import error_body
 from taskfleet.gateway.batchlines import ENDPOINTS
-from taskfleet.gateway.filestore import FileStore, StoredFile
+from taskfleet.gateway.filestorage import FileStorage, Growing, StoredFile
 from taskfleet.gateway.shapes import not_completed, whole_answer
 
 _NEVER_RAN: Mapping[TaskState, tuple[str, str]] = {
@@ -38,7 +36,7 @@ class Counts:
 class BatchFiles:
     """Of one batch. ``open`` first; then it may be written to from several threads."""
 
-    def __init__(self, files: FileStore, queue: QueueKey, batch: str, endpoint: str) -> None:
+    def __init__(self, files: FileStorage, queue: QueueKey, batch: str, endpoint: str) -> None:
         stem = f"file-{batch.removeprefix('batch_')}"
         self.output_id, self.errors_id = f"{stem}-output", f"{stem}-errors"
         self.counts = Counts(set())
@@ -46,21 +44,19 @@ class BatchFiles:
         self._queue = queue
         self._operation = ENDPOINTS[endpoint]
         self._writing = threading.Lock()
-        self._output: BinaryIO
-        self._errors: BinaryIO
+        self._output: Growing
+        self._errors: Growing
 
-    def open(self, tenant: str, created_at: int) -> None:
-        """Make the files, or take up what is there."""
-        for file_id, word in ((self.output_id, "output"), (self.errors_id, "errors")):
-            if self._files.get(file_id) is None:
-                self._files.content(file_id).touch(mode=0o600)
-                self._files.put(StoredFile(file_id, tenant, f"{file_id}.jsonl", f"batch_{word}", created_at))
-        self._output = _whole_lines(self._files.content(self.output_id))
-        self._errors = _whole_lines(self._files.content(self.errors_id))
-        for line in self._output:
+    def open(self, tenant: str, created_at: int, turn: int) -> None:
+        """Make the files, or take up what is there. Each time with a higher ``turn``."""
+        self._output, self._errors = (
+            self._files.grow(StoredFile(file_id, tenant, f"{file_id}.jsonl", purpose, created_at), turn)
+            for file_id, purpose in ((self.output_id, "batch_output"), (self.errors_id, "batch_errors"))
+        )
+        for line in self._output.lines():
             self.counts.done.add(_number(orjson.loads(line)))
             self.counts.completed += 1
-        for line in self._errors:
+        for line in self._errors.lines():
             self._count_error(orjson.loads(line))
 
     def write(self, views: list[TaskView]) -> None:
@@ -78,8 +74,8 @@ class BatchFiles:
                 else:
                     self._count_error(line)
                     errors += orjson.dumps(line) + b"\n"
-            _append(self._output, output)
-            _append(self._errors, errors)
+            self._add(self._output, output)
+            self._add(self._errors, errors)
 
     def refuse(self, batch: str, number: int, custom_id: str, why: TaskState | TaskfleetError) -> None:
         """Add the line of a request that never was in the queue: its batch ended before, or it can be no task."""
@@ -91,24 +87,39 @@ class BatchFiles:
         with self._writing:
             if number not in self.counts.done:
                 self._count_error(line)
-                _append(self._errors, orjson.dumps(line) + b"\n")
+                self._errors.add(orjson.dumps(line) + b"\n")
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something was written that readers cannot see yet: ``write``, of nothing, when there is no more."""
+        return self._output.is_behind or self._errors.is_behind
 
     def close(self) -> None:
-        """On disk, whatever happens next."""
-        for stream in (self._output, self._errors):
-            stream.flush()
-            os.fsync(stream.fileno())
-            stream.close()
+        """Kept, whatever happens next."""
+        self._output.close()
+        self._errors.close()
 
     def remove_empty(self) -> tuple[str | None, str | None]:
         """The ids of the files that have lines; a file without any goes."""
         kept: list[str | None] = []
         for file_id in (self.output_id, self.errors_id):
-            has_lines = self._files.content(file_id).exists() and self._files.size(file_id) > 0
+            has_lines = self._has_lines(file_id)
             kept.append(file_id if has_lines else None)
             if not has_lines:
                 self._files.delete(file_id)
         return kept[0], kept[1]
+
+    def _has_lines(self, file_id: str) -> bool:
+        try:
+            return self._files.size(file_id) > 0
+        except FileNotFoundError:  # someone deleted it
+            return False
+
+    @staticmethod
+    def _add(file: Growing, lines: bytearray) -> None:
+        if lines:
+            file.add(bytes(lines))
+        file.show()
 
     def _count_error(self, line: Mapping[str, Any]) -> None:
         self.counts.done.add(_number(line))
@@ -142,27 +153,3 @@ def _response(status: int, request_id: str, body: Mapping[str, Any]) -> dict[str
 
 def _number(line: Mapping[str, Any]) -> int:
     return int(line["id"].rpartition("-")[2])
-
-
-def _whole_lines(path: Path) -> BinaryIO:
-    """The file, to read and to append; a last line that a kill cut is taken away."""
-    stream = path.open("r+b")
-    end = stream.seek(0, os.SEEK_END)
-    while end:
-        start = max(0, end - 2**20)
-        stream.seek(start)
-        at = stream.read(end - start).rfind(b"\n")
-        if at >= 0:
-            end = start + at + 1
-            break
-        end = start
-    stream.truncate(end)
-    stream.seek(0)
-    return stream
-
-
-def _append(stream: BinaryIO, lines: bytes | bytearray) -> None:
-    if lines:
-        stream.seek(0, os.SEEK_END)
-        stream.write(lines)
-        stream.flush()  # from now on whoever reads the file sees them

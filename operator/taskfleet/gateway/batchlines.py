@@ -12,6 +12,7 @@ from taskfleet.core.task import NewTask, Priority
 from taskfleet.core.wiretime import wire_time
 from taskfleet.gateway.answers import error_body
 from taskfleet.gateway.callers import ANYONE
+from taskfleet.gateway.jsonbounds import check_values
 from taskfleet.gateway.online import new_task
 from taskfleet.gateway.queues import OpenQueue
 from taskfleet.gateway.wishes import Wishes
@@ -90,6 +91,7 @@ def read_line(line: bytes, terms: BatchTerms) -> tuple[str, dict[str, Any]]:
     """The name and the request of a line. Raises LineError."""
     if len(line) > MAX_LINE_BYTES:
         raise LineError("line_too_large", f"this line has more than {MAX_LINE_BYTES // 2**20} MiB")
+    check_values(line)
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError as error:

@@ -11,7 +11,7 @@ from functools import partial
 
 from taskfleet.core.errors import NotFound, StoreError, TaskfleetError
 from taskfleet.core.task import QueueKey
-from taskfleet.gateway.filestore import FileStore
+from taskfleet.gateway.filestorage import FileStorage
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.runningbatch import RunningBatch
 
@@ -24,7 +24,7 @@ HOLD_SECONDS = 5.0
 class BatchRunner:
     """``run`` it; ``look`` tells it that there is something new."""
 
-    def __init__(self, parts: Parts, files: FileStore) -> None:
+    def __init__(self, parts: Parts, files: FileStorage) -> None:
         self._parts = parts
         self._jobs = parts.store.jobs
         self._files = files

@@ -10,8 +10,10 @@ from starlette.types import Receive
 
 from taskfleet.core.errors import InputError
 from taskfleet.gateway.answers import Refused
+from taskfleet.gateway.jsonbounds import check_values
 
 MAX_JSON_BYTES = 64 * 2**20  # as the largest task that a queue may take
+MAX_HELD_BYTES = 96 * 2**20  # of all bodies together that are on their way into memory
 BODY_SECONDS = 60.0
 
 
@@ -56,6 +58,9 @@ async def hung_up(receive: Receive) -> None:
 
 async def bounded(request: Request, limit: int, seconds: float) -> AsyncIterator[bytes]:
     """The parts of a body of at most ``limit`` bytes, which all come within ``seconds``."""
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise InputError(f"Content-Encoding: {encoding[:40]!r} is not taken here; send the body as it is")
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
@@ -78,16 +83,43 @@ async def bounded(request: Request, limit: int, seconds: float) -> AsyncIterator
         yield part
 
 
+class _Room:
+    """What all bodies may take that are being read into memory."""
+
+    def __init__(self) -> None:
+        self._held = 0
+
+    async def whole(self, request: Request) -> bytes:
+        """Raises Refused (429) when others take so much that there is no room for this one."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async for part in bounded(request, MAX_JSON_BYTES, BODY_SECONDS):
+                parts.append(part)
+                size += len(part)
+                self._held += len(part)
+                if self._held > MAX_HELD_BYTES and size > MAX_HELD_BYTES // 1000:  # small ones are let through
+                    words = "so many large bodies are being sent just now that there is no room; send it again"
+                    raise Refused(429, "no_room", words, {"Retry-After": "1"})
+            return b"".join(parts)
+        finally:
+            self._held -= size
+
+
+_room = _Room()
+
+
 async def _whole(request: Request) -> bytes:
-    return b"".join([part async for part in bounded(request, MAX_JSON_BYTES, BODY_SECONDS)])
+    return await _room.whole(request)
 
 
 def _too_large(limit: int) -> Refused:
     words = f"the body is larger than {limit // 2**20} MiB, the most that is taken here; send it in parts"
-    return Refused(413, "body_too_large", words, {"Connection": "close"})
+    return Refused(413, "body_too_large", words)
 
 
 def _parsed(raw: bytes) -> Any:
+    check_values(raw)
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -11,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from taskfleet.core.errors import InputError, NotFound
 from taskfleet.gateway.answers import json_answer
 from taskfleet.gateway.callers import Caller
-from taskfleet.gateway.filestore import FileStore, StoredFile
+from taskfleet.gateway.filestorage import FileStorage, StoredFile
 from taskfleet.gateway.paging import page, page_wanted
 from taskfleet.gateway.uploads import take_upload
 from taskfleet.gateway.wishes import HEADERS
@@ -23,7 +22,7 @@ MOST_LISTED = 10_000
 class Files:
     """Handlers of ``/v1/files``."""
 
-    def __init__(self, files: FileStore) -> None:
+    def __init__(self, files: FileStorage) -> None:
         self._files = files
 
     async def upload(self, request: Request, caller: Caller) -> Response:
@@ -49,7 +48,7 @@ class Files:
         file = await self._asked_for(request, caller)
         size = await asyncio.to_thread(self._files.size, file.id)
         headers = {"Content-Length": str(size)}  # of a file that grows: what is there now
-        parts = _parts(self._files.content(file.id), size)
+        parts = _parts(await asyncio.to_thread(self._files.open, file.id), size)
         return StreamingResponse(parts, headers=headers, media_type="application/octet-stream")
 
     async def delete(self, request: Request, caller: Caller) -> Response:
@@ -72,7 +71,7 @@ class Files:
         }
 
 
-async def known_file(files: FileStore, file_id: Any, caller: Caller, field: str = "file") -> StoredFile:
+async def known_file(files: FileStorage, file_id: Any, caller: Caller, field: str = "file") -> StoredFile:
     """A file that is the caller's to see. Raises InputError (no text), NotFound."""
     if not isinstance(file_id, str):
         raise InputError(f"{field}: it must be the id of a file")
@@ -82,8 +81,7 @@ async def known_file(files: FileStore, file_id: Any, caller: Caller, field: str 
     return file
 
 
-async def _parts(path: Path, size: int) -> AsyncIterator[bytes]:
-    stream = await asyncio.to_thread(path.open, "rb")
+async def _parts(stream: BinaryIO, size: int) -> AsyncIterator[bytes]:
     try:
         while size > 0 and (part := await asyncio.to_thread(stream.read, min(_PIECE, size))):
             size -= len(part)

@@ -9,27 +9,17 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
 import orjson
 
-from taskfleet.gateway.ids import PATTERN, new_id
+from taskfleet.gateway.filestorage import IDS, StoredFile
+from taskfleet.gateway.ids import new_id
 
 ABANDONED_SECONDS = 24 * 3600.0  # an upload that is older was cut
-_ID = re.compile(f"file-{PATTERN}(-output|-errors)?")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """``created_at`` is in seconds since the epoch."""
-
-    id: str
-    tenant: str
-    filename: str
-    purpose: str
-    created_at: int
+_ID = re.compile(IDS)
 
 
 class FileStore:
@@ -66,28 +56,30 @@ class FileStore:
         """Where the content of a known file is."""
         return self._folder / file_id
 
-    def lines(self, file_id: str, longest: int) -> Iterator[bytes]:
-        """The lines of a known file; of one that is longer, only that it is. Raises FileNotFoundError."""
-        with self.content(file_id).open("rb") as stream:
-            while line := stream.readline(longest + 2):
-                yield line
-                while len(line) == longest + 2 and not line.endswith(b"\n"):
-                    line = stream.readline(longest + 2)
+    def open(self, file_id: str) -> BinaryIO:
+        return self.content(file_id).open("rb")
 
     def delete(self, file_id: str) -> None:
         for path in (self._description(file_id), self.content(file_id)):
             path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def upload(self) -> Iterator["Upload"]:
+    def upload(self) -> Iterator["FolderUpload"]:
         """A file on its way in; gone at the end of the block unless it was kept."""
         path = self._folder / f".upload-{new_id()}"
         with path.open("xb") as stream:
             os.fchmod(stream.fileno(), 0o600)
             try:
-                yield Upload(self, path, stream)
+                yield FolderUpload(self, path, stream)
             finally:
                 path.unlink(missing_ok=True)
+
+    def grow(self, file: StoredFile, _turn: int) -> "GrowingFile":
+        """Its ``turn`` is not needed: what a writer before it added since is there to be read, and not added again."""
+        if self.get(file.id) is None:
+            self.content(file.id).touch(mode=0o600)
+            self.put(file)
+        return GrowingFile(self.content(file.id))
 
     def put(self, file: StoredFile) -> None:
         """Describe a file whose content is there."""
@@ -99,7 +91,7 @@ class FileStore:
         return self._folder / f"{file_id}.json"
 
 
-class Upload:
+class FolderUpload:
     """Write it, then ``keep`` it."""
 
     def __init__(self, files: FileStore, path: Path, stream: BinaryIO) -> None:
@@ -118,3 +110,40 @@ class Upload:
         self._path.rename(self._files.content(file.id))
         self._files.put(file)
         return file
+
+
+class GrowingFile:
+    """To read from its beginning, and to append to; a last line that a kill cut is taken away."""
+
+    is_behind = False
+
+    def __init__(self, path: Path) -> None:
+        self._stream = path.open("r+b")
+        end = self._stream.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - 2**20)
+            self._stream.seek(start)
+            at = self._stream.read(end - start).rfind(b"\n")
+            if at >= 0:
+                end = start + at + 1
+                break
+            end = start
+        self._stream.truncate(end)
+
+    def lines(self) -> Iterator[bytes]:
+        self._stream.seek(0)
+        yield from self._stream
+
+    def add(self, lines: bytes) -> None:
+        self._stream.seek(0, os.SEEK_END)
+        self._stream.write(lines)
+        self._stream.flush()  # from now on whoever reads the file sees them
+
+    def show(self) -> None:
+        """They are seen already."""
+
+    def close(self) -> None:
+        if not self._stream.closed:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            self._stream.close()

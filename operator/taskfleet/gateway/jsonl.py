@@ -13,6 +13,7 @@ from taskfleet.core.errors import InputError, InvalidTask
 from taskfleet.core.task import NewTask
 from taskfleet.gateway.answers import Refused
 from taskfleet.gateway.bodies import MAX_JSON_BYTES, bounded
+from taskfleet.gateway.jsonbounds import check_values
 
 KINDS = ("application/x-ndjson", "application/jsonl")
 MAX_BODY_BYTES = 4 * 2**30
@@ -72,6 +73,7 @@ class Lines:
 
 
 def _fields(line: bytes) -> dict[str, Any]:
+    check_values(line)
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError as error:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -93,6 +94,8 @@ class Online:
         with self._ends.expected(queue.key, task.id) as ended:
             if not await self._submit(queue, [task]):  # its idempotency key was there already
                 self._ends.nudge(queue.key, [task.id])
+            del body
+            task = replace(task, body=b"")  # the store has it: who waits long holds nothing large
             self._direct.offer(queue, task)
             view = await self._wait(request.receive, ended, queue.key, task, wishes)
         if view is None:
@@ -117,6 +120,7 @@ class Online:
             raise InputError("Last-Event-ID: send the Idempotency-Key of the first time too; it says which task it was")
         wanted = Wanted(after, _wants_usage(body), wishes.restarts or bool(after))
         await self._submit(queue, [task])
+        task = replace(task, body=b"")  # the store has it: an open stream holds nothing large
         self._direct.offer(queue, task)
         self._direct.goes_on(queue.key, task.id)
         chunks = _STREAMS[operation](self._store, queue.key, task.id, task.model, round(time.time()), wanted)

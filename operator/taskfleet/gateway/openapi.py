@@ -32,7 +32,7 @@ ERRORS: Mapping[int, tuple[str, str]] = {
 }
 _ALWAYS = (401, 403, 500, 503)
 _WITH_PARAMETERS = (400,)
-_WITH_BODY = (400, 408, 413)
+_WITH_BODY = (400, 408, 413, 429)
 _TEXT = {"type": "string"}
 _RETRIED = {"Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "string"}}}
 _POSITION = {

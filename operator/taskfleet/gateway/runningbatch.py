@@ -13,11 +13,12 @@ from taskfleet.core.errors import InputError, QueueFull
 from taskfleet.core.task import NewTask, Priority, QueueKey, TaskState, TaskView
 from taskfleet.gateway.batchfiles import BatchFiles
 from taskfleet.gateway.batchlines import MAX_LINE_BYTES, BatchTerms, check_lines, numbered, read_line, tasks_of
-from taskfleet.gateway.filestore import FileStore
+from taskfleet.gateway.filestorage import FileStorage, lines_of
 from taskfleet.gateway.parts import Parts
 
 WRITE_SECONDS = 0.2
 FULL_SECONDS = 0.5
+FINAL = ("failed", "completed", "expired", "cancelled")
 # What the store takes in one step: more would be staged, and a stage that a kill left open is in the way for minutes.
 TASKS_AT_ONCE = 1000
 BYTES_AT_ONCE = 3 * 2**20
@@ -32,7 +33,7 @@ class _InputGone(Exception):
 class RunningBatch:
     """In its driver's hands. ``document`` is what the store keeps of it."""
 
-    def __init__(self, parts: Parts, files: FileStore, queue: QueueKey, document: dict[str, Any]) -> None:
+    def __init__(self, parts: Parts, files: FileStorage, queue: QueueKey, document: dict[str, Any]) -> None:
         self._parts = parts
         self._files = files
         self._queue = queue
@@ -55,7 +56,9 @@ class RunningBatch:
     async def advance(self) -> None:
         """To its end. Raises StoreError, OSError, NotFound; it may be called again then."""
         try:
-            if self._document["status"] != "validating" or await self._check():
+            if self._document["status"] in FINAL:  # whoever drove it was killed before it was told
+                await self._close()
+            elif self._document["status"] != "validating" or await self._check():
                 await self._run()
         except _InputGone:
             words = f"input_file_id: the file {self._document['input_file_id']} is not there any more"
@@ -74,7 +77,8 @@ class RunningBatch:
         return True
 
     async def _run(self) -> None:
-        await asyncio.to_thread(self._out.open, self._terms.tenant, self._document["created_at"])
+        turn = await self._parts.store.jobs.turn(self._queue, self._id)
+        await asyncio.to_thread(self._out.open, self._terms.tenant, self._document["created_at"], turn)
         feeding = asyncio.create_task(self._feed())
         try:
             while not (feeding.done() and self._enqueued <= self._out.counts.done):
@@ -124,7 +128,7 @@ class RunningBatch:
     async def _write_ended(self) -> None:
         ended = self._ended.copy()
         del self._ended[: len(ended)]
-        if ended:
+        if ended or self._out.is_behind:
             await asyncio.to_thread(self._out.write, ended)
         counts = {"completed": self._out.counts.completed, "failed": self._out.counts.failed}
         if counts != self._told:
@@ -152,10 +156,11 @@ class RunningBatch:
         await self._write_ended()
         expired = self._out.counts.expired > 0
         status = "cancelled" if cancelled else "expired" if expired else "completed"
+        await asyncio.to_thread(self._out.close)
         output, errors = await asyncio.to_thread(self._out.remove_empty)
         files = {"output_file_id": output, "error_file_id": errors}
         await self._write(status=status, **files, **{f"{status}_at": round(time.time())})
-        await self._parts.store.jobs.close(self._queue, self._id)
+        await self._close()
 
     def _refuse_the_rest(self, why: TaskState) -> None:
         for number, line in numbered(self._lines()):
@@ -166,14 +171,22 @@ class RunningBatch:
         listed = {"object": "list", "data": errors}
         total = self._document.get("total", 0)
         await self._write(status="failed", failed_at=round(time.time()), errors=listed, total=total)
+        await self._close()
+
+    async def _close(self) -> None:
+        """It has ended: tell of it, then leave it."""
+        status = self._document["status"]
+        at = self._document[f"{status}_at"]
+        await self._parts.webhooks.batch_ended(self._queue, self._id, status, self._terms.tenant, at)
         await self._parts.store.jobs.close(self._queue, self._id)
 
     async def _write(self, **fields: Any) -> None:
+        self._document |= fields
         await self._parts.store.jobs.update(self._queue, self._id, fields)
 
     def _lines(self) -> Iterator[bytes]:
         try:
-            yield from self._files.lines(self._document["input_file_id"], MAX_LINE_BYTES)
+            yield from lines_of(self._files, self._document["input_file_id"], MAX_LINE_BYTES)
         except FileNotFoundError as error:
             raise _InputGone from error
 

@@ -16,17 +16,22 @@ from taskfleet.core.errors import InputError, StoreError
 from taskfleet.core.task import QueueKey
 from taskfleet.gateway.app import build_app
 from taskfleet.gateway.batchrun import BatchRunner
+from taskfleet.gateway.bucket import SCHEME, Bucket
+from taskfleet.gateway.bucketstore import BucketStore
 from taskfleet.gateway.connections import BoundedHttp
 from taskfleet.gateway.direct import Direct
 from taskfleet.gateway.directcrew import ApiKeys
 from taskfleet.gateway.endpointkeys import no_api_keys
 from taskfleet.gateway.ends import Ends
+from taskfleet.gateway.filestorage import FileStorage
 from taskfleet.gateway.filestore import FileStore
 from taskfleet.gateway.keyring import Doorman, KeyRing, OpenDoor, is_this_machine
 from taskfleet.gateway.news import News
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queues import Queues
 from taskfleet.gateway.tls import Certificate
+from taskfleet.gateway.webhookbook import WebhookBook
+from taskfleet.gateway.webhooks import WebhookTeller
 from taskfleet.store import Store
 from taskfleet.telemetry.metrics import GatewayMetrics
 from taskfleet.telemetry.others import Others
@@ -42,9 +47,11 @@ _BACKLOG = 2048
 class GatewayOptions:
     """``keys``: the file of API keys; without it everyone may do everything, and only this machine may reach it.
     ``port`` 0: any free one; ``setting`` names it in errors. ``usual``: the queue of requests that name none.
-    ``files``: the folder of what batches read and write; gateways of one store share it. ``grace_seconds``: for
-    requests that are being answered when it is to stop. ``api_keys``: of the endpoints that it calls itself.
-    ``tls``: the files of a certificate and of its key; without them it serves in the clear."""
+    ``files``: the folder of what batches read and write, or ``s3://BUCKET/PREFIX``; gateways of one store share it.
+    ``grace_seconds``: for requests that are being answered when it is to stop. ``api_keys``: of the endpoints that it
+    calls itself. ``tls``: the files of a certificate and of its key; without them it serves in the clear.
+    ``webhooks``: the file of those whom it tells of what ended. ``console``: whether there
+    is the page /console."""
 
     store_url: str
     host: str
@@ -53,10 +60,12 @@ class GatewayOptions:
     namespace: str
     usual: QueueKey | None
     keys: Path | None
-    files: Path
+    files: Path | str
     grace_seconds: int = 30
     api_keys: ApiKeys = no_api_keys
     tls: tuple[Path, Path] | None = None
+    webhooks: Path | None = None
+    console: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,7 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
     """Serve until the block ends. Raises InputError (the address, the keys), StoreError."""
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # or every client that speaks no HTTP is a line
     doorman = _doorman(options)
+    book = WebhookBook(options.webhooks)
     certificate = None if options.tls is None else Certificate(*options.tls)
     metrics = GatewayMetrics(CollectorRegistry())
     async with contextlib.AsyncExitStack() as stack:
@@ -87,13 +97,14 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
         ends, queues = Ends(store), Queues(store, namespace=options.namespace, usual=options.usual)
         direct = Direct(store, queues, ends, options.api_keys)
         metrics.registry.register(Others(direct.registries))
-        parts = Parts(store, queues, ends, News(store, ends), direct)
-        files = _file_store(options.files)
+        webhooks = WebhookTeller(store, book, metrics)
+        parts = Parts(store, queues, ends, News(store, ends), direct, webhooks, asyncio.Event())
+        files = await asyncio.to_thread(_file_storage, options.files)
         runner = BatchRunner(parts, files)
         health = _StoreHealth(store, metrics)
         server = _Server(
             uvicorn.Config(
-                build_app(parts, files, runner, doorman, metrics, lambda: health.trouble),
+                build_app(parts, files, runner, doorman, metrics, lambda: health.trouble, console=options.console),
                 http=BoundedHttp,
                 ws="none",
                 lifespan="off",
@@ -105,14 +116,16 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
                 ssl_context_factory=None if certificate is None else lambda _config, _usual: certificate.context,
             )
         )
-        background = [parts.ends.run(), runner.run(), health.run(), direct.run()]
+        background = [parts.ends.run(), runner.run(), health.run(), direct.run(), webhooks.run()]
+        if options.webhooks is not None:
+            background.append(book.follow())
         if isinstance(doorman, KeyRing):
             background.append(doorman.follow())
         if certificate is not None:
             background.append(certificate.follow())
         answering = asyncio.create_task(_loudly(server.serve(sockets=[listening])))
         others = [asyncio.create_task(_loudly(part)) for part in background]
-        stack.push_async_callback(_stopped, server, answering, others, parts.news)
+        stack.push_async_callback(_stopped, server, answering, others, parts)
         yield Serving(_url(options, listening.getsockname()[1]), (answering, *others))
 
 
@@ -125,11 +138,12 @@ async def _loudly(part: Coroutine[Any, Any, None]) -> None:
 
 
 async def _stopped(
-    server: uvicorn.Server, answering: "asyncio.Task[None]", others: Sequence["asyncio.Task[None]"], news: News
+    server: uvicorn.Server, answering: "asyncio.Task[None]", others: Sequence["asyncio.Task[None]"], parts: Parts
 ) -> None:
     """Take nothing more, let what runs end, then end what serves it."""
     server.should_exit = True
-    news.end()
+    parts.closing.set()
+    parts.news.end()
     await asyncio.wait([answering])
     for task in others:
         task.cancel()
@@ -163,11 +177,13 @@ class _StoreHealth:
             await asyncio.sleep(LOOK_SECONDS)
 
 
-def _file_store(folder: Path) -> FileStore:
+def _file_storage(place: Path | str) -> FileStorage:
+    if isinstance(place, str) and place.startswith(SCHEME):
+        return BucketStore(Bucket(place))
     try:
-        return FileStore(folder)
+        return FileStore(Path(place))
     except OSError as error:
-        raise InputError(f"files: the folder {folder} cannot be used: {error.strerror}") from error
+        raise InputError(f"files: the folder {place} cannot be used: {error.strerror}") from error
 
 
 def _doorman(options: GatewayOptions) -> Doorman:

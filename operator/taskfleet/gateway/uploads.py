@@ -1,4 +1,4 @@
-"""A file in a form (multipart), written to disk as it comes: in memory is never more than a piece of it."""
+"""A file in a form (multipart), written to its storage as it comes: in memory is never more than a piece of it."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from taskfleet.core.errors import InputError
 from taskfleet.gateway.bodies import bounded
-from taskfleet.gateway.filestore import FileStore, StoredFile, Upload
+from taskfleet.gateway.filestorage import FileStorage, StoredFile, Upload
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -23,7 +23,7 @@ _NAME_LENGTH = 255
 PURPOSE = "batch"
 
 
-async def take_upload(request: Request, files: FileStore, tenant: str) -> StoredFile:
+async def take_upload(request: Request, files: FileStorage, tenant: str) -> StoredFile:
     """The file of a form with ``file`` and ``purpose``. Raises InputError, Refused, Gone."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")

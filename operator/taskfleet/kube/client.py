@@ -20,6 +20,7 @@ from taskfleet.kube.login import load_login
 from taskfleet.kube.resources import Resource
 
 REQUEST_SECONDS = 15.0
+PAGE_OBJECTS = 100
 USER_AGENT = "taskfleet-controller"
 
 Object = dict[str, Any]
@@ -79,14 +80,28 @@ class KubeClient:
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         return await self._request("GET", resource.path(namespace, name), {})
 
+    async def pages(
+        self, resource: Resource, namespace: str | None, *, labels: str = "", fields: str = ""
+    ) -> AsyncIterator[list[Object]]:
+        """All objects of a kind, in one namespace or (None) in all, whose labels and fields match the selectors.
+
+        Some at a time: a cluster's thousands at once would be the most memory that we ever take.
+        """
+        selectors = {"labelSelector": labels, "fieldSelector": fields}
+        asked = {name: value for name, value in selectors.items() if value} | {"limit": str(PAGE_OBJECTS)}
+        more = ""
+        while True:
+            answer = await self._request("GET", resource.path(namespace), asked | ({"continue": more} if more else {}))
+            yield answer["items"]
+            more = answer.get("metadata", {}).get("continue", "")
+            if not more:
+                return
+
     async def list(
         self, resource: Resource, namespace: str | None, *, labels: str = "", fields: str = ""
     ) -> list[Object]:
-        """All objects of a kind, in one namespace or (None) in all, whose labels and fields match the selectors."""
-        query = {name: value for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
-        answer = await self._request("GET", resource.path(namespace), query)
-        items: list[Object] = answer["items"]
-        return items
+        """The same in one list, for what is few."""
+        return [obj async for page in self.pages(resource, namespace, labels=labels, fields=fields) for obj in page]
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
         """Delete this very object; another one of the same name raises KubeConflict."""

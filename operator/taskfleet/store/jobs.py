@@ -38,6 +38,10 @@ class Jobs:
         found: dict[bytes, bytes] = await self._connection.call("HGETALL", keys.job(queue, job))
         return {name.decode(): orjson.loads(value) for name, value in found.items()} or None
 
+    async def turn(self, queue: QueueKey, job: str) -> int:
+        """A number that is higher than any that was given for this job before."""
+        return int(await self._connection.call("HINCRBY", keys.job(queue, job), "turn", 1))
+
     async def before(self, queue: QueueKey, job: str | None, count: int) -> list[str]:
         """Ids of up to ``count`` that are older than ``job`` (None: of all), newest first."""
         index = keys.key(queue, "jobs")

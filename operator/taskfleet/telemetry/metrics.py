@@ -163,6 +163,14 @@ class GatewayMetrics:
             buckets=REQUEST_BUCKETS,
             registry=registry,
         )
+        self.webhooks = Counter(
+            "taskfleet_gateway_webhooks",
+            "Attempts to deliver a webhook, by what became of it: delivered, retried, given_up.",
+            ("outcome",),
+            registry=registry,
+        )
+        for outcome in ("delivered", "retried", "given_up"):
+            self.webhooks.labels(outcome)
         self.store_up = Gauge(
             "taskfleet_store_up", "1 when the last call to the store worked, else 0.", registry=registry
         )

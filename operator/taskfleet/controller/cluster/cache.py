@@ -1,6 +1,6 @@
 """What we last saw of the objects of one kind, from lists, watch events and the answers to our own writes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 Object = dict[str, Any]
@@ -15,10 +15,11 @@ class ObjectCache:
 
     Versions arrive out of order: the answer to our own write may come before or after the watch event of it, and a
     list may be older than both. ``resourceVersion`` orders them (a number that grows in every API server since 1.0,
-    and by contract since 1.35).
+    and by contract since 1.35). ``kept`` makes of an object what is kept of it: name, uid and version at least.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Callable[[Object], Object] = lambda obj: obj) -> None:
+        self._kept = kept
         self._objects: dict[Name, Object] = {}
         self._gone: dict[Name, int] = {}
 
@@ -36,7 +37,7 @@ class ObjectCache:
         if version_of(obj) < newest:
             return False
         self._gone.pop(key, None)
-        self._objects[key] = obj
+        self._objects[key] = self._kept(obj)
         return True
 
     def saw_gone(self, obj: Object) -> bool:
@@ -51,13 +52,9 @@ class ObjectCache:
             del self._gone[next(iter(self._gone))]
         return True
 
-    def saw_all(self, objects: Iterable[Object], *, known_before: Iterable[Object]) -> list[Object]:
-        """Take in a whole list; gives the objects that were ``known_before`` it was asked for and are not in it."""
-        listed = {uid_of(obj) for obj in objects}
-        lost = [obj for obj in known_before if uid_of(obj) not in listed]
-        for obj in objects:
-            self.saw(obj)
-        return [obj for obj in lost if self.saw_gone(obj)]
+    def missed(self, known_before: Iterable[Object], listed: Collection[str]) -> list[Object]:
+        """Take in that a whole list had these uids; gives what was ``known_before`` it was asked for and has gone."""
+        return [obj for obj in known_before if uid_of(obj) not in listed and self.saw_gone(obj)]
 
 
 def name_of(obj: Object) -> Name:

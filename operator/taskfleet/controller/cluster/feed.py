@@ -1,7 +1,7 @@
 """From what the API server shows to what the reconciler knows: the newest valid object of each queue and pool."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -11,7 +11,6 @@ from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.cluster.cache import Object, ObjectCache, name_of, uid_of, version_of
 from taskfleet.controller.cluster.discovery import Discovery
 from taskfleet.controller.cluster.hpa import target_deployment, target_pool
-from taskfleet.controller.cluster.writers import keep_replicas_writer
 from taskfleet.controller.fleet import Kind
 from taskfleet.core.conditions import Condition
 from taskfleet.core.names import GROUP
@@ -69,7 +68,6 @@ class Feed:
 
     def event(self, kind: str, event_type: str | None, obj: Object) -> None:
         """One watch event."""
-        keep_replicas_writer(obj)
         cache = self._caches[kind]
         before = cache.get(*name_of(obj))
         if event_type == DELETED:
@@ -85,16 +83,12 @@ class Feed:
     def known(self, kind: str) -> list[Object]:
         return list(self._caches[kind])
 
-    def listed(self, kind: str, objects: Sequence[Object], known_before: Sequence[Object]) -> None:
-        """A whole list; what was ``known_before`` it was asked for and is not in it has gone unnoticed."""
-        lost = self._caches[kind].saw_all(objects, known_before=known_before)
-        for obj in objects:
-            self.event(kind, None, obj)
-        for obj in lost:
+    def listed(self, kind: str, known_before: Sequence[Object], uids: Collection[str]) -> None:
+        """A whole list, each of whose objects came as an event; what was ``known_before`` has gone unnoticed if its uid
+        is not in it."""
+        for obj in self._caches[kind].missed(known_before, uids):
             log.info("gone while nobody watched", extra={"kind": kind, "object": "/".join(name_of(obj))})
             self._gone(kind, obj)
-        if kind == SERVICE:
-            self._discovery.look_again()
 
     def _there(self, kind: str, obj: Object) -> None:
         if kind == DEPLOYMENT:
@@ -106,11 +100,13 @@ class Feed:
         if kind == AUTOSCALER:
             self._touch_target(obj)
             return
+        kept = self._caches[kind].get(*name_of(obj)) or obj
+        whole = {**obj, "status": kept.get("status", {})}  # once in memory
         try:
             if kind == "TaskQueue":
-                self._sink.set_queue(TaskQueue.model_validate(obj))
+                self._sink.set_queue(TaskQueue.model_validate(whole))
             else:
-                self._discovery.set_pool(WorkerPool.model_validate(obj))
+                self._discovery.set_pool(WorkerPool.model_validate(whole))
             self._invalid_uids.discard(uid_of(obj))
         except ValidationError as error:
             self._invalid_uids.add(uid_of(obj))

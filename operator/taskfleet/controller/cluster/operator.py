@@ -12,6 +12,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from taskfleet.controller.cluster import keeping
 from taskfleet.controller.cluster.cache import Object, ObjectCache
 from taskfleet.controller.cluster.feed import Feed
 from taskfleet.controller.cluster.fleet import Environment, KubernetesFleet
@@ -101,8 +102,12 @@ class _Controller:
         metrics: ControllerMetrics,
         may_act: Callable[[], None],
     ) -> None:
-        caches: dict[Kind, ObjectCache] = {"TaskQueue": ObjectCache(), "WorkerPool": ObjectCache()}
-        deployments, services, autoscalers = ObjectCache(), ObjectCache(), ObjectCache()
+        caches: dict[Kind, ObjectCache] = {
+            "TaskQueue": ObjectCache(keeping.of_custom_resource),
+            "WorkerPool": ObjectCache(keeping.of_custom_resource),
+        }
+        deployments, services = ObjectCache(keeping.of_deployment), ObjectCache(keeping.of_service)
+        autoscalers = ObjectCache(keeping.of_autoscaler)
         invalid_uids: set[str] = set()
         self._surface = KubernetesSurface(client, caches, invalid_uids)
         self._invalid = InvalidObjects(client, caches)

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from taskfleet.controller.cluster.cache import uid_of
 from taskfleet.controller.cluster.feed import AUTOSCALER, DEPLOYMENT, SERVICE, Feed
 from taskfleet.core.names import LABEL_NAME
 from taskfleet.kube import (
@@ -81,13 +82,13 @@ class Resync:
 
     async def _list_all(self) -> None:
         for kind, resource, labels in _LISTED:
-            known_before = self._feed.known(kind)
-            objects = [
-                obj
-                for namespace in self._namespaces
-                for obj in await self._client.list(resource, namespace, labels=labels)
-            ]
-            self._feed.listed(kind, objects, known_before)
+            known_before, uids = self._feed.known(kind), set[str]()
+            for namespace in self._namespaces:
+                async for page in self._client.pages(resource, namespace, labels=labels):
+                    for obj in page:
+                        self._feed.event(kind, None, obj)
+                        uids.add(uid_of(obj))
+            self._feed.listed(kind, known_before, uids)
 
     def _say(self, error: KubeError) -> None:
         trouble = str(error)

@@ -19,6 +19,7 @@ from taskfleet.controller.cluster.feed import AUTOSCALER, DEPLOYMENT, SERVICE
 from taskfleet.controller.cluster.resync import WORKER_SELECTOR
 from taskfleet.core.names import GROUP, VERSION
 from taskfleet.kube import load_login
+from taskfleet.kube.client import PAGE_OBJECTS
 from taskfleet.kube.login import bearer_token
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,10 @@ def settings() -> kopf.OperatorSettings:
     # A server that has vanished without a word is noticed in seconds, not after the operating system's minutes.
     chosen.networking.connect_timeout = 10.0
     chosen.networking.request_timeout = 60.0
+    # A page of a long list at a time, for all of them at once would be the most memory that we ever take.
+    chosen.watching.chunk_size = PAGE_OBJECTS
+    # kopf has a task for each object that it saw of late, and at the start it sees all of them: let them end soon.
+    chosen.queueing.idle_timeout = 0.1
     # The selector works in the API server: Deployments of others never reach us.
     chosen.watching.label_selectors["apps", "v1", "deployments"] = WORKER_SELECTOR
     # By default kopf kills the process 10 minutes after asking it to stop; stopping is ours.

@@ -36,12 +36,10 @@ class Overwritings:
         self._told.pop(pool, None)
 
 
-def keep_replicas_writer(obj: Object) -> None:
-    """Drop of ``managedFields`` (most of an object's bytes) all but who else owns ``spec.replicas``."""
-    entries = obj["metadata"].pop("managedFields", ())
-    writers = [entry for entry in entries if _owns_replicas(entry) and entry.get("manager") != FIELD_MANAGER]
-    if writers:
-        obj["metadata"]["managedFields"] = writers
+def replicas_writers(obj: Object) -> list[dict[str, Any]]:
+    """Of its ``managedFields`` those of who else owns ``spec.replicas``."""
+    entries = obj["metadata"].get("managedFields", ())
+    return [entry for entry in entries if _owns_replicas(entry) and entry.get("manager") != FIELD_MANAGER]
 
 
 def replicas_writer(obj: Object) -> str:

@@ -1,6 +1,7 @@
 -- needs: sessions
 -- What a script has moved, written at its end.
 
+local MOST_ENDINGS = 100000
 local function write_moves(policy)
     for name in pairs(sessions_freed) do advance(name) end
     sessions_freed = {}
@@ -23,7 +24,9 @@ local function write_moves(policy)
     end
     coming_back, arriving = {}, {}
     if #ended > 0 then
-        call('PUBLISH', ENDED, table.concat(ended, ' '))
+        local ids = table.concat(ended, ' ')
+        call('PUBLISH', ENDED, ids)
+        call('XADD', ENDINGS, 'NOMKSTREAM', 'MAXLEN', '~', MOST_ENDINGS, '*', 'ids', ids)  -- nothing while nobody asked
         ended = {}
     end
     local emptied = write_counters(policy)
