@@ -32,6 +32,10 @@ KEYS = (
     {"name": "sender", "sha256": hash_of("key-of-sender"), "tenant": "one", "rights": ["submit"]},
 )
 
+# What Chromium says when the machine gets or loses an address, as where containers start, of all that is under way. The
+# page itself comes back from it; while it is loaded, who looks at it loads it again.
+_CUT_OFF = "net::ERR_NETWORK_CHANGED"
+_cut_off: set[Page] = set()
 _AN_ANSWER = "the server responded with a status of"  # which the page says in words of its own
 _GATEWAYS: dict[Page, str] = {}  # whose console a tab shows
 
@@ -143,7 +147,9 @@ async def showing(page: Page, url: str) -> AsyncIterator[Page]:
     broken: list[str] = []
 
     def said(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and _AN_ANSWER not in message.text:
+        if _CUT_OFF in message.text:
+            _cut_off.add(page)
+        elif message.type in ("error", "warning") and _AN_ANSWER not in message.text:
             broken.append(message.text)
 
     def broke(error: Error) -> None:
@@ -166,7 +172,11 @@ async def showing(page: Page, url: str) -> AsyncIterator[Page]:
 
 async def go(page: Page, place: str = "") -> None:
     """To a place of the console."""
-    await page.goto(f"{_GATEWAYS[page]}/console/#/{place}")
+    while True:
+        _cut_off.discard(page)
+        await page.goto(f"{_GATEWAYS[page]}/console/#/{place}")
+        if page not in _cut_off:
+            return
 
 
 async def at(page: Page, place: str = "") -> None:

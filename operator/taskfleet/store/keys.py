@@ -39,12 +39,12 @@ One-letter names where there is one key per task: they are paid for a million ti
     limit:HASH      hash    under the tag {callers/}: the same of the calls of an API key, by the SHA-256 of that
     jobs            zset    ids of a gateway's batches, all of score 0
     job:ID          hash    what it keeps of one, JSON by field; job:ID:holder  string  who drives it, for a moment
-    run:NAME        hash    run of a parallel queue, JSON by field, and who drives it; run:NAME:open  hash  index of an
-                            open item -> JSON of it; run:NAME:results  list  packed blocks of lines of items that ended
     endings         stream  ids of tasks that ended, with blanks between them, for who tells others of it; exists while
                             somebody wants that
     due:RECEIVER    zset    id of a message for a receiver outside -> ms at which it is (again) to be delivered
     deliveries:RECEIVER  hash  id of it -> its JSON
+    run:NAME        hash    run of a parallel queue, JSON by field, and who drives it; run:NAME:open  hash  index of an
+                            open item -> JSON of it; run:NAME:results  list  packed blocks of lines of items that ended
     said, decisions hash, list   what the controller says: KIND/NAME -> JSON of its status; JSON of its last decisions
     workers, seen   hash, zset   last report of each worker, and the ms of it
     began           hash    worker -> ms at which its process was first heard, and a word for the process
