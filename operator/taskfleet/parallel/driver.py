@@ -150,8 +150,9 @@ class Driver:
         self._begin()
         while self._end is None:
             self._news.clear()
-            self._look_at_the_time()
             self._take_views()
+            self._handle_all()
+            self._look_at_the_time()
             self._handle_all()
             taken = self._take_items()
             if self._end is None and not self._events and not self._views and not taken:

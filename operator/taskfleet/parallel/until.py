@@ -10,8 +10,9 @@ from taskfleet.core.parallel.tally import Tally
 from taskfleet.parallel.templates import Compiled, Names
 
 MAX_RESULTS = 10_000
-QUICKEST, SLOWEST = 0.1, 0.8  # seconds between two looks
-SHARE = 0.2  # of the time may go into looking
+PAUSE = 0.1  # seconds between two looks while nothing happens
+CHEAP = 0.002  # seconds of a look that costs nothing worth saving: it is looked whenever something happened
+SHARE, SLOWEST = 0.2, 0.8  # of the time may go into dearer looks; seconds between them at most
 
 
 class Until:
@@ -31,13 +32,13 @@ class Until:
     @property
     def seconds_to_next_look(self) -> float | None:
         """None: there is nothing to look at."""
-        return None if self._condition is None else max(0.0, self._next_look - time.monotonic())
+        return None if self._condition is None else max(PAUSE, self._next_look - time.monotonic())
 
     def holds(self, tally: Tally, elapsed: float) -> bool:
         """Whether it is time to look, and the condition holds. Raises InputError."""
-        began = time.monotonic()
-        if self._condition is None or began < self._next_look:
+        if self._condition is None or time.monotonic() < self._next_look:
             return False
+        began = time.thread_time()
         values = {
             "$completed": tally.items[ItemStatus.COMPLETED],
             "$failed": tally.items[ItemStatus.FAILED],
@@ -47,6 +48,6 @@ class Until:
             "$results": list(self._results),
         }
         found = bool(self._condition.render({**self._inputs, **values}, "until"))
-        ended = time.monotonic()
-        self._next_look = ended + min(SLOWEST, max(QUICKEST, (ended - began) / SHARE))
+        cost = time.thread_time() - began
+        self._next_look = time.monotonic() + min(SLOWEST, cost / SHARE) if cost > CHEAP else 0.0
         return found
