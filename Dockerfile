@@ -3,6 +3,8 @@
 #   docker build -t taskfleet:0.1.0 .
 #   docker build --target sbom --output dist .      what is in it, as CycloneDX: dist/taskfleet.cdx.json (make sbom)
 #
+#   docker build --target tools -t taskfleet-tools:0.1.0 .      for workers of provider tools: Chromium and bubblewrap
+#
 # The digest is that of the list over all architectures. Another base, or the same from another registry:
 # --build-arg BASE=...
 ARG BASE=docker.io/library/python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7
@@ -16,8 +18,11 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY operator operator
 # Compiled anew and never compared with the sources: copying these gives them other times, and a process that may write
 # nothing would compile them at every start.
-RUN pip --python /opt/taskfleet/bin/python install --constraint constraints.txt '.[controller,gateway,s3,worker]' \
+RUN pip --python /opt/taskfleet/bin/python install --constraint constraints.txt '.[controller,gateway,s3,tools,worker]' \
  && /opt/taskfleet/bin/python -m compileall -q -f --invalidation-mode unchecked-hash /opt/taskfleet/lib
+
+FROM build AS browser
+RUN pip --python /opt/taskfleet/bin/python install --constraint constraints.txt '.[browser]'
 
 FROM build AS inventory
 RUN pip install --quiet --constraint constraints.txt cyclonedx-bom \
@@ -26,7 +31,7 @@ RUN pip install --quiet --constraint constraints.txt cyclonedx-bom \
 FROM scratch AS sbom
 COPY --from=inventory /taskfleet.cdx.json /
 
-FROM ${BASE}
+FROM ${BASE} AS taskfleet
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="taskfleet" \
@@ -44,3 +49,14 @@ COPY --from=build /opt/taskfleet /opt/taskfleet
 # A number, so that Kubernetes can see that it is not root.
 USER 65532:65532
 ENTRYPOINT ["taskfleet"]
+
+# Workers with provider tools need programs beside Python. Not the default: Chromium is larger than all the rest.
+FROM taskfleet AS tools
+USER 0
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends bubblewrap chromium-headless-shell fonts-dejavu-core \
+ && rm -rf /var/lib/apt/lists/*
+COPY --from=browser /opt/taskfleet /opt/taskfleet
+USER 65532:65532
+
+FROM taskfleet

@@ -41,6 +41,7 @@ GROUPS = (
     Group("partitions", "partitions", 60, 150),
     Group("worker", "worker_throughput", 60, 150),
     Group("dataset", "dataset", 200, 1200),
+    Group("parallel", "parallel", 300, 1200),
     Group("http", "http_clients", 40, 120),
     Group("pure", "pure", 20, 60),
     Group("gateway", "gateway", 600, 1200),

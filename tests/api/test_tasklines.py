@@ -24,9 +24,10 @@ from taskfleet.core.errors import DuplicateTask, InvalidTask, TaskfleetError, Un
 from taskfleet.core.operation import Operation
 from taskfleet.core.task import Priority, TaskError, TaskState, TaskView, Usage
 
+TOOLS = [{"name": "http", "aliases": ["fetch"]}, {"name": "file"}, {"name": "our-own"}]
 SPEC = TaskQueueSpec.model_validate(
     {
-        "models": [{"name": "smollm2", "aliases": ["fast"]}, {"name": "qwen"}],
+        "models": [{"name": "smollm2", "aliases": ["fast"]}, {"name": "qwen"}, *TOOLS],
         "defaultModel": "qwen",
         "limits": {"maxTaskBytes": "1Ki"},
     }
@@ -60,6 +61,22 @@ def test_a_whole_line_becomes_a_task() -> None:
 def test_a_hint_for_an_agent_stays_with_the_task(tool: str) -> None:
     assert decode_body(parse({"prompt": "Hi", "tool": tool}).body).tool == tool
     assert decode_body(parse({"prompt": "Hi"}).body).tool is None
+
+
+def test_a_line_with_arguments_is_the_call_of_a_tool_on_the_lane_of_its_name() -> None:
+    task = parse({"tool": "fetch", "arguments": {"url": "https://example.com/"}, "session": "s"})
+    body = decode_body(task.body)
+    assert (task.model, task.session) == ("http", "s")
+    assert (body.tool, body.arguments, body.messages) == ("fetch", {"url": "https://example.com/"}, [])
+
+
+def test_arguments_of_a_tool_that_is_not_known_here_are_left_to_its_workers() -> None:
+    assert decode_body(parse({"tool": "our-own", "arguments": {"any": 1}}).body).arguments == {"any": 1}
+
+
+def test_a_tool_that_the_queue_does_not_offer_is_refused() -> None:
+    with pytest.raises(UnknownModel, match="line 7: tool: 'terminal' is not offered by this queue, which has the mod"):
+        parse({"tool": "terminal", "arguments": {"command": "true"}})
 
 
 def test_a_task_may_be_one_of_openais_calls() -> None:
@@ -129,6 +146,33 @@ def test_a_prompt_alone_is_enough() -> None:
         ({"prompt": "a", "tool": " "}, "tool: "),
         ({"prompt": "a", "tool": ["editor"]}, 'tool: ["editor"] is not a hint'),
         ({"prompt": "a", "tool": "x" * 257}, "tool: "),
+        ({"arguments": {}}, "tool: it is missing; arguments are those of a tool, name it"),
+        ({"tool": "http", "arguments": []}, "arguments: [] is not an object"),
+        ({"tool": "http", "arguments": {}}, "arguments.url: Field required (it takes url, method, headers, body, "),
+        (
+            {"tool": "http", "arguments": {"url": "https://a/"}, "prompt": "a"},
+            "prompt: a task with arguments calls a tool",
+        ),
+        ({"tool": "http", "arguments": {"url": "https://a/"}, "model": "qwen"}, "model: a task with arguments calls a"),
+        ({"tool": "http", "arguments": {"url": "https://a/"}, "stream": True}, "stream: a task with arguments calls a"),
+        ({"tool": "http", "arguments": {"url": "https://a/", "verb": "GET"}}, "arguments.verb: Extra inputs are not"),
+        ({"tool": "http", "arguments": {"url": "file:///etc/passwd"}}, "arguments.url: it must begin with http://"),
+        ({"tool": "http", "arguments": {"url": "http://me:pw@a/"}}, "arguments.url: it must not contain a user"),
+        ({"tool": "http", "arguments": {"url": "http://a/ b"}}, "arguments.url: it has spaces or control characters"),
+        ({"tool": "http", "arguments": {"url": "http://a:99999/"}}, "arguments.url: Port out of range 0-65535"),
+        (
+            {"tool": "http", "arguments": {"url": "http://a/", "headers": {"X": "a\r\nY: b"}}},
+            "arguments.headers: there is a line break in the value of X",
+        ),
+        (
+            {"tool": "http", "arguments": {"url": "http://a/", "headers": {"Host": "b"}}},
+            "arguments.headers: Host is set by the tool; remove it",
+        ),
+        (
+            {"tool": "http", "arguments": {"url": "http://a/", "timeout": 0}},
+            "arguments.timeout: Input should be greater",
+        ),
+        ({"tool": "file", "arguments": {"action": "write", "path": "a"}}, "arguments: write needs text or base64"),
         ({}, "prompt: neither prompt nor messages is given; give one of the two"),
         ({"prompt": None}, "prompt: neither prompt nor messages is given"),
         ({"prompt": "a", "messages": []}, "prompt: both prompt and messages are given"),
@@ -182,7 +226,8 @@ def test_a_bad_line_is_named_with_field_and_fix(line: bytes | dict[str, Any], te
 def test_an_unknown_model_is_answered_with_what_is_offered() -> None:
     with pytest.raises(UnknownModel) as refused:
         parse({"prompt": "a", "model": "gpt"})
-    assert str(refused.value) == "line 7: model: 'gpt' is not offered by this queue; it offers: smollm2, fast, qwen"
+    offered = "smollm2, fast, qwen, http, fetch, file, our-own"
+    assert str(refused.value) == f"line 7: model: 'gpt' is not offered by this queue; it offers: {offered}"
 
 
 def test_an_assistant_may_say_nothing_when_it_calls_a_tool() -> None:

@@ -159,6 +159,23 @@ def test_from_outside_only_the_api_is_reached() -> None:
     assert path["backend"]["service"]["name"] == route["backendRefs"][0]["name"] == service
 
 
+def test_the_console_is_reached_from_outside_when_that_is_wanted_and_can_be_switched_off() -> None:
+    ways = {
+        "ingress": {"enabled": True, "host": "llm.example"},
+        "httpRoute": {"enabled": True, "parentRefs": [{"name": "edge"}]},
+    }
+    objects = with_gateway(console={"exposed": True}, **ways)
+    (rule,) = of_kind(objects, "Ingress")["spec"]["rules"]
+    assert [path["path"] for path in rule["http"]["paths"]] == ["/v1", "/console"]
+    (route,) = of_kind(objects, "HTTPRoute")["spec"]["rules"]
+    assert [match["path"]["value"] for match in route["matches"]] == ["/v1", "/console"]
+    off = with_gateway(console={"enabled": False, "exposed": True}, **ways)
+    (rule,) = of_kind(off, "Ingress")["spec"]["rules"]
+    assert [path["path"] for path in rule["http"]["paths"]] == ["/v1"]
+    assert "--no-console" in gateway_pod(off)["containers"][0]["args"]
+    assert "--no-console" not in gateway_pod(objects)["containers"][0]["args"]
+
+
 def test_an_ingress_with_a_certificate_serves_its_host_by_tls() -> None:
     ingress = {"enabled": True, "host": "llm.example", "tlsSecret": "cert", "className": "nginx"}
     made = of_kind(with_gateway(ingress=ingress), "Ingress")["spec"]

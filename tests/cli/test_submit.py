@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from taskfleet.api.taskqueue import QueueModel
 from taskfleet.controller.policy import queue_policy
 from tests.cli.conftest import SPEC, Remote, Taskfleet
 from tests.support.laptop import PROGRAM
@@ -48,6 +49,52 @@ def test_the_tool_of_a_prompt_is_told_to_the_agent(taskfleet: Taskfleet, remote:
     assert "tool: " in done.err
     assert taskfleet("submit", remote.name, "x", "--tool", "editor").code == 0
     assert "editor" in taskfleet("run", "--queue", remote.name, "--dry-run").out
+
+
+@pytest.fixture
+def with_http(remote: Remote) -> Remote:
+    """The queue offers the tool http too."""
+    spec = SPEC.model_copy(update={"models": [*SPEC.models, QueueModel(name="http")]})
+    remote.ask(lambda store: store.put_policy(remote.key, queue_policy(spec)))
+    return remote
+
+
+def test_a_tool_without_a_prompt_is_called_with_its_arguments(taskfleet: Taskfleet, with_http: Remote) -> None:
+    arguments = ("url=https://example.com/?a=b", "timeout=5", 'headers={"X-Mine": "1"}', "body=text")
+    options = [word for argument in arguments for word in ("--argument", argument)]
+    done = taskfleet("submit", with_http.name, "--tool", "http", *options, "--id", "call")
+    assert done.code == 0, done.err
+    assert taskfleet("status", "call", "-q", with_http.name, "-o", "json").json["model"] == "http"
+    shown = taskfleet("run", "--queue", with_http.name, "--dry-run", "-o", "json").json
+    assert (shown["tool"], "prompt" in shown) == ("http", False)
+    assert shown["arguments"] == {
+        "url": "https://example.com/?a=b",
+        "timeout": 5,
+        "headers": {"X-Mine": "1"},
+        "body": "text",
+    }
+    assert (
+        'Arguments: {"url":"https://example.com/?a=b"' in taskfleet("run", "--queue", with_http.name, "--dry-run").out
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--tool", "http"], "arguments.url: Field required"),
+        (["--tool", "http", "--argument", "url"], "'url' is not NAME=VALUE"),
+        (["--tool", "browser", "--argument", "url=https://a/"], "'browser' is not offered by this queue"),
+        (["Hello", "--argument", "url=https://a/"], "--argument is for the call of a tool"),
+        (["--tool", "http", "--model", "http"], "--model is for a PROMPT or -f FILE"),
+        ([], "give a PROMPT, a --tool or -f FILE, one of these"),
+    ],
+)
+def test_a_bad_call_of_a_tool_is_refused_with_the_fix(
+    taskfleet: Taskfleet, with_http: Remote, words: list[str], said: str
+) -> None:
+    done = taskfleet("submit", with_http.name, *words)
+    assert (done.code, with_http.pending()) == (2, 0)
+    assert said in done.err
 
 
 @pytest.mark.parametrize("option", ["--batch", "--id", "--model"])

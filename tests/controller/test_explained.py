@@ -79,6 +79,13 @@ async def test_that_no_endpoint_has_its_model(store: Store, store_url: str, queu
         await stage.says("no endpoint serves small (8 tasks); add the model to spec.endpoints[].models")
 
 
+async def test_that_no_pool_serves_a_tool(store: Store, store_url: str, queue: QueueKey, stub_model: Any) -> None:
+    async with staged(store, store_url, queue, stub_model, waiting=1, models="small http") as stage:
+        stage.serve(models="small")
+        await submit(store, queue, 2, model="http")
+        await stage.says("no endpoint serves http (2 tasks)", "http: to those of an endpoint with provider: tools")
+
+
 async def test_that_it_is_paused(store: Store, store_url: str, queue: QueueKey, stub_model: Any) -> None:
     async with staged(store, store_url, queue, stub_model) as stage:
         await store.pause(queue)

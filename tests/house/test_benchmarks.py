@@ -34,6 +34,7 @@ def benchmark(*arguments: str) -> "subprocess.CompletedProcess[str]":
         ("scaling", {"scaling.rate_of_2_workers", "scaling.submit_by_50_at_once", "scaling.calls_of_a_sick_endpoint"}),
         ("growth", {"growth.claim_with_1000_pending", "growth.stats_with_10_tenants", "growth.drain_by_2_processes"}),
         ("worker_throughput", {"worker.calls", "worker.cpu_of_a_call"}),
+        ("parallel", {"parallel.steps", "parallel.memory"}),
         ("dataset", {"dataset.rows", "dataset.memory_of_100000_rows", "dataset.memory_of_1000000_rows"}),
         ("http_clients", {"http.cpu_of_a_call"}),
         ("pure", {"pure.plan_10000_endpoints", "pure.task_lines"}),
@@ -62,8 +63,8 @@ def test_a_name_that_begins_no_rows_is_told_of_those_there_are() -> None:
     done = benchmark("benchmarks", "nonsense.at_all")
     assert done.returncode == 2
     assert (
-        "no rows begin with nonsense; there are: queue, scaling, growth, partitions, worker, dataset, http, pure, "
-        "gateway, streams, batch, soak" in done.stderr
+        "no rows begin with nonsense; there are: queue, scaling, growth, partitions, worker, dataset, parallel, http, "
+        "pure, gateway, streams, batch, soak" in done.stderr
     )
 
 

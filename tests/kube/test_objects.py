@@ -218,3 +218,48 @@ def test_each_provider_has_its_usual_paths(provider: str, path: str, url: str) -
     assert server_of(deployment)["startupProbe"]["httpGet"]["path"] == path
     told = json.loads(variables_of(deployment)["TASKFLEET_ENDPOINT"]["value"])
     assert Endpoint.model_validate(told).base_url == url
+
+
+def with_tools(**tools: Any) -> dict[str, Any]:
+    return made(pool({"url": None, "provider": "tools", "models": ["http", "file"], "tools": tools}))
+
+
+def test_workers_of_tools_get_a_folder_to_write_to_and_nothing_else() -> None:
+    deployment = with_tools()
+    assert pod_of(deployment)["volumes"] == [{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}]
+    assert container_of(deployment)["volumeMounts"] == [{"name": "scratch", "mountPath": "/tmp"}]
+    assert container_of(deployment)["securityContext"]["readOnlyRootFilesystem"]
+
+
+@pytest.mark.parametrize(
+    ("file", "volume", "read_only"),
+    [
+        ({"root": "/data"}, {"emptyDir": {}}, False),
+        (
+            {"root": "/data", "claimName": "reports", "readOnly": True},
+            {"persistentVolumeClaim": {"claimName": "reports"}},
+            True,
+        ),
+    ],
+)
+def test_the_folder_of_file_is_a_volume_at_its_root(
+    file: dict[str, Any], volume: dict[str, Any], read_only: bool
+) -> None:
+    deployment = with_tools(file=file)
+    assert pod_of(deployment)["volumes"][1:] == [{"name": "files", **volume}]
+    mount = {"name": "files", "mountPath": "/data", "readOnly": read_only}
+    assert container_of(deployment)["volumeMounts"][1:] == [mount]
+    assert pod_of(deployment)["securityContext"]["fsGroup"] == 65532
+
+
+def test_what_tools_may_do_reaches_their_workers() -> None:
+    told = json.loads(
+        variables_of(with_tools(network={"allowedHosts": ["example.com"]}))["TASKFLEET_ENDPOINT"]["value"]
+    )
+    assert told["provider"] == "tools"
+    assert told["tools"]["network"]["allowedHosts"] == ["example.com"]
+
+
+def test_other_workers_have_no_volumes() -> None:
+    assert "volumes" not in pod_of(made(pool()))
+    assert "volumeMounts" not in container_of(made(pool()))

@@ -51,7 +51,7 @@ async def test_a_redriven_task_runs_again_with_its_body_and_all_its_attempts(sto
     body = b'{"messages":[{"content":"the very one"}],"parameters":{},"metadata":{"row":7}}'
     await store.put_policy(opened, policy(max_attempts=1))
     await fail(store, opened, [task("t", body=body)])
-    assert await store.dead_body(opened, "t") == body
+    assert await store.body(opened, "t") == body
     assert await store.redrive(opened, ["t", "nobody", "t"]) == {"t": "redriven", "nobody": "not_found"}
     (view,) = await store.get(opened, ["t"])
     assert view is not None and (view.state, view.attempts, view.error) == (TaskState.PENDING, 0, None)
@@ -100,7 +100,7 @@ async def test_only_what_failed_is_redriven_or_purged(store: Store, opened: Queu
     await store.settle(opened, [settle(await claim_one(store, opened))])
     for act in (store.redrive, store.purge):
         assert set((await act(opened, ["t00000", "t00001"])).values()) == {"not_failed"}
-    assert await store.dead_body(opened, "t00000") is None
+    assert await store.body(opened, "t00000") is None
     await inside.assert_consistent(store, opened)
 
 

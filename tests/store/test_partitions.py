@@ -179,7 +179,7 @@ async def test_a_task_of_a_session_is_found_by_its_id_alone(store: Store, spread
     assert await store.ahead_of(spread, names[2]) is not None
     stale = replace(settle(leased), fence=9)
     assert await store.settle(spread, [stale, settle(leased, Verdict.FAIL, error=error())]) == [False, True]
-    assert await store.dead_body(spread, leased.id) == BODY
+    assert await store.body(spread, leased.id) == BODY
     assert await store.redrive(spread, [leased.id]) == {leased.id: "redriven"}
     await store.forget(spread, names)
     assert await store.get(spread, names) == [None] * 6

@@ -110,3 +110,8 @@ readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
 {{- end }}
+
+{{/* What of the gateway is reached from outside, as paths with a space between. */}}
+{{- define "taskfleet.gatewayPaths" -}}
+/v1{{ if and .Values.gateway.console.enabled .Values.gateway.console.exposed }} /console{{ end }}
+{{- end }}

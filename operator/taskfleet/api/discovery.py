@@ -27,6 +27,14 @@ class Discovery(ApiModel):
     """Services of the pool's namespace as endpoints of the pool, beside those that are listed. Each has the name of its
     Service; all have these settings."""
 
+    rules = (
+        Rule(
+            "self.provider != 'tools'",
+            "provider must be that of the servers; workers run tools themselves, without a Service",
+            ".provider",
+        ),
+    )
+
     selector: ServiceSelector = Field(description="Which Services become endpoints.")
     port: Annotated[
         Port,

@@ -1,4 +1,4 @@
-"""Endpoint: one model server or API of a WorkerPool."""
+"""Endpoint: one model server or API of a WorkerPool, or the tools that its workers run."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -8,6 +8,7 @@ from pydantic import Field
 from taskfleet.api.base import UNIQUE, ApiModel, ModelName
 from taskfleet.api.modelserver import ModelServer
 from taskfleet.api.rules import DNS_LABEL, SUBDOMAIN, Rule
+from taskfleet.api.toolsettings import ToolSettings
 from taskfleet.core.ratelimit import NO_LIMITS, RateLimits
 
 _HOST = "[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
@@ -18,11 +19,12 @@ MAX_ENDPOINT_NAME = 40
 
 
 class Provider(StrEnum):
-    """The protocol that an endpoint speaks."""
+    """The protocol that an endpoint speaks; ``tools`` is none: its workers run the tools themselves."""
 
     OPENAI = "openai"
     OLLAMA = "ollama"
     ANTHROPIC = "anthropic"
+    TOOLS = "tools"
 
 
 class SecretKeyRef(ApiModel):
@@ -70,12 +72,32 @@ class RateLimit(ApiModel):
 
 
 class Endpoint(ApiModel):
-    """One model server or API, or one for each worker. Its workers are one Deployment."""
+    """One model server or API, or one for each worker, or tools. Its workers are one Deployment."""
 
     rules = (
         Rule(
-            "has(self.url) != has(self.server)",
+            "self.provider == 'tools' || has(self.url) != has(self.server)",
             "an endpoint has either url, where a model server is, or server, one of its own for each worker; set one",
+        ),
+        Rule(
+            "self.provider != 'tools' || !has(self.url) && !has(self.server)",
+            "with provider tools the workers run the tools themselves: there is no url and no server; remove it",
+        ),
+        Rule(
+            "self.provider != 'tools' || !has(self.apiKeySecretRef) && !has(self.costPerMillionTokens)"
+            " && (!has(self.rateLimit) || !has(self.rateLimit.tokensPerMinute))",
+            "with provider tools there are no tokens and no API key: remove apiKeySecretRef, costPerMillionTokens and "
+            "rateLimit.tokensPerMinute",
+        ),
+        Rule(
+            "self.provider == 'tools' || !has(self.tools)",
+            "tools are settings for provider tools; remove them or set provider: tools",
+            ".tools",
+        ),
+        Rule(
+            "self.provider != 'tools' || !('file' in self.models) || has(self.tools) && has(self.tools.file)",
+            "an endpoint that serves file needs its folder; set tools.file.root",
+            ".tools",
         ),
         Rule(
             rf"!has(self.url) || self.url.matches('^https?://([^/?#]*@)?({_HOST}(\\.{_HOST})*\\.?|\\[[0-9A-Fa-f:.]+\\])"
@@ -121,7 +143,8 @@ class Endpoint(ApiModel):
     provider: Provider = Field(
         Provider.OPENAI,
         description="Protocol: openai fits vLLM, llama.cpp, Ollama's /v1 and OpenAI; ollama is Ollama's own, with its "
-        "options; anthropic is the Messages API.",
+        "options; anthropic is the Messages API. tools is no protocol: the workers run the tools that models names "
+        "(http, web, headless-browser, terminal, file, or one of a package in their image).",
     )
     url: str | None = Field(
         None,
@@ -135,12 +158,15 @@ class Endpoint(ApiModel):
         "cluster. A worker takes tasks once its server answers, and gives them back when it dies.",
     )
     models: Annotated[list[ModelName], UNIQUE] = Field(
-        min_length=1, max_length=64, description="The queue's model names that this endpoint serves."
+        min_length=1,
+        max_length=64,
+        description="The queue's model names that this endpoint serves; with provider tools names of tools.",
     )
     remote_names: dict[str, Annotated[str, Field(min_length=1, max_length=256)]] = Field(
         default_factory=dict,
         max_length=64,
-        description="What the server calls a model, by the queue's name for it, where the two differ.",
+        description="What the server calls a model (or which tool it is), by the queue's name for it, where the two "
+        "differ.",
     )
     concurrency: int = Field(4, ge=1, le=1024, description="Calls at once in one worker.")
     max_workers: int = Field(10, ge=1, le=1000, description="Most workers of this endpoint.")
@@ -164,9 +190,11 @@ class Endpoint(ApiModel):
         None, description="Where the API key is, sent as the protocol has it; none when the server wants no key."
     )
 
+    tools: ToolSettings | None = Field(None, description="With provider tools: what they may do.")
+
     @property
     def base_url(self) -> str:
-        """Where its workers call it."""
+        """Where its workers call it; "" where they run tools."""
         if self.server is None:
             return self.url or ""
         return self.server.url + ("" if self.provider is Provider.OLLAMA else "/v1")

@@ -21,6 +21,8 @@ _ASKED_IN: Mapping[Operation | None, str] = {
 _PRIORITIES = {priority.label: priority for priority in Priority}
 # These belong to the call itself: the queue chooses the model, the worker waits for the whole answer.
 _NOT_PARAMETERS = {"model": "give it as the field model", "messages": "give them as the field messages"}
+# What only a model can do something with.
+MODEL_FIELDS = ("prompt", "messages", "model", "operation", "stream", "parameters")
 MAX_KEY = 255
 _TOOL = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,254}[^\s\x00-\x1f\x7f-\x9f])?")
 
@@ -86,6 +88,18 @@ def tool(fields: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(hint, str) or not _TOOL.fullmatch(hint):
         raise InvalidTask(f"tool: {shown(hint)} is not a hint: one line of 1 to 256 characters, such as editor")
     return {"tool": hint}
+
+
+def arguments(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a tool's call as a part of the body; nothing where the task is none."""
+    if "arguments" not in fields:
+        return {}
+    if "tool" not in fields:
+        raise InvalidTask("tool: it is missing; arguments are those of a tool, name it")
+    for name in MODEL_FIELDS:
+        if fields.get(name):
+            raise InvalidTask(f"{name}: a task with arguments calls a tool and no model; remove {name} or arguments")
+    return {"arguments": json_object(fields, "arguments")}
 
 
 def json_object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 A task line is ``{"id"? | "idempotency_key"?, "model"?, "prompt" | "messages", "priority"?, "tenant"?, "session"?,
 "tool"?, "stream"?, "operation"?, "parameters"?, "metadata"?, "delay"? | "not_before"?, "deadline"?}`` and nothing
-else.
+else. One with ``"arguments"`` is the call of a tool: it has ``"tool"``, and none of ``MODEL_FIELDS``.
 A result line is what ``result_line`` returns.
 """
 
@@ -15,6 +15,7 @@ import orjson
 from taskfleet.api import taskfields
 from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.api.tasktimes import task_times
+from taskfleet.api.toolcalls import ARGUMENTS, parse_arguments
 from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask, UnknownModel
 from taskfleet.core.models import resolve_model
 from taskfleet.core.operation import Operation
@@ -31,7 +32,7 @@ from taskfleet.core.task import (
 
 FIELDS = (
     *("id", "idempotency_key", "model", "prompt", "messages", "priority", "tenant", "session", "tool", "stream"),
-    "operation",
+    *("operation", "arguments"),
     *("parameters", "metadata", "delay", "not_before", "deadline"),
 )
 _FIELD_SET = frozenset(FIELDS)
@@ -43,8 +44,9 @@ _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 class TaskBody:
     """What a worker needs of a task: the arguments of its call. ``metadata`` only comes back with the result.
 
-    ``tool`` is a hint for an agent that executes the task; a model server is not told. ``stream``: its answer is told
-    to readers piece by piece. ``operation``: see there.
+    ``arguments``: those of a call of ``tool``, which has no messages. Without them ``tool`` is a hint for an agent that
+    executes the task; a model server is not told. ``stream``: its answer is told to readers piece by piece.
+    ``operation``: see there.
     """
 
     messages: list[dict[str, Any]]
@@ -53,6 +55,7 @@ class TaskBody:
     tool: str | None = None
     stream: bool = False
     operation: Operation | None = None
+    arguments: dict[str, Any] | None = None
 
 
 def read_task_lines(lines: Iterable[bytes], *, spec: TaskQueueSpec) -> Iterator[NewTask]:
@@ -96,7 +99,7 @@ def parse_task_line(line: bytes, *, spec: TaskQueueSpec, number: int) -> NewTask
 
 
 def task_from_prompt(
-    prompt: str,
+    prompt: str | None,
     *,
     spec: TaskQueueSpec,
     model: str | None = None,
@@ -106,12 +109,13 @@ def task_from_prompt(
     task_id: str | None = None,
     idempotency_key: str | None = None,
     tool: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     delay: str | None = None,
     deadline: str | None = None,
 ) -> NewTask:
-    """The task of one prompt. Raises InvalidTask or UnknownModel: ``prompt: ...``."""
+    """The task of one prompt, or of a tool's call. Raises InvalidTask or UnknownModel: ``prompt: ...``."""
     fields: dict[str, Any] = {
         "id": task_id,
         "idempotency_key": idempotency_key,
@@ -121,6 +125,7 @@ def task_from_prompt(
         "tenant": tenant,
         "session": session,
         **({} if tool is None else {"tool": tool}),
+        "arguments": arguments,
         "parameters": parameters,
         "metadata": metadata,
         "delay": delay,
@@ -141,6 +146,7 @@ def decode_body(body: bytes) -> TaskBody:
             fields.get("tool"),
             fields.get("stream", False),
             None if operation is None else Operation(operation),
+            fields.get("arguments"),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise InvalidTask(f"the task's body is not one that Taskfleet wrote: {error}") from error
@@ -220,6 +226,8 @@ class TaskReader:
         )
 
     def _model(self, fields: Mapping[str, Any]) -> str:
+        if "arguments" in fields:
+            return self._tool(fields)
         model = fields.get("model")
         if not isinstance(model, str | None):
             raise InvalidTask(f"model: {taskfields.shown(model)} is not a string; leave it out for the queue's default")
@@ -227,11 +235,25 @@ class TaskReader:
             self._lanes[model] = resolve_model(model, self._offered, self._default)
         return self._lanes[model]
 
+    def _tool(self, fields: Mapping[str, Any]) -> str:
+        """The lane of a tool's call: the model of its name. The arguments are checked where we know the tool."""
+        tool = fields["tool"]
+        lane = next((model.name for model in self._offered if tool == model.name or tool in model.aliases), None)
+        if lane is None:
+            raise UnknownModel(
+                f"tool: {tool!r} is not offered by this queue, which has the models {', '.join(self.models)}; "
+                "add it to the queue's models"
+            )
+        if lane in ARGUMENTS:
+            parse_arguments(ARGUMENTS[lane], fields["arguments"])
+        return lane
+
 
 def _body(fields: Mapping[str, Any], stream: dict[str, Any]) -> bytes:
     operation = taskfields.operation(fields)
     body = taskfields.tool(fields) | stream | ({} if operation is None else {"operation": operation.value})
-    body["messages"] = taskfields.messages(fields, operation)
+    body |= taskfields.arguments(fields)
+    body["messages"] = [] if "arguments" in fields else taskfields.messages(fields, operation)
     body["parameters"] = taskfields.parameters(fields, operation)
     body["metadata"] = taskfields.json_object(fields, "metadata")
     try:

@@ -84,8 +84,8 @@ def show(queue: str, task_id: str, data: Path | None, namespace: str | None, out
     async def ask() -> tuple[dict[str, Any], list[str]]:
         async with _opened(target, key) as store:
             (view,) = await store.get(key, [task_id])
-            body = await store.dead_body(key, task_id)
-            if view is None or body is None:
+            body = await store.body(key, task_id)
+            if view is None or view.state is not TaskState.FAILED or body is None:
                 raise _no_letter(key, task_id)
             return task_fields(key, view) | {"body": orjson.loads(body)}, task_lines(key, view)
 

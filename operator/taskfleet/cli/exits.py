@@ -34,6 +34,7 @@ MEANINGS: dict[int, str] = {
     22: "a checkpoint cannot be used or written",
     23: "the gateway cannot be reached",
     24: "the gateway refuses the API key, or the key lacks the right",
+    27: "another command drives this run of a parallel queue by now",
     BUG: "an error in Taskfleet itself",
     INTERRUPTED: "interrupted (Ctrl-C)",
     BROKEN_PIPE: "the reader of the output went away",

@@ -72,6 +72,7 @@ Examples:
     metavar="DIR",
     help="API keys of endpoints that queues let the gateway call itself: files NAMESPACE/SECRET/KEY.",
 )
+@click.option("--console/--no-console", default=True, show_default=True, help="The page /console, for people.")
 @click.option("--queue", metavar="QUEUE", help="Queue of requests that name none (default: the only one there is).")
 @click.option("-n", "--namespace", metavar="NS", help="Namespace of queues that are named without one.")
 @click.option(
@@ -93,6 +94,7 @@ def gateway(
     webhooks: Path | None,
     files: str,
     secrets: Path | None,
+    console: bool,
     queue: str | None,
     namespace: str | None,
     grace: int,
@@ -114,6 +116,7 @@ def gateway(
         files=files,
         grace_seconds=grace,
         api_keys=no_api_keys if secrets is None else mounted_api_keys(secrets),
+        console=console,
         tls=_tls(tls_cert, tls_key),
         webhooks=webhooks,
     )

@@ -33,7 +33,8 @@ class Handout:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """As JSON types; ``prompt`` when it is one message of the user, else ``messages``, as on a task line."""
+        """As JSON types; ``arguments`` of a tool's call, ``prompt`` when it is one message of the user, else
+        ``messages``, as on a task line."""
         task, body = self.task, self.body
         return {
             "id": task.id,
@@ -52,7 +53,7 @@ class Handout:
     @property
     def text(self) -> str:
         """The fixed form, with the empty line at its end."""
-        fields = self.fields
+        fields, body = self.fields, self.body
         lines = [
             f"{name}: {value if isinstance(value, str | int) else _one_line(value)}"
             for name, value in (
@@ -64,12 +65,13 @@ class Handout:
                 ("Attempt", fields["attempt"]),
                 ("Worker", fields["worker"]),
                 ("Until", fields["until"]),
+                ("Arguments", body.arguments),
                 ("Parameters", fields["parameters"]),
                 ("Metadata", fields["metadata"]),
             )
             if value
         ]
-        for message in self.body.messages:
+        for message in body.messages:
             role = message["role"]
             lines.append("Prompt:" if role == "user" else f"{role.capitalize()}:")
             lines += [_INDENT + harmless(line) for line in _said(message).splitlines() or [""]]
@@ -82,9 +84,11 @@ def handout(queue: QueueKey, task: LeasedTask | WaitingTask, **claim: Any) -> Ha
 
 
 def _asked(body: TaskBody) -> dict[str, Any]:
-    first = body.messages[0]
-    if len(body.messages) == 1 and first["role"] == "user" and isinstance(first["content"], str):
-        return {"prompt": first["content"]}
+    match body:
+        case TaskBody(arguments=dict(arguments)):
+            return {"arguments": arguments}
+        case TaskBody(messages=[{"role": "user", "content": str(prompt)}]):
+            return {"prompt": prompt}
     return {"messages": body.messages}
 
 

@@ -40,6 +40,7 @@ SUBCOMMANDS = {
     "dlq": _Subcommand("List, inspect, redrive or purge failed tasks (dead letters)."),
     "pause": _Subcommand("Start no more tasks of a queue, until a time or until it is resumed."),
     "resume": _Subcommand("Start tasks of a paused queue again."),
+    "parallel": _Subcommand("Run steps over many items at once, described in a file.", extra="parallel"),
     "run": _Subcommand("Claim tasks and print them, for a person or an agent to execute."),
     "progress": _Subcommand("Tell how far a claimed task is."),
     "complete": _Subcommand("End a claimed task with its result."),

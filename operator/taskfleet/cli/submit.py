@@ -21,7 +21,7 @@ from taskfleet.cli.running import blocking, run_async
 from taskfleet.cli.source import open_source
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.cli.waiting import wait_for_batch
-from taskfleet.core.errors import DuplicateTask, NotFound
+from taskfleet.core.errors import DuplicateTask, InvalidTask, NotFound
 from taskfleet.core.models import resolve_model
 from taskfleet.core.task import Priority, QueueKey, id_of_key
 from taskfleet.store import Store
@@ -34,11 +34,13 @@ A file has one JSON object on each line:
   {"prompt": "Later", "delay": "30m", "deadline": "2030-01-31T18:00:00Z"}
   {"prompt": "And then?", "tenant": "team-a", "session": "chat-7"}
   {"prompt": "Yes or no?", "parameters": {"temperature": 0, "max_tokens": 5}, "metadata": {"row": 3}}
+  {"tool": "http", "arguments": {"url": "https://example.com/"}}
 The whole file is checked before anything is submitted; a bad line is named and nothing of the file is in the queue.
 
 \b
 Examples:
   taskfleet submit demo "Translate to French: cheese" --wait
+  taskfleet submit demo --tool http --argument url=https://example.com/ --wait
   taskfleet submit demo -f tasks.jsonl --wait --out results.jsonl
   generate-tasks | taskfleet submit demo -f - -o json
 """
@@ -55,6 +57,7 @@ class _Request:
     tenant: str | None
     session: str | None
     tool: str | None
+    argument: tuple[str, ...]
     task_id: str | None
     idempotency_key: str | None
     delay: str | None
@@ -62,6 +65,11 @@ class _Request:
     batch: str
     wait: bool
     out: Path | None
+
+    @property
+    def calls_tool(self) -> bool:
+        """One call of a tool; with a prompt the tool is a hint."""
+        return self.tool is not None and self.prompt is None and self.file is None
 
 
 @click.command(epilog=EPILOG)
@@ -76,7 +84,13 @@ class _Request:
 )
 @click.option("--tenant", help="Who the task is for: tenants share the queue by weight (default: default).")
 @click.option("--session", help="Run the task after those of this session that came before it.")
-@click.option("--tool", help="Hint for the agent that runs the task (execution: External), such as editor.")
+@click.option("--tool", help="Without PROMPT: the tool to call, such as http. With it: a hint for an agent.")
+@click.option(
+    "--argument",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Argument of the tool's call, as JSON or else as text; may be given several times.",
+)
 @click.option("--id", "task_id", help="Id of the task, to submit it only once (default: a new one).")
 @click.option("--idempotency-key", metavar="KEY", help="Submit once: with the same key again, the first task stands.")
 @click.option("--delay", metavar="DURATION", help="Run the task no earlier than after this, such as 30s or 1h30m.")
@@ -87,7 +101,7 @@ class _Request:
 @target_options
 @output_option
 def submit(queue: str, data: Path | None, namespace: str | None, output: Output, **options: Any) -> int:
-    """Put a task with PROMPT, or a file of tasks, into QUEUE (NAME or NAMESPACE/NAME)."""
+    """Put a task with PROMPT, a call of a --tool, or a file of tasks, into QUEUE (NAME or NAMESPACE/NAME)."""
     options["batch"] = options["batch"] or _new_batch_id()
     request = _Request(**options)
     _check(request)
@@ -97,8 +111,12 @@ def submit(queue: str, data: Path | None, namespace: str | None, output: Output,
 
 
 def _check(request: _Request) -> None:
-    if (request.prompt is None) == (request.file is None):
-        raise click.UsageError("give a PROMPT or -f FILE, one of the two")
+    if (request.prompt is not None) + (request.file is not None) + request.calls_tool != 1:
+        raise click.UsageError("give a PROMPT, a --tool or -f FILE, one of these")
+    if request.argument and not request.calls_tool:
+        raise click.UsageError("--argument is for the call of a tool: give --tool, and neither PROMPT nor -f")
+    if request.model is not None and request.calls_tool:
+        raise click.UsageError("--model is for a PROMPT or -f FILE; a tool is called by its name")
     of_one_task = ("task_id", "idempotency_key", "priority", "tenant", "session", "tool", "delay", "deadline")
     if request.file is not None and any(getattr(request, name) for name in of_one_task):
         raise click.UsageError(
@@ -146,7 +164,7 @@ async def _tell_of_the_first(key: str, store: Store, queue: QueueKey, output: Ou
 
 
 async def _enqueue(request: _Request, store: Store, queue: QueueKey, spec: TaskQueueSpec) -> int:
-    if request.prompt is not None:
+    if request.file is None:
         task = task_from_prompt(
             request.prompt,
             spec=spec,
@@ -157,13 +175,14 @@ async def _enqueue(request: _Request, store: Store, queue: QueueKey, spec: TaskQ
             task_id=request.task_id,
             idempotency_key=request.idempotency_key,
             tool=request.tool,
+            arguments=_arguments(request.argument) if request.calls_tool else None,
             delay=request.delay,
             deadline=request.deadline,
         )
         return await store.submit(queue, [task], batch=request.batch)
     if request.model is not None:
         spec = spec.model_copy(update={"default_model": resolve_model(request.model, spec.offered, spec.default_lane)})
-    with open_source(request.file or "-", spec) as source:
+    with open_source(request.file, spec) as source:
         with blocking():
             for _ in read_task_lines(source.lines(), spec=spec):
                 pass  # a first pass that only checks: most bad files never reach the store
@@ -185,7 +204,7 @@ async def _show_results(
         tally = Tally()
         async for view in views:
             tally.add(view)
-            if request.prompt is not None:
+            if request.file is None:
                 submitted["result"] = result_line(view)
     for cause in tally.causes():
         output.remark(f"  {cause}")
@@ -196,10 +215,23 @@ async def _show_results(
 def _closing_lines(request: _Request, submitted: dict[str, Any], tally: Tally) -> list[str]:
     if request.out is not None:
         return [f"{tally.summary()}; results in {request.out}"]
-    if request.prompt is not None and not tally.unsuccessful:
+    if request.file is None and not tally.unsuccessful:
         answer = submitted["result"]["output"]
         return [answer if isinstance(answer, str) else orjson.dumps(answer).decode()]
     return [tally.summary()]
+
+
+def _arguments(given: tuple[str, ...]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise InvalidTask(f"--argument: {pair!r} is not NAME=VALUE, such as url=https://example.com/")
+        try:
+            arguments[name] = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            arguments[name] = value
+    return arguments
 
 
 def _new_batch_id() -> str:

@@ -43,7 +43,7 @@ class Chronicler:
 
     async def write_status(self, kind: Kind, obj: TaskQueue | WorkerPool, status: dict[str, Any]) -> None:
         await self._surface.write_status(kind, obj, status)
-        self._say(_queue_of(obj), (kind, obj.metadata.name), status)
+        self._say(_queue_of(obj), (kind, obj.metadata.name), status | _limits(obj))
 
     def event(self, kind: Kind, obj: TaskQueue | WorkerPool, reason: str, message: str, *, warning: bool) -> None:
         self._surface.event(kind, obj, reason, message, warning=warning)
@@ -107,6 +107,14 @@ class Chronicler:
             del self._unwritten[queue]
         if not decisions:
             self._decisions.pop(queue, None)
+
+
+def _limits(obj: TaskQueue | WorkerPool) -> dict[str, Any]:
+    if isinstance(obj, TaskQueue):
+        return {}
+    shown = ("models", "concurrency", "maxWorkers", "rateLimit")
+    specs = {endpoint.name: endpoint.to_wire() for endpoint in obj.spec.endpoints}
+    return {"limits": {name: {field: spec[field] for field in shown if field in spec} for name, spec in specs.items()}}
 
 
 def _queue_of(obj: TaskQueue | WorkerPool) -> QueueKey:

@@ -70,7 +70,7 @@ def observe_endpoints(
     for endpoint in pool.spec.endpoints:
         name = endpoint.name
         number, fleet = workers[name], _of(state, name)
-        probed = _server_health(fleet) if endpoint.server else health.get(name, Health())
+        probed = _own_health(fleet) if endpoint.url is None else health.get(name, Health())
         observed[name] = EndpointObserved(
             workers=number,
             ready=fleet.ready,
@@ -87,9 +87,9 @@ def observe_endpoints(
     return observed
 
 
-def _server_health(fleet: FleetState) -> Health:
-    """A model server inside the workers' pods is well unless it does not come up: one that is not asked for is not
-    amiss."""
+def _own_health(fleet: FleetState) -> Health:
+    """What is inside the workers' pods, a model server or tools, is well unless it does not come up: one that is not
+    asked for is not amiss."""
     return Health(False, fleet.trouble) if fleet.trouble and not fleet.ready else Health(True)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from taskfleet.api.status import ConditionStatus, Depth, TaskQueueStatus
 from taskfleet.api.taskqueue import TaskQueue
+from taskfleet.api.toolcalls import ARGUMENTS
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.deletion import Deletion
 from taskfleet.core.conditions import Condition, Status, merge_conditions
@@ -153,8 +154,10 @@ def _unserved(unserved: Mapping[str, int], pools: Sequence[WorkerPool]) -> str:
     if not pools:
         return f"no WorkerPool has this queue in spec.queueRef; waiting: {waiting}; create one"
     names = ", ".join(pool.metadata.name for pool in pools)
+    tools = ", ".join(model for model in unserved if model in ARGUMENTS)
     return (
         f"no endpoint serves {waiting}; add the model to spec.endpoints[].models of a WorkerPool (there are: {names})"
+        + (f"; {tools}: to those of an endpoint with provider: tools" if tools else "")
     )
 
 

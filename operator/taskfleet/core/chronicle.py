@@ -7,7 +7,9 @@ from typing import Any
 MOST_DECISIONS = 50
 
 Subject = tuple[str, str]  # kind (TaskQueue or WorkerPool) and name
-Status = Mapping[str, Any]  # as its custom resource has it
+# As its custom resource has it. That of a pool has ``limits`` beside it: by the name of each endpoint what it serves,
+# and the most that is asked of it, as its spec has them.
+Status = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@
     ├── NotRunning               no `up` on that data folder, a queue that is not started
     ├── NoModelServer            nobody to call: no server was found, or one that was named does not answer
     ├── WaitTimeout              what was waited for has not ended yet; it goes on
+    ├── TakenOver                a run of a parallel queue that somebody else drives by now
     ├── NotLeading               a controller that may act no more, since another one may have begun to
     ├── DatasetError             the rows of a dataset cannot be read, or their results not be written
     └── CheckpointError          the file that a run goes on from cannot be read or written
@@ -163,6 +164,18 @@ class DatasetError(TaskfleetError):
     code = "dataset_error"
     exit_code = 21
     results: tuple[Any, ...] = ()
+
+
+class TakenOver(TaskfleetError):
+    code = "taken_over"
+    exit_code = 27
+
+    def __init__(self, run: str) -> None:
+        super().__init__(
+            f"the run {run} is driven by another command by now, or the store has lost its last changes; run it again, "
+            "and nothing is done twice"
+        )
+        self.run = run
 
 
 class NotLeading(TaskfleetError):

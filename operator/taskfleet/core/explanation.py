@@ -15,6 +15,7 @@ from taskfleet.core.wiretime import wire_time
 
 QUEUE, POOL = "TaskQueue", "WorkerPool"
 NOBODY_LOOKED = "no controller has looked at it: is `taskfleet up` or the controller running on this store?"
+NOTHING_WAITS = "nothing waits"
 DECISIONS_SHOWN = 8
 # The conditions whose being so (or not) is what one wishes.
 _WELL = {
@@ -47,6 +48,15 @@ def queue_lines(name: str, scene: Scene) -> list[str]:
     for pool, its in scene.pools().items():
         lines += [f"pool {pool}: {line}" for line in (*_unwell(its), *_endpoint_lines(its))]
     return lines + _decision_lines(scene)
+
+
+def concerns(name: str, scene: Scene) -> list[str]:
+    """Of these what keeps it, or may soon keep it, from its work; nothing when all is well."""
+    status = scene.queue(name)
+    lines = [] if status is not None else [NOBODY_LOOKED]
+    lines += [line for line in _why_waiting(scene) if line != NOTHING_WAITS]
+    lines += [] if status is None else _different(status)
+    return lines + [f"pool {pool}: {line}" for pool, its in scene.pools().items() for line in _different(its)]
 
 
 def pool_lines(name: str, scene: Scene, endpoint: str | None = None) -> list[str]:
@@ -111,7 +121,7 @@ def _numbers(scene: Scene) -> Iterator[str]:
 def _why_waiting(scene: Scene) -> Iterator[str]:
     stats = scene.stats
     if not stats.pending and not stats.scheduled:
-        yield "nothing waits"
+        yield NOTHING_WAITS
     if stats.paused:
         yield f"it is {stats.pause}: no task is started; `taskfleet resume` ends that"
     if stats.blocked:
@@ -141,6 +151,14 @@ def _headline(status: Status) -> list[str]:
 def _unwell(status: Status) -> list[str]:
     found = conditions(status).items()
     return [_told(kind, one) for kind, one in found if one["status"] != _WELL.get(kind, one["status"])]
+
+
+def _different(status: Status) -> list[str]:
+    """What is not as one wishes, without that of which another condition says the same."""
+    found = conditions(status)
+    said = {one["message"]: kind for kind, one in found.items()}
+    lines = (_told(kind, one) for kind, one in found.items() if said[one["message"]] == kind)
+    return [line for line in lines if line in _unwell(status)]
 
 
 def _told(kind: str, condition: Mapping[str, str]) -> str:

@@ -1,7 +1,6 @@
 """``/v1/queues``: what is in them, and pausing, resuming, purging and redriving."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
@@ -9,15 +8,17 @@ from starlette.responses import Response
 
 from taskfleet.core.errors import InputError, NotFound, StoreSchemaMismatch
 from taskfleet.core.quantities import parse_duration
-from taskfleet.core.settlement import QueueStats
 from taskfleet.core.task import is_task_id
 from taskfleet.core.wiretime import moment_of, wire_time
 from taskfleet.gateway.answers import json_answer
 from taskfleet.gateway.bodies import known_fields, optional_object
 from taskfleet.gateway.callers import Caller
+from taskfleet.gateway.failures import error_code
 from taskfleet.gateway.parts import Parts
+from taskfleet.gateway.queueobjects import numbers, queue_object
 from taskfleet.gateway.queues import OpenQueue
 
+_WHICH = ("ids", "error_code", "all")  # dead letters
 _LONGEST_PAUSE = 8760 * 3600.0
 _NOT_SHOWN = ("tenants", "storeRef")  # of other tenants, and of the cluster
 
@@ -33,7 +34,7 @@ class Administration:
         found = []
         for key in await self._queues.visible(caller):
             try:
-                found.append(_queue_object(await self._queues.open(key)))
+                found.append(queue_object(await self._queues.open(key)))
             except NotFound:  # it was deleted since it was listed
                 continue
             except StoreSchemaMismatch as error:  # of another version: no reason to hide the others
@@ -45,14 +46,14 @@ class Administration:
         queue = await self._asked_for(request, caller)
         spec = {name: value for name, value in queue.policy.spec.items() if name not in _NOT_SHOWN}
         rules = {"spec": spec, "fallbacks": dict(queue.policy.fallbacks), "max_pending": queue.policy.max_pending}
-        return json_answer(_queue_object(queue) | rules)
+        return json_answer(queue_object(queue) | rules)
 
     async def stats(self, request: Request, caller: Caller) -> Response:
         queue = await self._asked_for(request, caller)
         stats = await self._store.stats(queue.key)
         if stats is None:
             raise NotFound(f"queue: {queue.key} is no longer in this store")
-        return json_answer({"object": "queue.stats", "queue": str(queue.key), **_numbers(stats)})
+        return json_answer({"object": "queue.stats", "queue": str(queue.key), **numbers(stats)})
 
     async def pause(self, request: Request, caller: Caller) -> Response:
         """``{"until"? | "for"?}``: a moment, or a duration such as 30m; without either until it is resumed."""
@@ -73,13 +74,14 @@ class Administration:
         return json_answer({"object": "queue", "id": str(queue.key), "paused": False, "was_paused": was_paused})
 
     async def purge(self, request: Request, caller: Caller) -> Response:
-        """Remove dead letters for good: ``{"ids": [...]}``, or all of them with ``{"all": true}``."""
+        """Remove dead letters for good: ``{"ids": [...]}``, those of ``{"error_code": CODE}``, or ``{"all": true}``."""
         queue, ids = await self._letters(request, caller)
         words = await self._store.purge(queue.key, ids)
         return json_answer(_outcome(queue, words, "purged"))
 
     async def redrive(self, request: Request, caller: Caller) -> Response:
-        """Bring dead letters back as if submitted now: ``{"ids": [...]}``, or all with ``{"all": true}``."""
+        """Bring dead letters back as if submitted now: ``{"ids": [...]}``, those of ``{"error_code": CODE}``, or
+        ``{"all": true}``."""
         queue, ids = await self._letters(request, caller)
         words = await self._store.redrive(queue.key, ids)
         return json_answer(_outcome(queue, words, "redriven"))
@@ -87,39 +89,26 @@ class Administration:
     async def _letters(self, request: Request, caller: Caller) -> tuple[OpenQueue, Sequence[str]]:
         queue = await self._asked_for(request, caller)
         body = await optional_object(request)
-        known_fields(body, "", ("ids", "all"))
-        ids, everything = body.get("ids"), body.get("all", False)
-        if everything is True and ids is None:
+        known_fields(body, "", _WHICH)
+        given = [name for name in _WHICH if body.get(name) not in (None, False)]
+        if len(given) > 1:
+            raise InputError(f"{given[0]}: {' and '.join(given)} are given; give one of {', '.join(_WHICH)}")
+        ids, code, everything = (body.get(name) for name in _WHICH)
+        if everything is True:
             return queue, [letter.task.id async for letter in self._store.dead_letters(queue.key)]
-        if everything is not False:
-            raise InputError('all: it must be true, and without ids; or give {"ids": [...]}')
+        if isinstance(code, str) and code:
+            letters = self._store.dead_letters(queue.key)
+            return queue, [letter.task.id async for letter in letters if error_code(letter.task) == code]
+        if everything:
+            raise InputError('all: it must be true; or give {"ids": [...]} or {"error_code": CODE}')
+        if code is not None:
+            raise InputError("error_code: it must be the code of an error, such as timeout")
         if not isinstance(ids, list) or not all(isinstance(each, str) and is_task_id(each) for each in ids):
             raise InputError('ids: it must be an array of ids of failed tasks; {"all": true} means all of them')
         return queue, ids
 
     async def _asked_for(self, request: Request, caller: Caller) -> OpenQueue:
         return await self._queues.chosen(request.path_params["queue"], caller)
-
-
-def _queue_object(queue: OpenQueue) -> dict[str, Any]:
-    return {
-        "id": str(queue.key),
-        "object": "queue",
-        "models": [model.name for model in queue.spec.models],
-        "default_model": queue.spec.default_lane,
-        "execution": queue.spec.execution.value,
-        "stop_policy": queue.spec.stop_policy.value,
-        "workers": len(queue.workers),
-        "trouble": queue.trouble or None,
-        **_numbers(queue.stats),
-    }
-
-
-def _numbers(stats: QueueStats) -> dict[str, Any]:
-    numbers = asdict(stats)
-    for name in ("oldest_pending_at", "next_due_at", "now", "paused_until"):
-        numbers[name] = None if numbers[name] is None else wire_time(numbers[name])
-    return numbers
 
 
 def _outcome(queue: OpenQueue, words: dict[str, str], done: str) -> dict[str, Any]:

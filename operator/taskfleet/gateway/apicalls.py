@@ -56,6 +56,29 @@ _BATCH = {
     "request_counts": {"total": 0, "completed": 0, "failed": 0},
 }
 _QUEUE = {"id": "default/demo", "object": "queue", "pending": 3, "running": 1}
+_KEY = {
+    "object": "key",
+    "name": "team-a",
+    "required": True,
+    "tenant": "team-a",
+    "sees_all_tenants": False,
+    "rights": ["read", "submit"],
+    "queues": ["default/demo"],
+    "max_priority": "normal",
+}
+_EXPLANATION = {
+    "object": "explanation",
+    "about": "queue default/demo",
+    "lines": ["3 waiting (3 normal), 0 for a later time, 1 running, 0 failed", "the oldest has waited 12s"],
+}
+_FAILURE = {
+    "error_code": "timeout",
+    "count": 3,
+    "message": "the model server did not answer within taskTimeout",
+    "first_failed_at": "2026-01-01T00:00:00Z",
+    "last_failed_at": "2026-01-01T00:10:00Z",
+}
+_REQUEST = {"id": "t-1", "object": "task.request", "queue": "default/demo", "request": {"messages": _MESSAGES}}
 _LIST: Example = {"object": "list", "data": []}
 _IDS = {"ids": ["t-1", "t-2"]}
 _SOME_OR_ALL = {"all": True}
@@ -153,6 +176,8 @@ CALLS: Mapping[tuple[str, str], Call] = {
         query={"wait": "seconds to wait for its end"},
     ),
     ("GET", "/v1/tasks/{id}/events"): Call("What is told of it, as it is told", answers={}, stream=True),
+    ("GET", "/v1/tasks/{id}/explain"): Call("Why it waits, and what would change that", answers={200: _EXPLANATION}),
+    ("GET", "/v1/tasks/{id}/request"): Call("What it asks, as long as that is kept", answers={200: _REQUEST}),
     ("POST", "/v1/tasks/{id}/cancel"): Call("Cancel it", answers={200: _TASK, 202: _TASK}, errors=(404, 409)),
     ("POST", "/v1/tasks/{id}/progress"): Call(
         "Tell how far it is", {"fraction": 0.4, "message": "page 4 of 10"}, errors=(404, 409)
@@ -185,6 +210,13 @@ CALLS: Mapping[tuple[str, str], Call] = {
     ),
     ("GET", "/v1/batches/{id}"): Call("One batch", answers={200: _BATCH}),
     ("POST", "/v1/batches/{id}/cancel"): Call("Cancel it", answers={200: _BATCH}, errors=(404, 409)),
+    ("GET", "/v1/key"): Call("Who the key is, and what it may do", answers={200: _KEY}, errors=()),
+    ("GET", "/v1/overview"): Call(
+        "All queues with their pace, why they stand still, and their pools; then what changes",
+        answers={},
+        errors=(),
+        stream=True,
+    ),
     ("GET", "/v1/queues"): Call("The queues", answers={200: {"object": "list", "data": [_QUEUE]}}),
     ("GET", "/v1/queues/{queue}"): Call("One queue with its rules", answers={200: _QUEUE}),
     ("GET", "/v1/queues/{queue}/stats"): Call(
@@ -192,10 +224,20 @@ CALLS: Mapping[tuple[str, str], Call] = {
     ),
     ("POST", "/v1/queues/{queue}/pause"): Call("Start no task for a while", {"for": "2h"}),
     ("POST", "/v1/queues/{queue}/resume"): Call("Start tasks again"),
-    ("POST", "/v1/queues/{queue}/purge"): Call("Remove failed tasks for good", _SOME_OR_ALL),
-    ("POST", "/v1/queues/{queue}/redrive"): Call("Bring failed tasks back", _SOME_OR_ALL, errors=(404, 429)),
+    ("POST", "/v1/queues/{queue}/purge"): Call(
+        "Remove failed tasks for good: all, those of an error, or those of ids", _SOME_OR_ALL
+    ),
+    ("POST", "/v1/queues/{queue}/redrive"): Call(
+        "Bring failed tasks back: all, those of an error, or those of ids", _SOME_OR_ALL, errors=(404, 429)
+    ),
     ("GET", "/v1/queues/{queue}/events"): Call(
         "What is new in it, as it happens", answers={}, query={"kinds": "ended, progress, wake: some"}, stream=True
+    ),
+    ("GET", "/v1/queues/{queue}/explain"): Call(
+        "Why its tasks wait, what serves it, and what was decided last", answers={200: _EXPLANATION}
+    ),
+    ("GET", "/v1/queues/{queue}/failures"): Call(
+        "Of what its failed tasks failed, counted by error", answers={200: {**_LIST, "data": [_FAILURE]}}
     ),
     ("POST", "/v1/queues/{queue}/claim"): Call(
         "Lease tasks to a worker outside",

@@ -23,13 +23,18 @@ from taskfleet.gateway.batches import Batches
 from taskfleet.gateway.batchrun import BatchRunner
 from taskfleet.gateway.bodies import Gone
 from taskfleet.gateway.callers import Caller
+from taskfleet.gateway.console.pages import console_routes
 from taskfleet.gateway.endings import Endings
+from taskfleet.gateway.explained import Explained
+from taskfleet.gateway.failures import Failures
 from taskfleet.gateway.files import Files
 from taskfleet.gateway.filestorage import FileStorage
 from taskfleet.gateway.keyring import Doorman
 from taskfleet.gateway.manytasks import ManyTasks
 from taskfleet.gateway.models import Models
 from taskfleet.gateway.online import Online
+from taskfleet.gateway.overview import Overview
+from taskfleet.gateway.ownkey import own_key
 from taskfleet.gateway.parts import Parts
 from taskfleet.gateway.queueevents import QueueEvents
 from taskfleet.gateway.tasklisting import TaskListing
@@ -51,11 +56,15 @@ def build_app(
     doorman: Doorman,
     metrics: GatewayMetrics,
     not_ready: Callable[[], str],
+    *,
+    console: bool = True,
 ) -> Starlette:
-    """``not_ready()`` is "" when the gateway can serve, else the reason why not, which ``/readyz`` answers."""
+    """``not_ready()`` is "" when the gateway can serve, else the reason why not, which ``/readyz`` answers.
+    ``console``: whether there is the page of that name."""
     door = _Door(doorman, Allowances(parts.store), metrics)
     routes = [
         *_status_routes(metrics, not_ready),
+        *(console_routes() if console else ()),
         *(
             Route(path, door.guard(path, right, handle), methods=[method])
             for method, path, right, handle in _api(parts, files, runner, doorman)
@@ -68,10 +77,11 @@ def build_app(
 
 def _api(
     parts: Parts, store: FileStorage, runner: BatchRunner, doorman: Doorman
-) -> Sequence[tuple[str, str, Right, Handle]]:
+) -> Sequence[tuple[str, str, Right | None, Handle]]:
     online, models, queues, work = Online(parts), Models(parts), Administration(parts), Work(parts)
     tasks, endings, many, news = Tasks(parts), Endings(parts), ManyTasks(parts), QueueEvents(parts, doorman)
     files, batches = Files(store), Batches(parts, store, runner)
+    explained, failures, overview = Explained(parts), Failures(parts), Overview(parts, doorman)
     return [
         ("POST", "/v1/chat/completions", Right.SUBMIT, online.chat),
         ("POST", "/v1/chat/completions/batch", Right.SUBMIT, online.chats),
@@ -88,6 +98,8 @@ def _api(
         ("GET", "/v1/tasks/{id}/status", Right.READ, tasks.status),
         ("GET", "/v1/tasks/{id}/result", Right.READ, tasks.result),
         ("GET", "/v1/tasks/{id}/events", Right.READ, tasks.events),
+        ("GET", "/v1/tasks/{id}/explain", Right.READ, explained.task),
+        ("GET", "/v1/tasks/{id}/request", Right.READ, explained.request),
         ("POST", "/v1/tasks/{id}/cancel", Right.SUBMIT, tasks.cancel),
         ("POST", "/v1/tasks/{id}/progress", Right.WORK, endings.progress),
         ("POST", "/v1/tasks/{id}/complete", Right.WORK, endings.complete),
@@ -101,6 +113,8 @@ def _api(
         ("GET", "/v1/batches", Right.READ, batches.listing),
         ("GET", "/v1/batches/{id}", Right.READ, batches.show),
         ("POST", "/v1/batches/{id}/cancel", Right.SUBMIT, batches.cancel),
+        ("GET", "/v1/key", None, own_key),
+        ("GET", "/v1/overview", Right.READ, overview.events),
         ("GET", "/v1/queues", Right.READ, queues.listing),
         ("GET", "/v1/queues/{queue:path}/stats", Right.READ, queues.stats),
         ("POST", "/v1/queues/{queue:path}/pause", Right.ADMIN, queues.pause),
@@ -108,6 +122,8 @@ def _api(
         ("POST", "/v1/queues/{queue:path}/purge", Right.ADMIN, queues.purge),
         ("POST", "/v1/queues/{queue:path}/redrive", Right.ADMIN, queues.redrive),
         ("GET", "/v1/queues/{queue:path}/events", Right.READ, news.events),
+        ("GET", "/v1/queues/{queue:path}/explain", Right.READ, explained.queue),
+        ("GET", "/v1/queues/{queue:path}/failures", Right.READ, failures.by_error),
         ("POST", "/v1/queues/{queue:path}/claim", Right.WORK, work.claim),
         ("POST", "/v1/queues/{queue:path}/heartbeat", Right.WORK, work.heartbeat),
         ("POST", "/v1/queues/{queue:path}/settle", Right.WORK, work.settle),
@@ -147,7 +163,8 @@ class _Door:
         self._allowances = allowances
         self._metrics = metrics
 
-    def guard(self, path: str, right: Right, handle: Handle) -> Callable[[Request], Awaitable[Response]]:
+    def guard(self, path: str, right: Right | None, handle: Handle) -> Callable[[Request], Awaitable[Response]]:
+        """``right``: what the caller must have; None: any caller will do."""
         self._metrics.open_route(path)
 
         async def endpoint(request: Request) -> Response:
@@ -159,10 +176,11 @@ class _Door:
 
         return endpoint
 
-    async def _answer(self, request: Request, right: Right, handle: Handle, name: str) -> Response:
+    async def _answer(self, request: Request, right: Right | None, handle: Handle, name: str) -> Response:
         try:
             caller = self._doorman.caller(request.headers)
-            caller.check(right)
+            if right is not None:
+                caller.check(right)
             left = await self._allowances.take(caller)
             answer = await handle(request, caller)
         except TaskfleetError as error:

@@ -1,5 +1,6 @@
 """What the parts of a gateway share."""
 
+import asyncio
 from dataclasses import dataclass
 
 from taskfleet.gateway.direct import Direct
@@ -12,7 +13,7 @@ from taskfleet.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """One of each in a process."""
+    """One of each in a process. ``closing`` is set when it is to end: what goes on for ever ends then."""
 
     store: Store
     queues: Queues
@@ -20,3 +21,4 @@ class Parts:
     news: News
     direct: Direct
     webhooks: WebhookTeller
+    closing: asyncio.Event

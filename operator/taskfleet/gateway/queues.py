@@ -1,7 +1,5 @@
 """The queues that a gateway serves, as the store has them: looked up once a moment, not once a request."""
 
-import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +11,7 @@ from taskfleet.core.settlement import QueuePolicy, QueueStats, WorkerReport, com
 from taskfleet.core.task import QueueKey
 from taskfleet.gateway.answers import Refused
 from taskfleet.gateway.callers import Caller
+from taskfleet.gateway.fresh import Fresh
 from taskfleet.store import Store
 
 FRESH_SECONDS = 1.0
@@ -78,7 +77,7 @@ class Queues:
         self._store = store
         self._namespace = namespace
         self._usual = usual
-        self._open: dict[QueueKey, tuple[float, asyncio.Future[OpenQueue]]] = {}
+        self._open = Fresh(self._looked_up, FRESH_SECONDS)
 
     async def chosen(self, name: str | None, caller: Caller) -> OpenQueue:
         """The queue of a request. Raises NotFound, InputError (none is named, and there are several), StoreError."""
@@ -94,12 +93,7 @@ class Queues:
 
     async def open(self, key: QueueKey) -> OpenQueue:
         """Raises NotFound, StoreError."""
-        now = time.monotonic()
-        until, reading = self._open.get(key, (0.0, None))
-        if reading is None or now >= until:  # whoever comes meanwhile waits for the same reading
-            reading = asyncio.ensure_future(self._read(key))
-            self._open[key] = (now + FRESH_SECONDS, reading)
-        return await asyncio.shield(reading)
+        return await self._open.get(key)
 
     async def _key(self, name: str | None, caller: Caller) -> QueueKey:
         if name is not None:
@@ -114,13 +108,6 @@ class Queues:
             which = f"there are {', '.join(map(str, there))}" if there else "there is none yet: apply a TaskQueue"
             raise InputError(f"Taskfleet-Queue: say which queue in this header (namespace/name); {which}")
         return there[0]
-
-    async def _read(self, key: QueueKey) -> OpenQueue:
-        try:
-            return await self._looked_up(key)
-        except BaseException:
-            self._open.pop(key, None)  # the next one looks again, and names that are no queue's are not kept
-            raise
 
     async def _looked_up(self, key: QueueKey) -> OpenQueue:
         policy, stats = await self._store.policy(key), await self._store.stats(key)

@@ -50,7 +50,8 @@ class GatewayOptions:
     ``files``: the folder of what batches read and write, or ``s3://BUCKET/PREFIX``; gateways of one store share it.
     ``grace_seconds``: for requests that are being answered when it is to stop. ``api_keys``: of the endpoints that it
     calls itself. ``tls``: the files of a certificate and of its key; without them it serves in the clear.
-    ``webhooks``: the file of those whom it tells of what ended."""
+    ``webhooks``: the file of those whom it tells of what ended. ``console``: whether there
+    is the page /console."""
 
     store_url: str
     host: str
@@ -64,6 +65,7 @@ class GatewayOptions:
     api_keys: ApiKeys = no_api_keys
     tls: tuple[Path, Path] | None = None
     webhooks: Path | None = None
+    console: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +98,13 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
         direct = Direct(store, queues, ends, options.api_keys)
         metrics.registry.register(Others(direct.registries))
         webhooks = WebhookTeller(store, book, metrics)
-        parts = Parts(store, queues, ends, News(store, ends), direct, webhooks)
+        parts = Parts(store, queues, ends, News(store, ends), direct, webhooks, asyncio.Event())
         files = await asyncio.to_thread(_file_storage, options.files)
         runner = BatchRunner(parts, files)
         health = _StoreHealth(store, metrics)
         server = _Server(
             uvicorn.Config(
-                build_app(parts, files, runner, doorman, metrics, lambda: health.trouble),
+                build_app(parts, files, runner, doorman, metrics, lambda: health.trouble, console=options.console),
                 http=BoundedHttp,
                 ws="none",
                 lifespan="off",
@@ -123,7 +125,7 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
             background.append(certificate.follow())
         answering = asyncio.create_task(_loudly(server.serve(sockets=[listening])))
         others = [asyncio.create_task(_loudly(part)) for part in background]
-        stack.push_async_callback(_stopped, server, answering, others, parts.news)
+        stack.push_async_callback(_stopped, server, answering, others, parts)
         yield Serving(_url(options, listening.getsockname()[1]), (answering, *others))
 
 
@@ -136,11 +138,12 @@ async def _loudly(part: Coroutine[Any, Any, None]) -> None:
 
 
 async def _stopped(
-    server: uvicorn.Server, answering: "asyncio.Task[None]", others: Sequence["asyncio.Task[None]"], news: News
+    server: uvicorn.Server, answering: "asyncio.Task[None]", others: Sequence["asyncio.Task[None]"], parts: Parts
 ) -> None:
     """Take nothing more, let what runs end, then end what serves it."""
     server.should_exit = True
-    news.end()
+    parts.closing.set()
+    parts.news.end()
     await asyncio.wait([answering])
     for task in others:
         task.cancel()

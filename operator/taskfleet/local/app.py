@@ -138,7 +138,8 @@ class _Laptop:
         for queue in self._manifests.queues:  # so that commands find it as soon as we are announced
             await self._store.put_policy(queue.key, queue_policy(queue.spec))
         self._announce()
-        self._view.tell(f"OpenAI's API at {self._gateway_url}/v1, for this machine only and without a key")
+        words = f"OpenAI's API at {self._gateway_url}/v1, the console at {self._gateway_url}/console/"
+        self._view.tell(f"{words}, for this machine only and without a key")
         self._view.tell(f"metrics at {self._status_url}/metrics, health at /healthz and /readyz there")
         try:
             async with asyncio.TaskGroup() as group:

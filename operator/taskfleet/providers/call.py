@@ -13,10 +13,12 @@ from taskfleet.providers.deltas import Said
 
 @dataclass(slots=True)  # not frozen: one is made for each task, and freezing trebles what that costs
 class Call:
-    """One model call. ``model`` is the server's own name for it, ``timeout`` is in seconds for the whole call.
+    """One call of a model or tool. ``model`` is the server's own name for it, ``timeout`` is in seconds for all of
+    it.
 
     ``parameters`` (temperature, max_tokens, ...) go to the server as they are. ``operation``: give the server's whole
-    answer to that call, where the provider speaks OpenAI's protocol. The rest says which task it is: model servers are
+    answer to that call, where the provider speaks OpenAI's protocol. ``arguments``: those of a tool, which has no
+    messages; None where a model is called. The rest says which task it is: model servers are
     not told, code in their place is. ``said``: hears of the answer piece by piece; None: nobody listens. ``progress``:
     hears, from any thread, of how far it is; a server does not say.
     """
@@ -30,6 +32,7 @@ class Call:
     priority: Priority = Priority.NORMAL
     metadata: Mapping[str, Any] = field(default_factory=dict)
     operation: Operation | None = None
+    arguments: Mapping[str, Any] | None = None
     said: Said | None = None
     progress: Callable[[Progress], None] = lambda _progress: None
 

@@ -64,6 +64,9 @@ class HttpProvider:
         self._dialect = dialect
 
     async def complete(self, call: Call) -> Outcome:
+        if call.arguments is not None:
+            words = f"arguments: {call.model} is a model and no tool; give prompt or messages"
+            return Fatal(TaskError("bad_request", words))
         taken = [name for name in _OURS if name in call.parameters]
         if taken:
             return Fatal(TaskError("bad_request", f"parameters: a task may not set {', '.join(taken)}"))

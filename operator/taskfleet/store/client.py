@@ -44,6 +44,7 @@ from taskfleet.store import (
 from taskfleet.store.connection import Connection
 from taskfleet.store.followers import Followers
 from taskfleet.store.jobs import Jobs
+from taskfleet.store.runs import Runs
 
 _AT_ONCE = 500
 _TICK_STEPS = 10
@@ -59,6 +60,7 @@ class Engine:
         self._connection = connection
         self._followers = Followers(connection)
         self.jobs = Jobs(connection)
+        self.runs = Runs(connection)
 
     @classmethod
     async def connect(cls, url: str, *, timeout: float = 5.0) -> Self:  # noqa: ASYNC109 - for every later call too
@@ -182,6 +184,10 @@ class Engine:
         """Tasks in the order of their ids, None where the queue has none (or its retention has ended)."""
         return await reading.get(self._connection, queue, ids)
 
+    async def body(self, queue: QueueKey, task_id: str) -> bytes | None:
+        """What a task asks for (JSON), as long as it waits or runs, or is kept as failed; None otherwise."""
+        return await reading.body(self._connection, queue, task_id)
+
     async def ahead_of(self, queue: QueueKey, task_id: str) -> int | None:
         """About how many tasks of its model are served before a task; None when it does not wait for a worker."""
         return await reading.ahead_of(self._connection, queue, task_id)
@@ -222,10 +228,6 @@ class Engine:
         """The failed tasks there are now, oldest first, read in bounded steps; the reader may redrive or purge them.
         ``after``: when one failed and its id, to go on behind it, also when it is no longer there."""
         return deadletters.dead_letters(self._connection, queue, after)
-
-    async def dead_body(self, queue: QueueKey, task_id: str) -> bytes | None:
-        """The body of a failed task, None when it has not failed or is not there."""
-        return await deadletters.body(self._connection, queue, task_id)
 
     async def redrive(self, queue: QueueKey, ids: Sequence[str]) -> dict[str, str]:
         """Bring dead letters back as if submitted now, with all their attempts; their batches are open again.

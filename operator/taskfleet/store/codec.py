@@ -178,9 +178,11 @@ def view(task_id: str, record: bytes, holder: bytes, attempts: bytes, due: bytes
     )
 
 
-def dead_body(record: bytes) -> bytes | None:
-    """The body of a dead letter; None when the task has not failed."""
+def body(record: bytes) -> bytes | None:
+    """What a task asks for; None when that was not kept beyond its end, as only that of failed ones is."""
     head = _Head(record)
+    if not head.state.is_final:
+        return record[head.rest :]
     if head.state is not TaskState.FAILED:
         return None
     at = head.rest + 1 + record[head.rest]

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from taskfleet.core.settlement import DeadLetter
 from taskfleet.core.task import QueueKey
-from taskfleet.store import codec, keys, lua, reading
+from taskfleet.store import keys, lua, reading
 from taskfleet.store.connection import Connection
 from taskfleet.store.submission import accept
 
@@ -38,11 +38,6 @@ async def _place_after(connection: Connection, index: str, task_id: str, failed_
     if score is not None and int(score) == failed_at:
         return int(await connection.call("ZRANK", index, task_id)) + 1
     return int(await connection.call("ZCOUNT", index, "-inf", f"({failed_at}"))
-
-
-async def body(connection: Connection, queue: QueueKey, task_id: str) -> bytes | None:
-    record = await connection.call("GET", keys.task(queue, task_id))
-    return codec.dead_body(record) if record else None
 
 
 async def redrive(connection: Connection, queue: QueueKey, ids: Sequence[str]) -> dict[str, str]:

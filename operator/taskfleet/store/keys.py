@@ -43,6 +43,8 @@ One-letter names where there is one key per task: they are paid for a million ti
                             somebody wants that
     due:RECEIVER    zset    id of a message for a receiver outside -> ms at which it is (again) to be delivered
     deliveries:RECEIVER  hash  id of it -> its JSON
+    run:NAME        hash    run of a parallel queue, JSON by field, and who drives it; run:NAME:open  hash  index of an
+                            open item -> JSON of it; run:NAME:results  list  packed blocks of lines of items that ended
     said, decisions hash, list   what the controller says: KIND/NAME -> JSON of its status; JSON of its last decisions
     workers, seen   hash, zset   last report of each worker, and the ms of it
     began           hash    worker -> ms at which its process was first heard, and a word for the process
@@ -107,6 +109,7 @@ _FAMILIES = {
     "events": "events:",
     "batch": "batch:",
     "job": "job:",
+    "run": "run:",
     "stage": "stage:",
     "limit": "limit:",
     "due": "due:",
@@ -166,6 +169,18 @@ def stage(queue: QueueKey, number: bytes) -> str:
 
 def job(queue: QueueKey, name: str) -> str:
     return prefix(queue) + _FAMILIES["job"] + name
+
+
+def run(queue: QueueKey, name: str) -> str:
+    return prefix(queue) + _FAMILIES["run"] + name
+
+
+def run_open(queue: QueueKey, name: str) -> str:
+    return run(queue, name) + ":open"
+
+
+def run_results(queue: QueueKey, name: str) -> str:
+    return run(queue, name) + ":results"
 
 
 def turns(queue: QueueKey, session: str) -> str:

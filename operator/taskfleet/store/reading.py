@@ -26,6 +26,11 @@ async def get(connection: Connection, queue: QueueKey, ids: Sequence[str]) -> li
     return views
 
 
+async def body(connection: Connection, queue: QueueKey, task_id: str) -> bytes | None:
+    record = await connection.call("GET", keys.task(queue, task_id))
+    return codec.body(record) if record else None
+
+
 async def some_tasks(connection: Connection, queue: QueueKey, cursor: int) -> tuple[list[str], int]:
     """Ids that one step of bounded cost meets, and the cursor of the next (0: there is none)."""
     cursor, found = await connection.scan(queue, cursor, _MET_AT_ONCE, keys.TASKS)

@@ -190,7 +190,7 @@ class Calls:
         except InputError as error:
             return Fatal(TaskError(error.code, str(error)))
         messages: Sequence[Mapping[str, Any]] = body.messages
-        if task.session is not None and self.policy.context_tokens is not None:
+        if task.session is not None and self.policy.context_tokens is not None and body.arguments is None:
             call.talk = await self._conversations.take_up(task.session, body.messages, self.policy.context_tokens)
             messages = call.talk.conversation.messages
         if body.stream:
@@ -206,6 +206,7 @@ class Calls:
             priority=task.priority,
             metadata=body.metadata,
             operation=body.operation,
+            arguments=body.arguments,
             said=call.stream.said if call.stream else None,
             progress=self._reports.of(task),
         )

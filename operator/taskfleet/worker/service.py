@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from taskfleet.core.errors import StoreError, StoreUnreachable
 from taskfleet.core.pool import EndpointObserved
-from taskfleet.providers import Provider, open_provider
+from taskfleet.providers import Provider, open_endpoint
 from taskfleet.store import Store
 from taskfleet.telemetry.metrics import WorkerMetrics
 from taskfleet.telemetry.server import status_server
@@ -119,7 +119,7 @@ class Service:
             endpoint = settings.endpoint
             if endpoint.server:
                 await self._startup.server(endpoint.server.url, endpoint.health_path)
-            provider = self._provider or open_provider(endpoint.provider, endpoint.base_url, settings.api_key)
+            provider = self._provider or open_endpoint(endpoint, settings.api_key)
             stack.push_async_callback(provider.close)
             return await self._work(store, wakes, policy, provider)
 

@@ -11,6 +11,7 @@ from taskfleet.api.modelserver import WORKER_PORT
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.api.workertemplate import Resources
 from taskfleet.controller.cluster.sidecar import server_container, server_volumes
+from taskfleet.controller.cluster.toolvolumes import tool_mounts, tool_volumes
 from taskfleet.core.names import (
     API_VERSION,
     FIELD_MANAGER,
@@ -32,6 +33,8 @@ LABEL_STORE_ACCESS = f"{GROUP}/store-access"
 # ours beside half of theirs could ask for more than it allows.
 _DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
 
+# The image's own, see the Dockerfile.
+WORKER_GROUP = 65532
 # After its grace period a worker hands its tasks back; Kubernetes must let it.
 _HAND_BACK_SECONDS = 5
 
@@ -121,6 +124,9 @@ def _pod(
         spec["volumes"] = server_volumes(endpoint.server)
         if endpoint.server.run_as_user:
             spec["securityContext"]["fsGroup"] = endpoint.server.run_as_user  # or it could not write to a claim
+    if volumes := tool_volumes(endpoint):
+        spec["volumes"] = volumes
+        spec["securityContext"]["fsGroup"] = WORKER_GROUP  # or it could not write to a claim
     if template.node_selector:
         spec["nodeSelector"] = dict(template.node_selector)
     if template.tolerations:
@@ -141,7 +147,9 @@ def _container(
     pool: WorkerPool, endpoint: Endpoint, environment: Mapping[str, str], defaults: WorkerDefaults
 ) -> Object:
     template = pool.spec.worker_template
+    mounts = tool_mounts(endpoint)
     return {
+        **({"volumeMounts": mounts} if mounts else {}),
         "name": "worker",
         "image": template.image or defaults.image,
         "command": ["taskfleet", "worker"],

@@ -107,6 +107,14 @@ class Store(Engine):
         found = await find(parts, ids, ask, _is_none)
         return [found[task_id] for task_id in ids]
 
+    async def body(self, queue: QueueKey, task_id: str) -> bytes | None:
+        body = super().body
+
+        async def ask(part: QueueKey, ids: Sequence[str]) -> dict[str, bytes | None]:
+            return {each: await body(part, each) for each in ids}
+
+        return (await find(await self._parts(queue), [task_id], ask, _is_none))[task_id]
+
     async def some_tasks(self, queue: QueueKey, place: tuple[int, int]) -> tuple[list[str], tuple[int, int] | None]:
         """Ids of some tasks, final ones too, and where to go on (None: those were the last); ``(0, 0)`` begins. In no
         order; one that was there all the time is met, maybe twice. Each step costs the same, and may bring none."""
@@ -183,14 +191,6 @@ class Store(Engine):
         found = [Engine.dead_letters(self, part, after) for part in await self._parts(queue)]
         async for letter in merged(found, lambda letter: (letter.failed_at, letter.task.id)):
             yield letter
-
-    async def dead_body(self, queue: QueueKey, task_id: str) -> bytes | None:
-        dead_body = super().dead_body
-
-        async def ask(part: QueueKey, ids: Sequence[str]) -> dict[str, bytes | None]:
-            return {each: await dead_body(part, each) for each in ids}
-
-        return (await find(await self._parts(queue), [task_id], ask, _is_none))[task_id]
 
     async def redrive(self, queue: QueueKey, ids: Sequence[str]) -> dict[str, str]:
         parts = await self._parts(queue)

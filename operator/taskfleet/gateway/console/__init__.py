@@ -1,0 +1,1 @@
+"""``/console``: the gateway for people, as a page that uses nothing but its public API."""

@@ -1,0 +1,169 @@
+"""Begins a run, goes on with one, or ends one: whoever does takes it over from whoever drove it before."""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from taskfleet.api.parallelqueue import ParallelQueueSpec
+from taskfleet.api.tasklines import TaskReader
+from taskfleet.api.taskqueue import published_spec
+from taskfleet.core.errors import InputError, NotFound
+from taskfleet.core.parallel.moves import Stop
+from taskfleet.core.parallel.rules import OnUntil, RunState
+from taskfleet.core.task import NewTask, QueueKey, TaskState, TaskView
+from taskfleet.parallel.driver import Driver
+from taskfleet.parallel.items import ItemList, Source
+from taskfleet.parallel.openitem import OpenItem
+from taskfleet.parallel.plan import Plan
+from taskfleet.parallel.record import Record
+from taskfleet.parallel.results import newest_lines
+from taskfleet.parallel.scope import keeps_items
+from taskfleet.parallel.sources import file_source, source_of
+from taskfleet.store import Store
+
+ASK_SECONDS = 600.0
+_LOOK_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be run. ``earlier``: what templates know of the queues before it."""
+
+    name: str
+    spec: ParallelQueueSpec
+    inputs: Mapping[str, Any]
+    folder: Path
+    earlier: Mapping[str, Any]
+
+
+class Coordinator:
+    """For one queue. ``open`` it first."""
+
+    def __init__(self, store: Store, queue: QueueKey, spec: Any, kept_seconds: float) -> None:
+        self._store = store
+        self._queue = queue
+        self._reader = TaskReader(spec)
+        self._holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.kept_seconds = kept_seconds
+
+    @classmethod
+    async def open(cls, store: Store, queue: QueueKey) -> "Coordinator":
+        """Raises NotFound when there is no such queue."""
+        policy = await store.policy(queue)
+        if policy is None:
+            raise NotFound(f"there is no queue {queue} in this store; apply its TaskQueue first")
+        return cls(store, queue, published_spec(policy, queue), policy.keep_results_seconds)
+
+    async def record(self, name: str) -> Record | None:
+        """What there is of a run; None when there is none."""
+        return Record.from_fields(await self._store.runs.fields(self._queue, name))
+
+    async def forget(self, name: str) -> None:
+        """Remove a run and its results."""
+        await self._store.runs.forget(self._queue, name)
+
+    async def driver(self, order: Order) -> Driver:
+        """To run what is ordered: anew, or from where its last coordinator was. Raises InputError, DatasetError."""
+        plan = Plan(order.spec, {**order.earlier, **order.inputs})
+        for step in plan.steps:
+            step.check(self._reader)
+        before = await self.record(order.name)
+        if before is None:
+            return await self._new(order, plan)
+        if not before.is_of(order.spec, order.inputs):
+            raise InputError(
+                f"a run {order.name} of another file, or with other inputs, has not ended: `taskfleet parallel cancel "
+                f"{order.name}` ends it, or give this one another name"
+            )
+        return await self._go_on(order, plan)
+
+    async def cancel(self, name: str) -> Driver:
+        """To end a run that has not ended. Raises NotFound, and InputError when it has."""
+        before = await self.record(name)
+        if before is None:
+            raise NotFound(f"there is no run {name} in {self._queue}")
+        if before.state.is_final:
+            raise InputError(f"{name} has ended already: it is {before.state}")
+        record, items = await self._take(name)
+        stop = record.stop or Stop(RunState.CANCELLED, "it was cancelled", OnUntil.CANCEL)
+        record.stop = replace(stop, running=OnUntil.CANCEL)
+        return self._driver(name, Plan(record.read_spec(), record.inputs), record, items, ItemList([]))
+
+    async def _new(self, order: Order, plan: Plan) -> Driver:
+        source = await source_of(order.spec, plan.inputs, order.folder, lambda prompt: self._ask(order.spec, prompt))
+        record = Record(
+            nonce=secrets.token_hex(5),
+            spec=order.spec.to_wire(),
+            inputs=dict(order.inputs),
+            kept=source.all if isinstance(source, ItemList) else None,
+            source=source.fingerprint(),
+            began=time.time(),
+            total=source.total,
+        )
+        await self._store.runs.take(self._queue, order.name, self._holder)
+        return self._driver(order.name, plan, record, {}, source)
+
+    async def _go_on(self, order: Order, plan: Plan) -> Driver:
+        record, items = await self._take(order.name)
+        source: Source
+        if keeps_items(order.spec):
+            source = ItemList(record.kept or [])
+        else:
+            source = file_source(order.spec, order.folder)
+            if source.fingerprint() != record.source:
+                raise InputError(
+                    f"on: {order.spec.on} is not the file with which {order.name} began; bring that back, or "
+                    f"`taskfleet parallel cancel {order.name}`"
+                )
+        driver = self._driver(order.name, plan, record, items, source)
+        if driver.wants_results:
+            for line in await newest_lines(self._store, self._queue, order.name):
+                driver.add_result(line)
+        return driver
+
+    async def _take(self, name: str) -> tuple[Record, dict[int, OpenItem]]:
+        fields, open_items = await self._store.runs.take(self._queue, name, self._holder)
+        record = Record.from_fields(fields)
+        if record is None:
+            raise NotFound(f"the run {name} is no longer in {self._queue}")
+        return record, {index: OpenItem.from_json(index, item) for index, item in sorted(open_items.items())}
+
+    def _driver(self, name: str, plan: Plan, record: Record, items: dict[int, OpenItem], source: Source) -> Driver:
+        return Driver(
+            self._store,
+            self._queue,
+            name,
+            self._holder,
+            plan=plan,
+            record=record,
+            items=items,
+            source=source,
+            reader=self._reader,
+        )
+
+    async def _ask(self, spec: ParallelQueueSpec, prompt: str) -> str:
+        task = self._reader.build({"prompt": prompt, "model": spec.model})
+        view = await self._answered(task)
+        if view.state is not TaskState.COMPLETED or not isinstance(view.output, str):
+            why = f"{view.error.code}: {view.error.message}" if view.error else view.state.value
+            raise InputError(f"on: the model that was asked for the items gave no answer: {why}")
+        return view.output
+
+    async def _answered(self, task: NewTask) -> TaskView:
+        await self._store.submit(self._queue, [task])
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                while True:
+                    (view,) = await self._store.get(self._queue, [task.id])
+                    if view is not None and view.state.is_final:
+                        return view
+                    await asyncio.sleep(_LOOK_SECONDS)
+        except TimeoutError:
+            await self._store.cancel(self._queue, [task.id])
+            raise InputError(f"on: the model gave no list of items within {ASK_SECONDS:g} s") from None

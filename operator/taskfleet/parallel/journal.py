@@ -1,0 +1,119 @@
+"""Writes down where a run is, behind its back: what happened since the last time goes into the store as one change.
+
+A coordinator that dies loses what was not written, and nothing else comes of that: the tasks of the steps have ids of
+their own, so that the next one submits the same again and finds what became of them.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping
+
+from taskfleet.core.errors import StoreError, TakenOver
+from taskfleet.core.task import QueueKey
+from taskfleet.parallel.openitem import OpenItem
+from taskfleet.parallel.record import Record
+from taskfleet.store import Store
+from taskfleet.store.runs import KEPT_SECONDS, RunChange
+
+PAUSE_SECONDS = 0.05
+TROUBLE_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+# Whoever was taken over, and does not know it yet, may submit a step once more: its task must still be there.
+FORGET_AFTER_SECONDS = 30.0
+_FORGET_AT_ONCE = 500
+
+
+class Journal:
+    """Of one run; ``trouble`` says why nothing can be written now. Keep ``run`` running."""
+
+    def __init__(
+        self, store: Store, queue: QueueKey, name: str, holder: str, record: Record, items: Mapping[int, OpenItem]
+    ) -> None:
+        self.trouble = ""
+        self._store = store
+        self._queue = queue
+        self._name = name
+        self._holder = holder
+        self._record = record
+        self._items = items
+        self._moved: set[int] = set()
+        self._ended: set[int] = set()
+        self._lines: list[bytes] = []
+        self._used: list[str] = []
+        self._change: RunChange | None = None  # on its way
+        self._on_its_way: list[str] = []
+        self._number = 0
+        self._to_forget: deque[tuple[float, list[str]]] = deque()
+        self._dirty = asyncio.Event()
+
+    def moved(self, index: int, used: str = "") -> None:
+        """An open item is somewhere else; the task ``used`` has told all that it had to tell."""
+        self._moved.add(index)
+        if used:
+            self._used.append(used)
+        self._dirty.set()
+
+    def ended(self, index: int, line: bytes) -> None:
+        self._ended.add(index)
+        self._lines.append(line)
+        self._dirty.set()
+
+    async def run(self) -> None:
+        """Write whenever there is something to be written. Raises TakenOver."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._dirty.wait()
+            except TimeoutError:
+                await self._look()
+                continue
+            await self.write()
+            await self._forget()
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def write(self, kept_seconds: float = KEPT_SECONDS) -> None:
+        """Write what there is, as soon as the store can be reached. Raises TakenOver. What was on its way when an
+        earlier call was cancelled is written first."""
+        if self._change is not None:
+            await self._commit(self._change, kept_seconds)
+        opened = {index: self._items[index].to_json() for index in self._moved if index in self._items}
+        self._number += 1
+        fields = self._record.moving() | (self._record.fixed() if self._number == 1 else {})
+        change = self._change = RunChange(self._number, fields, opened, self._ended, self._lines)
+        self._on_its_way, self._used = self._used, []
+        self._moved, self._ended, self._lines = set(), set(), []
+        self._dirty.clear()
+        await self._commit(change, kept_seconds)
+
+    async def _commit(self, change: RunChange, kept_seconds: float) -> None:
+        while True:
+            try:
+                written = await self._store.runs.commit(self._queue, self._name, self._holder, change, kept_seconds)
+                break
+            except StoreError as error:
+                self.trouble = str(error)
+                await asyncio.sleep(TROUBLE_SECONDS)
+        self.trouble = ""
+        if not written:
+            raise TakenOver(self._name)
+        self._change = None
+        if self._on_its_way:
+            self._to_forget.append((time.monotonic() + FORGET_AFTER_SECONDS, self._on_its_way))
+
+    async def _look(self) -> None:
+        try:
+            if not await self._store.runs.holds(self._queue, self._name, self._holder):
+                raise TakenOver(self._name)
+        except StoreError as error:
+            self.trouble = str(error)
+
+    async def _forget(self) -> None:
+        """Tasks that told all they had to tell need no room in the store."""
+        while self._to_forget and self._to_forget[0][0] < time.monotonic():
+            _, ids = self._to_forget.popleft()
+            try:
+                for first in range(0, len(ids), _FORGET_AT_ONCE):
+                    await self._store.forget(self._queue, ids[first : first + _FORGET_AT_ONCE])
+            except StoreError as error:  # then their retention takes them
+                self.trouble = str(error)

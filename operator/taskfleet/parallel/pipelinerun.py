@@ -1,0 +1,83 @@
+"""The queues of a pipeline, one after another; what has ended already is not run again."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from taskfleet.api.pipelines import ParallelQueue, Pipeline
+from taskfleet.core.errors import InputError
+from taskfleet.core.parallel.rules import ItemStatus, RunState
+from taskfleet.core.task import QueueKey
+from taskfleet.parallel.coordinator import Coordinator, Order
+from taskfleet.parallel.driver import Driver
+from taskfleet.parallel.record import Record
+from taskfleet.parallel.results import lines_in_order
+from taskfleet.store import Store
+
+MAX_EARLIER = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One queue of a pipeline. ``driver`` is to be run; None: ``record`` says how it has ended."""
+
+    name: str
+    record: Record
+    driver: Driver | None
+
+
+def run_name(pipeline: Pipeline, queue: ParallelQueue) -> str:
+    """What the run of one of its queues is called: ``PIPELINE.ID``, or that of the kind ParallelQueue."""
+    return pipeline.name if queue.at == ("spec",) else f"{pipeline.name}.{queue.id}"
+
+
+async def prepare(coordinator: Coordinator, pipeline: Pipeline, *, again: bool) -> None:
+    """See that there is something left to run. Raises InputError when all has ended; ``again`` forgets it then."""
+    names = [run_name(pipeline, queue) for queue in pipeline.queues]
+    records = [await coordinator.record(name) for name in names]
+    if not all(record is not None and record.state.is_final for record in records):
+        return
+    if not again:
+        raise InputError(
+            f"{pipeline.name} has run already: `taskfleet parallel results {names[-1]}` shows its results; --again "
+            "forgets them and runs it anew"
+        )
+    for name in names:
+        await coordinator.forget(name)
+
+
+async def stages(
+    store: Store, key: QueueKey, coordinator: Coordinator, pipeline: Pipeline, inputs: Mapping[str, Any]
+) -> AsyncIterator[Stage]:
+    """Each queue when the ones before it have completed; after one that did not, none. Who iterates runs the drivers.
+    Raises InputError, DatasetError."""
+    earlier: dict[str, Any] = {}
+    for queue in pipeline.queues:
+        name = run_name(pipeline, queue)
+        record = await coordinator.record(name)
+        if record is None or not record.state.is_final:
+            spec = queue.spec
+            wanted = {other: earlier[other] for other in earlier if other.encode() in orjson.dumps(spec.to_wire())}
+            known = {other: await _outcome(store, key, *found) for other, found in wanted.items()}
+            order = Order(name, spec, {**spec.inputs, **inputs}, pipeline.file.parent, known)
+            driver = await coordinator.driver(order)
+            yield Stage(name, driver.record, driver)
+            record = driver.record
+        else:
+            yield Stage(name, record, None)
+        if record.state is not RunState.COMPLETED:
+            return
+        earlier[queue.id] = name, record
+
+
+async def _outcome(store: Store, key: QueueKey, name: str, record: Record) -> dict[str, Any]:
+    """What templates of later queues know of one. Raises InputError when that is too much."""
+    if record.tally.done > MAX_EARLIER:
+        raise InputError(f"{name} has {record.tally.done:,} results, and templates take at most {MAX_EARLIER:,}")
+    results = [orjson.loads(line) async for line in lines_in_order(store, key, name)]
+    completed = [line for line in results if line["status"] == ItemStatus.COMPLETED]
+    last = [step["name"] for step in record.spec["actionLoop"]][-1]
+    counts = {status.value: count for status, count in record.tally.items.items()}
+    return {"results": results, "outputs": [line["steps"][last]["output"] for line in completed], **counts}

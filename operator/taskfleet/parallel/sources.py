@@ -1,0 +1,36 @@
+"""What ``on`` of a parallel queue stands for: the items that a run goes over."""
+
+from pathlib import Path
+from typing import Any
+
+from taskfleet.api.parallelqueue import MAX_ITEMS, ParallelQueueSpec
+from taskfleet.api.pipelinerules import auto, file_form
+from taskfleet.core.errors import InputError
+from taskfleet.parallel.askeditems import Ask, asked_items
+from taskfleet.parallel.items import ItemList, Source, file_items
+from taskfleet.parallel.templates import Names, expression, template
+
+
+async def source_of(spec: ParallelQueueSpec, values: Names, folder: Path, ask: Ask) -> Source:
+    """The items of a run that begins. Raises InputError and DatasetError, which say ``on``."""
+    if isinstance(spec.on, list):
+        return _listed(spec.on)
+    if (wanted := auto(spec.on)) is not None:
+        return _listed(await asked_items(template(wanted).render(values, "on"), ask))
+    if "{{" in spec.on:
+        return _listed(expression(spec.on).render(values, "on"))
+    return file_source(spec, folder)
+
+
+def file_source(spec: ParallelQueueSpec, folder: Path) -> Source:
+    """The items of the file that ``on`` names, from ``folder`` on. Raises InputError and DatasetError."""
+    path = folder / str(spec.on).strip()
+    return file_items(path, file_form(path.name) or "")
+
+
+def _listed(found: Any) -> ItemList:
+    if not isinstance(found, list):
+        raise InputError(f"on: it is no list but {type(found).__name__}: {str(found)[:60]!r}")
+    if len(found) > MAX_ITEMS:
+        raise InputError(f"on: a list has at most {MAX_ITEMS:,} items, and this one {len(found):,}; write a file")
+    return ItemList(found)

@@ -1,0 +1,90 @@
+"""What the store keeps of runs of parallel queues: a small record, open items, and the results of those that ended.
+
+A run is driven by one holder. Whoever takes it over is the holder from then on, without waiting for the one before:
+what that one still writes is refused. So a coordinator that died is replaced at once.
+"""
+
+import zlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from taskfleet.core.task import QueueKey
+from taskfleet.store import keys, lua
+from taskfleet.store.connection import Connection
+
+KEPT_SECONDS = 30 * 24 * 3600  # a run that nobody goes on with
+_AT_ONCE = 64
+_QUICKLY = 1
+_OUR_OWN = (b"holder", b"change")
+
+
+@dataclass(slots=True)
+class RunChange:
+    """What becomes of a run in one moment: fields, open items by index (JSON values), ended ones, and result lines.
+
+    ``number`` grows from one change of a holder to the next, beginning at 1.
+    """
+
+    number: int
+    fields: dict[str, Any] = field(default_factory=dict)
+    opened: dict[int, Any] = field(default_factory=dict)
+    ended: set[int] = field(default_factory=set)
+    lines: list[bytes] = field(default_factory=list)
+
+
+class Runs:
+    """Runs of one queue have names."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def take(self, queue: QueueKey, name: str, holder: str) -> tuple[dict[str, Any], dict[int, Any]]:
+        """Be the one who drives the run from now on; its fields (none: there was no such run) and its open items."""
+        await self._connection.call("HSET", keys.run(queue, name), "holder", holder, "change", 0)
+        open_items = await self._connection.call("HGETALL", keys.run_open(queue, name))
+        return await self.fields(queue, name), {int(index): orjson.loads(item) for index, item in open_items.items()}
+
+    async def holds(self, queue: QueueKey, name: str, holder: str) -> bool:
+        """Whether the run is still this holder's."""
+        current = await self._connection.call("HGET", keys.run(queue, name), "holder")
+        return bool(current is not None and current.decode() == holder)
+
+    async def commit(
+        self, queue: QueueKey, name: str, holder: str, change: RunChange, kept_seconds: float = KEPT_SECONDS
+    ) -> bool:
+        """Write all of it or nothing, and once; False when the run is no longer this holder's, or when the store has
+        lost the change before this one."""
+        fields = [part for name_, value in change.fields.items() for part in (name_, orjson.dumps(value))]
+        opened = [part for index, item in change.opened.items() for part in (index, orjson.dumps(item))]
+        blocks = [zlib.compress(b"\n".join(change.lines), _QUICKLY)] if change.lines else []
+        head = (name, holder, change.number, round(kept_seconds * 1000))
+        counts = (len(fields), len(opened), len(change.ended))
+        written = await self._connection.run(
+            lua.RUN_COMMIT, queue, *head, *counts, *fields, *opened, *change.ended, *blocks
+        )
+        return bool(written)
+
+    async def fields(self, queue: QueueKey, name: str) -> dict[str, Any]:
+        """What was written of a run; empty when there is none (any more)."""
+        found: Mapping[bytes, bytes] = await self._connection.call("HGETALL", keys.run(queue, name))
+        return {key.decode(): orjson.loads(value) for key, value in found.items() if key not in _OUR_OWN}
+
+    async def lines(self, queue: QueueKey, name: str, first_block: int = 0) -> AsyncIterator[list[bytes]]:
+        """Result lines in the order in which their items ended, a block at a time; ``first_block`` < 0 counts from the
+        end."""
+        key = keys.run_results(queue, name)
+        count = int(await self._connection.call("LLEN", key))
+        at = max(0, count + first_block) if first_block < 0 else first_block
+        while at < count:
+            blocks: Sequence[bytes] = await self._connection.call("LRANGE", key, at, at + _AT_ONCE - 1)
+            for block in blocks:
+                yield zlib.decompress(block).split(b"\n")
+            at += _AT_ONCE
+
+    async def forget(self, queue: QueueKey, name: str) -> None:
+        """Remove a run and its results."""
+        names = [each(queue, name) for each in (keys.run, keys.run_open, keys.run_results)]
+        await self._connection.call("UNLINK", *names)

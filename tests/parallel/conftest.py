@@ -1,0 +1,125 @@
+"""Parallel queues on a real store, with a real worker and one stub model server for all tests of a process."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+
+from taskfleet.api.pipelines import Pipeline, load_pipeline
+from taskfleet.core.parallel.rules import RunState
+from taskfleet.core.task import QueueKey
+from taskfleet.parallel.coordinator import Coordinator, Order
+from taskfleet.parallel.driver import Driver
+from taskfleet.parallel.record import Record
+from taskfleet.parallel.results import lines_in_order
+from taskfleet.store import Store
+from tests.support.modelstub import Fault, ModelStub, running
+from tests.support.workerprocess import MODEL, quick_policy, worker_process
+
+QUEUE = QueueKey("test", "parallel")
+KEPT = 600.0
+
+
+@pytest.fixture(scope="session")
+def model_server() -> Iterator[ModelStub]:
+    with running(keep_requests=False) as stub:
+        yield stub
+
+
+@pytest.fixture(scope="session")
+def served(valkey_server: Any, model_server: ModelStub) -> Iterator[QueueKey]:
+    """A queue that a worker with 60 slots serves."""
+    url = f"valkey://127.0.0.1:{valkey_server.port}"
+
+    async def open_queue() -> None:
+        store = await Store.connect(url)
+        await store.put_policy(QUEUE, quick_policy(models=[{"name": MODEL}], retry={"maxAttempts": 1}))
+        await store.close()
+
+    asyncio.run(open_queue())
+    with worker_process(url, QUEUE, model_server.url, concurrency=60):
+        yield QUEUE
+
+
+@dataclass
+class Bench:
+    """Runs parallel queues and shows what they came to. Each test has a word of its own in its prompts: ``word``."""
+
+    store: Store
+    queue: QueueKey
+    stub: ModelStub
+    word: str
+    folder: Path
+    name: str = ""  # of its run
+
+    def __post_init__(self) -> None:
+        self.name = self.word
+
+    def spec(self, **fields: Any) -> Pipeline:
+        """A pipeline of one queue with these fields, written to a file and read again."""
+        file = self.folder / f"{self.word}.yaml"
+        step = {"id": "one", "action": "create_parallel_queue", "parameters": fields}
+        file.write_text(yaml.safe_dump({"name": self.word, "steps": [step]}))
+        return load_pipeline(file)
+
+    async def driver(self, pipeline: Pipeline, earlier: dict[str, Any] | None = None) -> Driver:
+        coordinator = await Coordinator.open(self.store, self.queue)
+        spec = pipeline.queues[0].spec
+        return await coordinator.driver(Order(self.name, spec, spec.inputs, self.folder, earlier or {}))
+
+    async def run(self, **fields: Any) -> Record:
+        """A run to its end."""
+        driver = await self.driver(self.spec(**fields))
+        await driver.run(KEPT)
+        return driver.record
+
+    async def lines(self) -> list[dict[str, Any]]:
+        return [orjson.loads(line) async for line in lines_in_order(self.store, self.queue, self.name)]
+
+    async def record(self) -> Record:
+        record = Record.from_fields(await self.store.runs.fields(self.queue, self.name))
+        assert record is not None
+        return record
+
+    async def state(self) -> RunState:
+        return (await self.record()).state
+
+    def calls(self, prompt: str) -> int:
+        """How often the model was asked ``WORD prompt``."""
+        return self.stub.calls[f"{self.word} {prompt}"]
+
+    def all_calls(self) -> dict[str, int]:
+        """What the model was asked, without the word of this test, and how often."""
+        own = f"{self.word} "
+        return {prompt.removeprefix(own): count for prompt, count in self.stub.calls.items() if prompt.startswith(own)}
+
+    @contextmanager
+    def failing(self, containing: str, kind: str = "400-openai", times: int | None = None) -> Iterator[None]:
+        """Calls whose prompt has this in it fail."""
+        fault = Fault(kind, times=times, containing=containing)
+        self.stub.faults.append(fault)
+        try:
+            yield
+        finally:
+            self.stub.faults.remove(fault)
+
+
+@pytest.fixture
+def bench(store: Store, served: QueueKey, model_server: ModelStub, tmp_path: Path) -> Bench:
+    return Bench(store, served, model_server, f"w{secrets.token_hex(4)}", tmp_path)
+
+
+Ask = Callable[[str], str]
+
+
+@pytest.fixture
+def ask(bench: Bench) -> Ask:
+    """The action that asks the model something in which this test's word is."""
+    return lambda text: f"{bench.word} {text}"

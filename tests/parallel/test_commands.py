@@ -1,0 +1,140 @@
+"""The parallel commands: what they print, and the exit code of each end."""
+
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from taskfleet.cli.main import run
+from tests.demo.test_readme import ROOT, commands
+from tests.parallel.conftest import Ask, Bench
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def parallel(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, store_url: str, bench: Bench
+) -> Command:
+    """Run a parallel command on the bench's queue."""
+    monkeypatch.setenv("TASKFLEET_STORE_URL", store_url)
+    monkeypatch.setenv("TASKFLEET_QUEUE", str(bench.queue))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(bench.folder))
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = run(["parallel", *map(str, arguments)])
+        sys.stdout.flush()
+        printed = capfd.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def file_of(bench: Bench, **fields: Any) -> str:
+    return str(bench.spec(**fields).file)
+
+
+def test_a_file_is_validated_run_and_looked_at(parallel: Command, bench: Bench, ask: Ask) -> None:
+    file = file_of(bench, on=["a", "b"], action_loop=[{"name": "say", "action": ask("{{ $item }} {{ loudly }}")}])
+    code, _, err = parallel("validate", file)
+    assert (code, "loudly is not known here" in err) == (2, True)
+    assert parallel("validate", file, "-i", "loudly=x")[:2] == (0, "valid: one: say, 10 at once\n")
+    code, out, err = parallel("run", file, "--input", "loudly=3")
+    assert (code, out.endswith(": 2 items: 2 completed\n")) == (0, True), out + err
+    assert f"results: taskfleet parallel results {bench.word}.one" in err
+    code, out, _ = parallel("status", f"{bench.word}.one", "-o", "json")
+    (shown,) = json.loads(out)["runs"]
+    assert (code, shown["state"], shown["items"]["completed"], shown["steps"]) == (
+        0,
+        "completed",
+        2,
+        {"say": {"ok": 2}},
+    )
+    code, out, _ = parallel("results", file)
+    assert (code, [json.loads(line)["item"] for line in out.splitlines()]) == (0, ["a", "b"])
+    assert bench.all_calls() == {"a 3": 1, "b 3": 1}
+
+
+def test_a_run_that_has_ended_is_run_again_only_when_that_is_said(parallel: Command, bench: Bench, ask: Ask) -> None:
+    file = file_of(bench, on=["a"], action_loop=[{"name": "say", "action": ask("{{ $item }}")}])
+    assert parallel("run", file)[0] == 0
+    code, _, err = parallel("run", file)
+    assert (code, "has run already" in err, "--again" in err) == (2, True, True)
+    code, out, _ = parallel("run", file, "--again", "-o", "json")
+    assert (code, json.loads(out)["runs"][0]["items"]["completed"]) == (0, 1)
+    assert bench.calls("a") == 2
+
+
+def test_failed_items_are_grouped_by_their_cause_and_the_exit_code_says_that_there_are_some(
+    parallel: Command, bench: Bench, ask: Ask
+) -> None:
+    file = file_of(bench, on=["good", "bad 1", "bad 2"], action_loop=[{"name": "say", "action": ask("{{ $item }}")}])
+    with bench.failing(ask("bad")):
+        code, out, _ = parallel("run", file)
+    assert code == 1
+    assert "3 items: 1 completed, 2 failed" in out
+    assert out.splitlines()[-1].startswith("bad_request: ")
+    assert out.splitlines()[-1].endswith("\t2")
+    saved = bench.folder / "results.jsonl"
+    code, out, _ = parallel("results", f"{bench.word}.one", "--out", saved)
+    assert (code, f"results in {saved}" in out, len(saved.read_text().splitlines())) == (1, True, 3)
+
+
+def test_later_queues_use_what_earlier_ones_came_to(parallel: Command, bench: Bench, ask: Ask) -> None:
+    first = bench.spec(on=["a", "b"], action_loop=[{"name": "say", "action": ask("first {{ $item }}")}]).file
+    second = f"""
+- id: two
+  action: create_parallel_queue
+  parameters:
+    on: "{{{{ one.results }}}}"
+    action_loop:
+    - {{name: more, action: "{ask("second {{ $item.item }} {{ $item.steps.say.ok }} of {{ one.completed }}")}"}}
+"""
+    first.write_text(first.read_text() + second)
+    code, out, err = parallel("run", first, "-o", "json")
+    assert code == 0, err
+    assert [each["name"] for each in json.loads(out)["runs"]] == [f"{bench.word}.one", f"{bench.word}.two"]
+    assert bench.all_calls() == {"first a": 1, "first b": 1, "second a true of 2": 1, "second b true of 2": 1}
+
+
+def test_items_may_be_what_a_model_lists(parallel: Command, bench: Bench) -> None:
+    """The stub echoes what it was asked, which is no list: it may correct it once, and then the run does not begin."""
+    file = file_of(bench, on=f"<AUTO>list {bench.word}</AUTO>", action_loop=[{"name": "a", "action": "x"}])
+    code, _, err = parallel("run", file)
+    assert (code, "on: the model gave no list of items, and none when it was asked again" in err) == (2, True)
+    assert parallel("status", f"{bench.word}.one")[0] == 4
+
+
+def test_what_is_not_there_is_said_to_be_missing(parallel: Command, bench: Bench) -> None:
+    for command in ("status", "results", "cancel"):
+        code, _, err = parallel(command, "nothing")
+        assert (code, "there is no file and no run 'nothing' in test/parallel" in err) == (4, True)
+    code, _, err = parallel("run", bench.folder / "none.yaml", "-o", "json")
+    assert (code, json.loads(err)["error"]["code"]) == (2, "invalid_manifest")
+    assert parallel("validate", bench.folder / "none.yaml", "-o", "json")[0] == 2
+    assert parallel("run", bench.folder / "none.yaml", "--input", "novalue")[0] == 2
+
+
+def test_the_commands_of_the_guide_work_in_their_order(
+    parallel: Command, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "manifests/samples/parallel", bench.folder / "manifests/samples/parallel")
+    monkeypatch.chdir(bench.folder)
+    up, *others = commands((ROOT / "docs/guides/parallel.md").read_text())
+    assert up == "taskfleet up -f manifests/quickstart/"
+    said = {}
+    for command in others:
+        taskfleet, group, *words = shlex.split(command)
+        assert (taskfleet, group) == ("taskfleet", "parallel")
+        code, out, err = parallel(*words)
+        assert code == 0, f"{command}\n{out}{err}"
+        said[command] = out
+    answers = (bench.folder / "answers.jsonl").read_text().splitlines()
+    assert [json.loads(line)["item"]["name"] for line in answers] == ["France", "Japan", "Kenya", "Peru", "Canada"]
+    assert "five words" in json.loads(answers[0])["steps"]["capital"]["output"]
+    assert "until: " in said["taskfleet parallel run manifests/samples/parallel/rounds.yaml"]
