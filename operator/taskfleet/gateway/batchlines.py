@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -82,7 +83,8 @@ def tasks_of(
             continue
         custom_id, body = read_line(line, terms)
         try:
-            yield number, custom_id, task_of(body, custom_id, number, terms, queue)
+            # To submit it again, after whatever happened, is to submit it once.
+            yield number, custom_id, replace(task_of(body, custom_id, number, terms, queue), once=True)
         except InputError as error:
             yield number, custom_id, error
 
@@ -122,14 +124,17 @@ def _checked(fields: dict[str, Any], terms: BatchTerms) -> tuple[str, dict[str, 
 
 
 def task_of(body: dict[str, Any], custom_id: str, number: int, terms: BatchTerms, queue: OpenQueue) -> NewTask:
-    """Its id is made of batch and line: to submit it again, after whatever happened, is to submit it once."""
+    """Its id is made of batch and line."""
     line = {
         "id": f"{terms.id}-{number}",
         "metadata": {"custom_id": custom_id},
-        "deadline": wire_time(terms.expires_at),
+        "deadline": _deadline(terms.expires_at),
     }
     wishes = Wishes(priority=terms.priority, tenant=terms.tenant, task=line)
-    return replace(new_task(ENDPOINTS[terms.endpoint], body, wishes, queue, ANYONE, terms.priority), once=True)
+    return new_task(ENDPOINTS[terms.endpoint], body, wishes, queue, ANYONE, terms.priority)
+
+
+_deadline = lru_cache(maxsize=16)(wire_time)  # the same for all lines of a batch
 
 
 def numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
