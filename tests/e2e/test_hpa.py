@@ -1,4 +1,4 @@
-"""A real HPA on a real cluster: from zero to many and back, through all modes in mid-work; and whoever writes /scale."""
+"""A real HPA on a real cluster: from zero to many and back, through all modes in mid-work; whoever writes /scale."""
 
 import time
 from typing import Any
