@@ -11,4 +11,5 @@ COPY demo/model_server.py /serve/model_server.py
 WORKDIR /serve
 USER 65532:65532
 # Of the whole pod, where the demo's is of its own machine: the kubelet asks it too.
-CMD ["python", "-c", "import model_server as it, time; it.HOST = '0.0.0.0'; kept = it.start(8080, it.Layout(1, 1)); time.sleep(1e9)"]
+# A container's first process must handle SIGTERM itself, or it keeps its place until the pod's grace is over.
+CMD ["python", "-c", "import model_server as it, os, signal, time; signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); it.HOST = '0.0.0.0'; kept = it.start(8080, it.Layout(1, 1)); time.sleep(1e9)"]

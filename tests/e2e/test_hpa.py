@@ -1,4 +1,4 @@
-"""A real HPA on a real cluster: from zero to many and back, through all modes in mid-work, and one as KEDA has it."""
+"""A real HPA on a real cluster: from zero to many and back, through all modes in mid-work; whoever writes /scale."""
 
 import time
 from typing import Any
@@ -6,14 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from taskfleet.core.names import (
-    API_VERSION,
-    FIELD_MANAGER,
-    METRIC_LABEL_POOL,
-    METRIC_NEEDED_WORKERS,
-    autoscaler_name,
-    deployment_name,
-)
+from taskfleet.core.names import FIELD_MANAGER, autoscaler_name, deployment_name
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import ROOT, model_server
 from tests.e2e.release import Release
@@ -109,43 +102,25 @@ def test_an_hpa_takes_a_pool_up_and_down_and_modes_change_under_load_without_a_l
     wait_until(nothing_left, "nothing of the pool to be left", timeout=60)
 
 
-def kedas_hpa(namespace: str, pool: str, most: int) -> dict[str, Any]:
-    """What KEDA makes of the sample's ScaledObject, but with our metric: its own server is not to be had here."""
-    metric = {"name": METRIC_NEEDED_WORKERS, "selector": {"matchLabels": {METRIC_LABEL_POOL: pool}}}
-    target = {"type": "AverageValue", "averageValue": "1"}
-    labels = {"scaledobject.keda.sh/name": pool}
-    return {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": f"keda-hpa-{pool}", "namespace": namespace, "labels": labels},
-        "spec": {
-            "scaleTargetRef": {"apiVersion": API_VERSION, "kind": "WorkerPool", "name": pool},
-            "minReplicas": 1,
-            "maxReplicas": most,
-            "metrics": [{"type": "External", "external": {"metric": metric, "target": target}}],
-        },
-    }
-
-
 def test_in_mode_external_others_write_the_number_and_the_controller_only_follows(
-    with_metrics: Cluster, namespace: str
+    installed: Cluster, namespace: str
 ) -> None:
-    cluster, pool, most, tasks = with_metrics, "keda", 4, 100
+    cluster, pool, most, tasks = installed, "keda", 4, 100
     queue, workers, _scaled_object = sample(namespace, pool)
     workers["spec"]["autoscaling"] = {"mode": "External", "maxWorkers": most, "targetBacklogPerWorker": 4}
-    cluster.apply(*model_server(namespace, latency=2), queue, workers, kedas_hpa(namespace, pool, most))
+    cluster.apply(*model_server(namespace, latency=2), queue, workers)
     cluster.kubectl("rollout", "status", "deployment/llm", "-n", namespace, "--timeout=120s", seconds=130)
     deployment = deployment_name(pool, "local-llm")
 
     def scale(number: int) -> None:
-        """KEDA's own part: from and to zero."""
+        """As KEDA does: through /scale."""
         cluster.kubectl("scale", f"wp/{pool}", f"--replicas={number}", "-n", namespace)
         wait_until(lambda: replicas(cluster, namespace, deployment) == number, f"{number} workers", timeout=30)
 
     scale(0)
     cluster.taskfleet("submit", pool, "-n", namespace, "-f", "-", stdin=task_lines(tasks))
     scale(1)
-    wait_until(lambda: replicas(cluster, namespace, deployment) == most, "the HPA to go to its maximum", timeout=120)
+    scale(most)
     pool_now = cluster.get("wp", pool, "-n", namespace, "--show-managed-fields")
     told = {each["type"]: each for each in pool_now["status"]["conditions"]}
     assert told["ScalingActive"]["reason"] == "External"
@@ -159,7 +134,6 @@ def test_in_mode_external_others_write_the_number_and_the_controller_only_follow
         return bool(cluster.get("tq", pool, "-n", namespace)["status"]["completed"] == tasks)
 
     wait_until(ended, "all tasks", timeout=240)
-    cluster.kubectl("delete", "hpa", f"keda-hpa-{pool}", "-n", namespace)
     scale(0)
     seen = stub(cluster, namespace)
     assert (seen["hung_up"], set(seen["calls"].values())) == (0, {1})
