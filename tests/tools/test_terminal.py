@@ -79,7 +79,7 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 ESCAPES = {
     "read a file of the machine": "cat {secret} {secret_up}",
-    "read who is on the machine": "cat /etc/passwd /etc/shadow /root/.bashrc",
+    "read who is on the machine": "cat /etc/passwd /etc/shadow ~/.bashrc",
     "read variables of the worker": "env; cat /proc/*/environ; cat /proc/{pid}/environ",
     "read memory of the worker": "cat /proc/{pid}/maps /proc/{pid}/root{secret}",
     "see other processes": "ls -d /proc/{pid}",
