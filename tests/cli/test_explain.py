@@ -54,7 +54,10 @@ def told(remote: Remote) -> None:
     endpoint = {"name": "gpu", "healthy": True, "workers": 3, "ready": 2, "inflight": 5, "message": "12 waiting tasks"}
     said = {
         ("TaskQueue", remote.key.name): {"conditions": [served]},
-        ("WorkerPool", "pool"): {"endpoints": [endpoint, {"name": "cpu"}], "conditions": []},
+        ("WorkerPool", "pool"): {
+            "endpoints": [endpoint, {"name": "cpu", "workers": 1, "inflight": 1}],
+            "conditions": [],
+        },
     }
     decisions = [
         Decision(1.0, "WorkerPool", "pool", "ScaledUp", "gpu from 0 to 3 workers: 12 waiting tasks"),
@@ -73,7 +76,7 @@ def test_a_queue_is_explained(remote: Remote, taskfleet: Taskfleet) -> None:
         "  nothing waits\n"
         "  Served is False: no endpoint serves it (ModelNotServed)\n"
         "  pool pool: gpu (healthy) has 3 workers, 2 ready, 5 tasks in flight: 12 waiting tasks\n"
-        "  pool pool: cpu (not probed yet) has 0 workers, 0 ready, 0 tasks in flight: nothing was decided yet\n"
+        "  pool pool: cpu (not probed yet) has 1 worker, 0 ready, 1 task in flight: nothing was decided yet\n"
         "  the last decisions, newest first:\n"
         "    1970-01-01T00:00:01Z pool pool: gpu from 0 to 3 workers: 12 waiting tasks (ScaledUp)\n"
         f"    1970-01-01T00:00:00Z queue {remote.key.name}: paused \\x1b[31m (Paused)\n"

@@ -173,10 +173,13 @@ def _endpoint_lines(status: Status, only: str | None = None) -> list[str]:
         health = {True: "healthy", False: "not healthy"}.get(endpoint.get("healthy"), "not probed yet")
         workers, ready, inflight = (endpoint.get(number, 0) for number in ("workers", "ready", "inflight"))
         why = endpoint.get("message") or endpoint.get("reason") or "nothing was decided yet"
-        lines.append(
-            f"{endpoint['name']} ({health}) has {workers} workers, {ready} ready, {inflight} tasks in flight: {why}"
-        )
+        have = f"{_number(workers, 'worker')}, {ready} ready, {_number(inflight, 'task')} in flight"
+        lines.append(f"{endpoint['name']} ({health}) has {have}: {why}")
     return lines
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _decision_lines(scene: Scene, of: tuple[str, str] | None = None, begins: str = "") -> list[str]:
