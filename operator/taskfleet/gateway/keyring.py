@@ -1,9 +1,7 @@
 """The API keys that a gateway knows, from a file that may change under it: a Secret that is mounted, or one's own."""
 
-import asyncio
 import hashlib
 import ipaddress
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -16,10 +14,8 @@ from taskfleet.api.gatewaykeys import ApiKeys
 from taskfleet.core.errors import InputError
 from taskfleet.gateway.answers import Refused
 from taskfleet.gateway.callers import ANYONE, Caller
+from taskfleet.gateway.reloading import Reloading
 
-log = logging.getLogger(__name__)
-
-LOOK_SECONDS = 1.0
 _HOW = "send it as the header Authorization: Bearer KEY (with OpenAI's clients: api_key)"
 
 
@@ -61,14 +57,16 @@ def _leads_here(url: str) -> bool:
 
 
 class KeyRing:
-    """The keys of a file. ``follow`` loads them again when it changes; an edit that is wrong is logged, and the keys
-    before it stay."""
+    """The keys of a file; ``file`` takes over what changes in it."""
 
     def __init__(self, path: Path) -> None:
         """Raises InputError when the file cannot be read or is wrong."""
         self._path = path
-        self._seen = fingerprint(path)
-        self._callers = _load(path)
+        self._callers: dict[str, Caller] = {}
+        self.file = Reloading("API keys", (path,), self._take_over)
+
+    def _take_over(self) -> None:
+        self._callers = _load(self._path)
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
         scheme, _, key = headers.get("authorization", "").partition(" ")
@@ -80,21 +78,6 @@ class KeyRing:
             words = "this API key is not known here, or not any more"
             raise Refused(401, "invalid_api_key", words, {"WWW-Authenticate": "Bearer"})
         return found
-
-    async def follow(self) -> None:
-        """Look for changes for ever."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            seen = fingerprint(self._path)
-            if seen == self._seen:
-                continue
-            self._seen = seen
-            try:
-                self._callers = _load(self._path)
-            except InputError as error:
-                log.warning("the changed API keys are not used", extra={"error": str(error)})
-            else:
-                log.info("took over the changed API keys", extra={"keys": len(self._callers)})
 
 
 def hash_of(key: str) -> str:
@@ -122,12 +105,3 @@ def _load(path: Path) -> dict[str, Caller]:
     if len(callers) < len(keys):
         raise InputError(f"keys: {path}: two keys have the same sha256; remove one of them")
     return callers
-
-
-def fingerprint(path: Path) -> tuple[int, int, int] | None:
-    """What is another one when a file has changed. None when it cannot be looked at; loading says why."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -117,12 +117,12 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
             )
         )
         background = [parts.ends.run(), runner.run(), health.run(), direct.run(), webhooks.run()]
-        if options.webhooks is not None:
-            background.append(book.follow())
+        if book.file is not None:
+            background.append(book.file.follow())
         if isinstance(doorman, KeyRing):
-            background.append(doorman.follow())
+            background.append(doorman.file.follow())
         if certificate is not None:
-            background.append(certificate.follow())
+            background.append(certificate.files.follow())
         answering = asyncio.create_task(_loudly(server.serve(sockets=[listening])))
         others = [asyncio.create_task(_loudly(part)) for part in background]
         stack.push_async_callback(_stopped, server, answering, others, parts)

@@ -1,7 +1,5 @@
 """Whom a gateway tells what, from a file that may change under it."""
 
-import asyncio
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,36 +8,19 @@ from pydantic import ValidationError
 
 from taskfleet.api.webhooks import Webhook, Webhooks
 from taskfleet.core.errors import InputError
-from taskfleet.gateway.keyring import LOOK_SECONDS, fingerprint
-
-log = logging.getLogger(__name__)
+from taskfleet.gateway.reloading import Reloading
 
 
 class WebhookBook:
-    """``hooks``: those of the file now. ``follow`` reads it again when it changes; an edit that is wrong is logged, and
-    what was there stays."""
+    """``hooks``: those of the file now; ``file`` takes over what changes in it."""
 
     def __init__(self, path: Path | None) -> None:
         """None: nobody is told anything. Raises InputError when the file cannot be read or is wrong."""
-        self._path = path
-        self._seen = None if path is None else fingerprint(path)
-        self.hooks: Sequence[Webhook] = () if path is None else read_webhooks(path)
+        self.hooks: Sequence[Webhook] = ()
+        self.file = Reloading("webhooks", (path,), lambda: self._take_over(path)) if path is not None else None
 
-    async def follow(self) -> None:
-        """Look for changes for ever."""
-        assert self._path is not None
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            seen = fingerprint(self._path)
-            if seen == self._seen:
-                continue
-            self._seen = seen
-            try:
-                self.hooks = read_webhooks(self._path)
-            except InputError as error:
-                log.warning("the changed webhooks are not used", extra={"error": str(error)})
-            else:
-                log.info("took over the changed webhooks", extra={"webhooks": len(self.hooks)})
+    def _take_over(self, path: Path) -> None:
+        self.hooks = read_webhooks(path)
 
 
 def read_webhooks(path: Path) -> Sequence[Webhook]:
