@@ -198,6 +198,7 @@ def test_the_samples_are_accepted() -> None:
         "own-gpu",
         "chats",
         "shared",
+        "tools",
         "vllm",
     ]
     assert [pool.metadata.name for pool in found.pools] == names[1:], "each but the one that people and agents serve"

@@ -195,8 +195,8 @@ def test_an_id_that_the_queue_holds_already_refuses_the_whole_file(taskfleet: Ta
 
 def test_what_does_not_fit_together_is_a_usage_error(taskfleet: Taskfleet, remote: Remote, tmp_path: Path) -> None:
     for arguments, words in (
-        ((), "a PROMPT or -f FILE"),
-        (("x", "-f", "y"), "a PROMPT or -f FILE"),
+        ((), "a PROMPT, a --tool or -f FILE"),
+        (("x", "-f", "y"), "a PROMPT, a --tool or -f FILE"),
         (("-f", "-", "--priority", "low"), "into the lines of the file"),
         (("x", "--out", "y"), "--out needs --wait"),
         (("x", "--wait", "--out", tmp_path), "is a directory"),

@@ -63,4 +63,5 @@ def test_the_commands_and_the_program_work(laptop: Laptop) -> None:
 def test_every_link_leads_somewhere() -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", GUIDE)
     assert links
-    assert [link for link in links if not (ROOT / "docs/guides" / link).exists()] == []
+    ours = [link for link in links if not link.startswith("https://")]
+    assert [link for link in ours if not (ROOT / "docs/guides" / link).exists()] == []

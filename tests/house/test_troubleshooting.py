@@ -11,6 +11,9 @@ CODE = "".join(path.read_text() for path in sorted((ROOT / "operator").rglob("*.
 # Written as a kind or field and a value, or put together from parts.
 PUT_TOGETHER = {
     "it is paused until": ("it is {stats.pause}", "paused until {end}"),
+    "autoscaling.mode is External and spec.replicas is 0": (
+        "autoscaling.mode is External and spec.replicas is {wanted}",
+    ),
     "stopPolicy is Hold": ("stopPolicy is {stop.value}",),
     "EndpointsHealthy is False": ('kind = "EndpointsHealthy"', "{kind} is {condition['status']}"),
 }

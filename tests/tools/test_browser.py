@@ -143,8 +143,8 @@ def try_every_way(host: ToolHost, site: Server, to: Server) -> Mapping[str, Any]
     html = EVERY_WAY.format(to=to.url("").rstrip("/"), site=site.url("").rstrip("/"), host=to.address, port=to.port)
     done = f"/done-{to.port}"
     before = site.seen.count(done)
-    visit = host.begin(TOOL, url=site.url(f"/page?html={quote(html)}"))
-    wait_until(lambda: site.seen.count(done) > before or visit.done(), "every way to be tried", timeout=20.0)
+    visit = host.begin(TOOL, url=site.url(f"/page?html={quote(html)}"), timeout=60)
+    wait_until(lambda: site.seen.count(done) > before or visit.done(), "every way to be tried", timeout=60.0)
     site.let_go.set()
     outcome = visit.result(60)
     site.let_go.clear()

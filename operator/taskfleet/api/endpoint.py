@@ -86,7 +86,7 @@ class Endpoint(ApiModel):
         Rule(
             "self.provider != 'tools' || !has(self.apiKeySecretRef) && !has(self.costPerMillionTokens)"
             " && (!has(self.rateLimit) || !has(self.rateLimit.tokensPerMinute))",
-            "with provider tools there are no tokens and no API key: remove apiKeySecretRef, costPerMillionTokens and "
+            "with provider tools there are no tokens and no API key; remove apiKeySecretRef, costPerMillionTokens and "
             "rateLimit.tokensPerMinute",
         ),
         Rule(
