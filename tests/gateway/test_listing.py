@@ -96,9 +96,7 @@ async def test_pages_meet_every_task_and_none_costs_more_than_its_bound(site: Si
     names = {f"task-{number}" for number in range(300)}
     await site.work.store.submit(site.queue, [NewTask(name, "stub", BODY) for name in sorted(names)])
     assert set(await listed(site, limit=7)) == names
-    with (
-        pytest.MonkeyPatch.context() as patch
-    ):  # other tests' keys are in the store, too: no page of these would be the last
+    with pytest.MonkeyPatch.context() as patch:  # not for a whole list: keys of other tests are in the store, too
         patch.setattr(reading, "_MET_AT_ONCE", 20)
         patch.setattr(tasklisting, "MOST_STEPS", 10)
         page = (await site.get("/v1/tasks", params={"status": "completed"})).json()
