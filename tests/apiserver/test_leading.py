@@ -150,7 +150,7 @@ def test_a_leader_that_is_told_to_end_is_followed_within_three_seconds(crew: Cre
     site.until(lambda: leads(standby), "the other one to lead")
     print(f"from SIGTERM to the next one's first decision: {time.time() - stopped_at:.1f} s")
     assert led_at(standby) - stopped_at < AFTER_A_STOP
-    assert leader.stop() == 0
+    assert leader.ended() == 0
     assert not leader.complaints()
     assert not standby.complaints()
 

@@ -87,6 +87,10 @@ class ControllerProcess:
         if self.running:
             self.send(signal.SIGCONT)
             self.send(number)
+        return self.ended(timeout)
+
+    def ended(self, timeout: float = 20.0) -> int:
+        """The exit code, once it has ended; for one that was told to."""
         try:
             code = self._popen.wait(timeout)
         except subprocess.TimeoutExpired:
