@@ -126,6 +126,6 @@ async def test_there_are_no_events_of_what_is_no_task(make: Make) -> None:
     with pytest.raises(NotFound):
         await anext(queue.events("nobody"))
     with pytest.raises(InputError, match="not the id of an event"):
-        await anext(queue.events(await queue.submit("x"), after="yesterday"))
+        await anext(queue.events(await queue.submit("x", delay=60), after="yesterday"))
     with pytest.raises(InputError, match="stream"):
         await queue.submit("x", stream="yes")  # type: ignore[arg-type]
