@@ -20,7 +20,7 @@ import yaml
 
 from benchmarks.gateway_load import KEY
 from benchmarks.peers import LITELLM, OURS, Engine, Unavailable, prepare, versions
-from benchmarks.worker_throughput import cpu_seconds
+from benchmarks.worker_throughput import cpu_seconds, process_of
 from taskfleet.core.task import QueueKey
 from taskfleet.gateway.keyring import hash_of
 from taskfleet.store import Store
@@ -59,16 +59,9 @@ class Ours(Side):
     store: Store
 
 
-@contextlib.contextmanager
-def model_server(latency: float, chunks: int = 20) -> Iterator[str]:
+def model_server(latency: float, chunks: int = 20) -> contextlib.AbstractContextManager[str]:
     """Its URL, which ends in ``/v1``."""
-    command = [sys.executable, "-m", "benchmarks.gateway_stub", "--latency", str(latency), "--chunks", str(chunks)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
+    return process_of("benchmarks.gateway_stub", "--latency", str(latency), "--chunks", str(chunks))
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import aiohttp
@@ -32,14 +32,18 @@ BARE = "bare aiohttp loop"
 
 
 @contextmanager
-def stub_process(latency: float = LATENCY) -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.support.modelstub", "--latency", str(latency)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+def process_of(module: str, *arguments: str) -> Iterator[str]:
+    """A module that runs as long as the block does; the URL that it says first."""
+    with subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield process.stdout.readline().strip()
         finally:
             process.terminate()
+
+
+def stub_process(latency: float = LATENCY) -> AbstractContextManager[str]:
+    return process_of("tests.support.modelstub", "--latency", str(latency))
 
 
 def cpu_seconds(pid: int) -> float:

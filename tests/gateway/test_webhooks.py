@@ -254,23 +254,6 @@ def test_the_guides_file_of_webhooks_is_one(tmp_path: Path) -> None:
     assert not told.wants(rules.WebhookEvent.TASK_FAILED, QueueKey("default", "demo"), "team-b")
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"),
-        *("224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1%eth0", "fd00::1", "fec0::1", "ff02::1"),
-        *("::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:7f00:1::", "192.0.2.1"),
-    ],
-)
-def test_an_address_inside_is_none_of_the_internet(address: str) -> None:
-    assert not rules.is_public(address)
-
-
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
-def test_an_address_outside_is_one(address: str) -> None:
-    assert rules.is_public(address)
-
-
 async def test_without_webhooks_nothing_is_kept(options: GatewayOptions, work: Work) -> None:
     await work.open()
     async with opened(options, work):

@@ -2,18 +2,16 @@
 
 import asyncio
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-import click
+from functools import partial
 
 from taskfleet.cli.output import Output
+from taskfleet.cli.plainlines import now_and_then
 from taskfleet.core.parallel.rules import ItemStatus
 from taskfleet.parallel.driver import Driver
 
 LOOK_EVERY_SECONDS = 0.2
-PLAIN_LINE_EVERY_SECONDS = 5.0
 
 Show = Callable[[Driver], None]
 
@@ -39,7 +37,7 @@ def _progress(name: str, output: Output) -> Iterator[Show]:
         with _bars(name) as show:
             yield show
     else:
-        yield _plain_lines(name)
+        yield now_and_then(partial(_plain_line, name))
 
 
 @contextmanager
@@ -65,19 +63,8 @@ def _bars(name: str) -> Iterator[Show]:
         yield show
 
 
-def _plain_lines(name: str) -> Show:
-    started = time.monotonic()
-    next_line = started + PLAIN_LINE_EVERY_SECONDS
-
-    def show(driver: Driver) -> None:
-        nonlocal next_line
-        now = time.monotonic()
-        if now < next_line:
-            return
-        next_line = now + PLAIN_LINE_EVERY_SECONDS
-        tally, total = driver.record.tally, driver.record.total
-        of = f" of {total}" if total is not None else ""
-        failed = tally.items[ItemStatus.FAILED]
-        click.echo(f"{name}: {tally.done}{of} items done, {failed} failed, {driver.open} open", err=True)
-
-    return show
+def _plain_line(name: str, driver: Driver) -> str:
+    tally, total = driver.record.tally, driver.record.total
+    of = f" of {total}" if total is not None else ""
+    failed = tally.items[ItemStatus.FAILED]
+    return f"{name}: {tally.done}{of} items done, {failed} failed, {driver.open} open"

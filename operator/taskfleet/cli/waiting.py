@@ -5,11 +5,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-import click
+from functools import partial
 
 from taskfleet.cli.outage import Outage
 from taskfleet.cli.output import Output
+from taskfleet.cli.plainlines import now_and_then
 from taskfleet.cli.target import Target
 from taskfleet.core.errors import NotFound, StoreUnreachable
 from taskfleet.core.quantities import format_duration
@@ -18,7 +18,6 @@ from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
 
 LOOK_EVERY_SECONDS = 0.2
-PLAIN_LINE_EVERY_SECONDS = 5.0
 LISTEN_EVERY_SECONDS = 3.0
 RATE_SPEED = 30.0  # seconds over which rich averages the rate
 
@@ -64,7 +63,7 @@ def _progress(output: Output) -> Iterator[Show]:
         with _bar() as show:
             yield show
     else:
-        yield _plain_lines()
+        yield now_and_then(partial(_plain_line, time.monotonic()))
 
 
 @contextmanager
@@ -101,19 +100,8 @@ def _bar() -> Iterator[Show]:
         yield show
 
 
-def _plain_lines() -> Show:
-    started = time.monotonic()
-    next_line = started + PLAIN_LINE_EVERY_SECONDS
-
-    def show(counts: BatchCounts) -> None:
-        nonlocal next_line
-        now = time.monotonic()
-        if now < next_line:
-            return
-        next_line = now + PLAIN_LINE_EVERY_SECONDS
-        done = counts.total - counts.open
-        rate = done / (now - started)
-        left = f", {format_duration(counts.open / rate)} left" if rate else ""
-        click.echo(f"{done} of {counts.total} tasks done, {counts.failed} failed, {rate:.1f}/s{left}", err=True)
-
-    return show
+def _plain_line(started: float, counts: BatchCounts) -> str:
+    done = counts.total - counts.open
+    rate = done / (time.monotonic() - started)
+    left = f", {format_duration(counts.open / rate)} left" if rate else ""
+    return f"{done} of {counts.total} tasks done, {counts.failed} failed, {rate:.1f}/s{left}"

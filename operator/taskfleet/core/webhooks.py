@@ -4,7 +4,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 from enum import StrEnum
 
 from taskfleet.core.task import TaskState
@@ -14,7 +13,6 @@ _LEAST_SECRET, _MOST_SECRET = 24, 64  # bytes
 # Seconds before each further attempt, as Standard Webhooks proposes: three days in all.
 _PAUSES = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 _JITTER = 0.1
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class WebhookEvent(StrEnum):
@@ -66,17 +64,3 @@ def pause_before(attempt: int, draw: float) -> float | None:
     if attempt - 2 >= len(_PAUSES):
         return None
     return _PAUSES[attempt - 2] * (1 + _JITTER * (2 * draw - 1))
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet: not private, loopback, link-local, or one of those in disguise."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        inside = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
-        if found in _NAT64:
-            inside = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-        if inside is not None:
-            return is_public(str(inside))
-        if found.is_site_local:
-            return False
-    return found.is_global and not found.is_multicast and not found.is_reserved

@@ -12,7 +12,8 @@ import httpx
 import orjson
 
 from taskfleet.api.webhooks import Webhook
-from taskfleet.core.webhooks import is_public, signed_headers
+from taskfleet.core.addresses import is_public, plain
+from taskfleet.core.webhooks import signed_headers
 
 POST_SECONDS = 15.0
 _GONE = 410
@@ -85,7 +86,7 @@ async def _addresses(url: httpx.URL, *, allow_private: bool) -> list[str]:
     except OSError as error:
         raise NotDelivered(f"the name {url.host} cannot be resolved: {error.strerror}") from error
     addresses = list(dict.fromkeys(str(ipaddress.ip_address(str(each[4][0]).partition("%")[0])) for each in found))
-    inside = next((address for address in addresses if not is_public(address)), None)
+    inside = next((address for address in addresses if not is_public(plain(address))), None)
     if inside is not None and not allow_private:
         raise NotDelivered(f"{url.host} is {inside}, no address of the internet; allowPrivate: true would allow it")
     return addresses
