@@ -120,7 +120,13 @@ def scene(tmp_path: Path, model_server: ModelStub, site: Server) -> Iterator[Sce
     steps = [
         {"name": "first", "action": "kills: first {{ $item }}"},
         {"name": "get", "tool": "http", "arguments": {"url": site.url("/kills/{{ $item }}")}, "onError": "continue"},
-        {"name": "look", "tool": BROWSER, "arguments": {"url": site.url("/about")}, "if": SOME},
+        {
+            "name": "look",
+            "tool": BROWSER,
+            "arguments": {"url": site.url("/about")},
+            "if": SOME,
+            "retry": {"maxAttempts": 3},
+        },
         {"name": "last", "action": "kills: last {{ $item }} {{ get.output.status }}"},
     ]
     (tmp_path / "items.txt").write_text("".join(f"i{number}\n" for number in range(ITEMS)))
