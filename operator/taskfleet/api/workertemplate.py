@@ -1,6 +1,6 @@
 """The part of a WorkerPool that shapes its worker pods."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -125,7 +125,7 @@ class Toleration(ApiModel):
 class SecurityProfile(ApiModel):
     """A profile of the node's kernel for the pods, as Kubernetes has it."""
 
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "(self.type == 'Localhost') == has(self.localhostProfile)",
             "localhostProfile names the profile of type Localhost, and of no other; set both or remove it",
