@@ -1,7 +1,7 @@
 """The life of a release with work in it: tested, upgraded, rolled back, and no password shown.
 
-``TASKFLEET_E2E_PREVIOUS_CHART`` (a folder) and ``TASKFLEET_E2E_PREVIOUS_IMAGE`` name the version before, for the story of
-an upgrade from there.
+``TASKFLEET_E2E_PREVIOUS_CHART`` (a folder) and ``TASKFLEET_E2E_PREVIOUS_IMAGE`` name the version before, for the story
+of an upgrade from there.
 """
 
 import base64
