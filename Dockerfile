@@ -48,9 +48,10 @@ ENV PATH=/opt/taskfleet/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 ENTRYPOINT ["taskfleet"]
 
 # Workers with provider tools need programs beside Python. Not the default: Chromium is larger than all the rest.
+# libatomic1 is for Playwright's driver.
 FROM runtime AS tools
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends bubblewrap chromium-headless-shell fonts-dejavu-core \
+ && apt-get install --yes --no-install-recommends bubblewrap chromium-headless-shell fonts-dejavu-core libatomic1 \
  && apt-get clean && rm -rf /var/lib/apt/lists/*
 COPY --from=browser /opt/taskfleet /opt/taskfleet
 # A number, so that Kubernetes can see that it is not root.
