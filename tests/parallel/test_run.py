@@ -10,8 +10,10 @@ import pytest
 from taskfleet.core.errors import InputError, UnknownModel
 from taskfleet.core.parallel.moves import Stop
 from taskfleet.core.parallel.rules import ItemStatus, OnUntil, RunState
+from taskfleet.parallel import journal
 from taskfleet.parallel.coordinator import Coordinator, Order
 from taskfleet.parallel.earlier import EarlierResults
+from taskfleet.store.runs import Runs
 from tests.parallel.conftest import Ask, Bench
 from tests.support.waiting import eventually
 
@@ -230,6 +232,24 @@ async def test_results_that_are_no_longer_kept_end_the_next_queue_in_words(bench
     await driver.run(60.0)
     assert driver.record.state is RunState.FAILED
     assert driver.record.reason == f"on: the results of {bench.name} are no longer kept; run it again"
+
+
+async def test_no_more_is_begun_than_can_be_written_down(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Items that cost nothing come faster than the store takes their results, which must not pile up in memory."""
+    monkeypatch.setattr(journal, "_MOST_BEHIND", 10)
+    changes: list[int] = []
+    commit = Runs.commit
+
+    async def counted(runs: Runs, queue: Any, name: str, holder: str, change: Any, kept_seconds: float) -> bool:
+        changes.append(len(change.lines))
+        return await commit(runs, queue, name, holder, change, kept_seconds)
+
+    monkeypatch.setattr(Runs, "commit", counted)
+    skipped = {"name": "a", "action": "never", "if": "{{ false }}"}
+    record = await bench.run(on="{{ range(100) | list }}", max_parallel=5, action_loop=[skipped])
+    assert record.tally.items[ItemStatus.COMPLETED] == sum(changes) == 100
+    assert max(changes) <= 10 + 2 * 5
+    assert [line["index"] for line in await bench.lines()] == list(range(100))
 
 
 async def test_no_items_are_a_run_too(bench: Bench) -> None:

@@ -20,7 +20,7 @@ ByTasks = Generator[TaskFields, TaskView, T]
 TRIES = 3
 MOST_TASKS = TRIES + 2  # a server may refuse functions, and schemas
 _SHOWN = 1000  # characters of an answer that is to be mended
-_REFUSED = (400, 404, 422)
+_REFUSED = (400, 422)  # of HTTP: how servers answer to what they do not know
 
 
 class NoAnswer(Exception):

@@ -55,7 +55,7 @@ class Driver:
         self._plan = plan
         self._news = asyncio.Event()
         self._errands = Errands(store, queue, reader, self._news)
-        self._journal = Journal(store, queue, name, holder, record)
+        self._journal = Journal(store, queue, name, holder, record, self._news.set)
         deadline = plan.spec.deadline
         self._timers = Timers(record.began + deadline.seconds if deadline is not None else None)
         means = Means(record.nonce, self._errands, self._journal, self._timers, written, record.tally)
@@ -129,7 +129,8 @@ class Driver:
             self._handle_all()
             self._look_at_the_time()
             self._handle_all()
-            taken = sum([await loop.take(TAKEN_AT_ONCE) for loop in list(self._means.hungry)])
+            hungry = [] if self._journal.behind else list(self._means.hungry)
+            taken = sum([await loop.take(TAKEN_AT_ONCE) for loop in hungry])
             if self._end is None and not self._means.events and not self._errands.heard and not taken:
                 await self._something_new()
             else:

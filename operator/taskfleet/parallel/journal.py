@@ -7,6 +7,7 @@ their own, so that the next one submits the same again and finds what became of 
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from taskfleet.core.errors import StoreError, TakenOver
@@ -20,7 +21,8 @@ TROUBLE_SECONDS = 1.0
 LOOK_SECONDS = 1.0
 # Whoever was taken over, and does not know it yet, may submit a step once more: its task must still be there.
 FORGET_AFTER_SECONDS = 30.0
-_FORGET_AT_ONCE = 500
+_FORGET_AT_ONCE = 1000
+_MOST_BEHIND = 5000
 
 
 class Entry(Protocol):
@@ -28,10 +30,14 @@ class Entry(Protocol):
 
 
 class Journal:
-    """Of one run; ``trouble`` says why nothing can be written now. Keep ``run`` running."""
+    """Of one run; ``trouble`` says why nothing can be written now. ``written`` is called after each time. Keep ``run``
+    running."""
 
-    def __init__(self, store: Store, queue: QueueKey, name: str, holder: str, record: Record) -> None:
+    def __init__(
+        self, store: Store, queue: QueueKey, name: str, holder: str, record: Record, written: Callable[[], None]
+    ) -> None:
         self.trouble = ""
+        self._tell_written = written
         self._store = store
         self._queue = queue
         self._name = name
@@ -44,8 +50,13 @@ class Journal:
         self._change: RunChange | None = None  # on its way
         self._on_its_way: list[str] = []
         self._number = 0
-        self._to_forget: deque[tuple[float, list[str]]] = deque()
+        self._to_forget: deque[tuple[float, str]] = deque()
         self._dirty = asyncio.Event()
+
+    @property
+    def behind(self) -> bool:
+        """So much is to be written that no more should be begun."""
+        return len(self._lines) > _MOST_BEHIND
 
     def moved(self, key: str, entry: Entry) -> None:
         """Something that is open is otherwise than before. It is read when it is written down."""
@@ -111,8 +122,9 @@ class Journal:
         if not written:
             raise TakenOver(self._name)
         self._change = None
-        if self._on_its_way:
-            self._to_forget.append((time.monotonic() + FORGET_AFTER_SECONDS, self._on_its_way))
+        due = time.monotonic() + FORGET_AFTER_SECONDS
+        self._to_forget.extend((due, task_id) for task_id in self._on_its_way)
+        self._tell_written()
 
     async def _look(self) -> None:
         try:
@@ -122,11 +134,12 @@ class Journal:
             self.trouble = str(error)
 
     async def _forget(self) -> None:
-        """Tasks that told all they had to tell need no room in the store."""
-        while self._to_forget and self._to_forget[0][0] < time.monotonic():
-            _, ids = self._to_forget.popleft()
-            try:
-                for first in range(0, len(ids), _FORGET_AT_ONCE):
-                    await self._store.forget(self._queue, ids[first : first + _FORGET_AT_ONCE])
-            except StoreError as error:  # then their retention takes them
-                self.trouble = str(error)
+        """Tasks that told all they had to tell need no room in the store. Some of them: what is to be written waits."""
+        ids: list[str] = []
+        while self._to_forget and self._to_forget[0][0] < time.monotonic() and len(ids) < _FORGET_AT_ONCE:
+            ids.append(self._to_forget.popleft()[1])
+        try:
+            if ids:
+                await self._store.forget(self._queue, ids)
+        except StoreError as error:  # then their retention takes them
+            self.trouble = str(error)
