@@ -59,7 +59,7 @@ class Scene:
     async def _open_queue(self) -> None:
         store = await Store.connect(self.url)
         models = [{"name": name} for name in (MODEL, "http", BROWSER)]
-        await store.put_policy(QUEUE, quick_policy(models=models, leaseDuration="8s", taskTimeout="60s"))
+        await store.put_policy(QUEUE, quick_policy(models=models, leaseDuration="5s", taskTimeout="60s"))
         await store.close()
 
     def new_worker(self) -> WorkerProcess:
