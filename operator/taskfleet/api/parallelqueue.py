@@ -10,6 +10,7 @@ from taskfleet.core.parallel.rules import OnError, OnUntil
 MAX_PARALLEL = 10_000
 MAX_STEPS = 50
 MAX_ITEMS = 100_000
+MAX_INNER = 1_000  # items of a loop inside an item: they are kept with it
 STEP_NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
 
 
@@ -28,6 +29,10 @@ def _is_list_or_text(value: Any) -> Any:
     return value
 
 
+Items = Annotated[list[Any] | str, BeforeValidator(_is_list_or_text)]
+LoopName = Annotated[str | None, Field(pattern=STEP_NAME, max_length=63)]
+
+
 class QueueRef(ApiModel):
     name: Name
 
@@ -39,8 +44,9 @@ class StepRetry(ApiModel):
     delay: Annotated[Duration, _between(0, 86400, "of at most 24h")] = Duration("0s")
 
 
-class Step(ApiModel):
-    """A call of a model (``action``), or of a tool (``arguments``, with its own ``tool`` or that of the queue)."""
+class Call(ApiModel):
+    """A call of a model (``action``), or of a tool: with its ``arguments``, or with an ``action`` in ``<AUTO>``, by
+    which a model chooses them. The tool is the step's own ``tool``, or that of the queue."""
 
     name: str = Field(pattern=STEP_NAME, max_length=63)
     action: str | None = Field(None, min_length=1)
@@ -54,10 +60,31 @@ class Step(ApiModel):
     on_error: OnError = OnError.SKIP
 
 
-class ParallelQueueSpec(ApiModel):
-    """``on``: a list, the path of a file, or an expression. ``inputs`` are names for templates."""
+class InnerLoop(Call):
+    """A step that is a loop of its own over items, where it has ``on`` and ``actionLoop``; a call otherwise.
 
-    on: Annotated[list[Any] | str, BeforeValidator(_is_list_or_text)]
+    ``maxParallel``: how many of its items are open at once, for each item outside.
+    """
+
+    on: Items | None = None
+    as_: LoopName = Field(None, alias="as")
+    max_parallel: int = Field(1, ge=1, le=MAX_PARALLEL, strict=True)
+    while_: str | None = Field(None, alias="while")
+    action_loop: list[Call] | None = Field(None, min_length=1, max_length=MAX_STEPS)
+
+
+class Step(InnerLoop):
+    """A step of the queue itself: loops go three deep, no deeper."""
+
+    action_loop: list[InnerLoop] | None = Field(None, min_length=1, max_length=MAX_STEPS)  # type: ignore[assignment]  # a deeper one
+
+
+class ParallelQueueSpec(ApiModel):
+    """``on``: a list, the path of a file, or an expression. ``as``: what its item is called in the loops inside.
+    ``inputs`` are names for templates."""
+
+    on: Items
+    as_: LoopName = Field(None, alias="as")
     action_loop: list[Step] = Field(min_length=1, max_length=MAX_STEPS)
     max_parallel: int = Field(10, ge=1, le=MAX_PARALLEL, strict=True)
     queue_ref: QueueRef | None = None

@@ -6,17 +6,17 @@ from typing import Any
 
 import orjson
 
+from taskfleet.api.parallelqueue import MAX_ITEMS
 from taskfleet.api.pipelines import ParallelQueue, Pipeline
 from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.rules import ItemStatus, RunState
 from taskfleet.core.task import QueueKey
 from taskfleet.parallel.coordinator import Coordinator, Order
 from taskfleet.parallel.driver import Driver
+from taskfleet.parallel.earlier import EarlierResults, last_step, streamed
 from taskfleet.parallel.record import Record
 from taskfleet.parallel.results import lines_in_order
 from taskfleet.store import Store
-
-MAX_EARLIER = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,19 @@ async def stages(
 ) -> AsyncIterator[Stage]:
     """Each queue when the ones before it have completed; after one that did not, none. Who iterates runs the drivers.
     Raises InputError, DatasetError."""
-    earlier: dict[str, Any] = {}
+    earlier: dict[str, tuple[str, Record]] = {}
     for queue in pipeline.queues:
         name = run_name(pipeline, queue)
         record = await coordinator.record(name)
         if record is None or not record.state.is_final:
             spec = queue.spec
-            wanted = {other: earlier[other] for other in earlier if other.encode() in orjson.dumps(spec.to_wire())}
-            known = {other: await _outcome(store, key, *found) for other, found in wanted.items()}
-            order = Order(name, spec, {**spec.inputs, **inputs}, pipeline.file.parent, known)
+            source, said = None, spec.to_wire()
+            if (wanted := streamed(spec.on, earlier)) is not None:
+                source = EarlierResults(store, key, *earlier[wanted[0]], outputs=wanted[1])
+                del said["on"]
+            named = {other: found for other, found in earlier.items() if other.encode() in orjson.dumps(said)}
+            known = {other: await _outcome(store, key, *found) for other, found in named.items()}
+            order = Order(name, spec, {**spec.inputs, **inputs}, pipeline.file.parent, known, source)
             driver = await coordinator.driver(order)
             yield Stage(name, driver.record, driver)
             record = driver.record
@@ -74,10 +78,13 @@ async def stages(
 
 async def _outcome(store: Store, key: QueueKey, name: str, record: Record) -> dict[str, Any]:
     """What templates of later queues know of one. Raises InputError when that is too much."""
-    if record.tally.done > MAX_EARLIER:
-        raise InputError(f"{name} has {record.tally.done:,} results, and templates take at most {MAX_EARLIER:,}")
+    if record.tally.done > MAX_ITEMS:
+        raise InputError(
+            f"{name} has {record.tally.done:,} results, and a template takes at most {MAX_ITEMS:,}; go over them one "
+            "by one, with on: {{ ID.results }} or {{ ID.outputs }} and nothing else"
+        )
     results = [orjson.loads(line) async for line in lines_in_order(store, key, name)]
     completed = [line for line in results if line["status"] == ItemStatus.COMPLETED]
-    last = [step["name"] for step in record.spec["actionLoop"]][-1]
+    last = last_step(record)
     counts = {status.value: count for status, count in record.tally.items.items()}
     return {"results": results, "outputs": [line["steps"][last]["output"] for line in completed], **counts}
