@@ -1,4 +1,4 @@
-"""The seccomp profile for nodes; that the sandbox is to be had under it is seen on a cluster (tests/e2e/test_tools.py)."""
+"""The seccomp profile for nodes; that the sandbox is to be had under it is seen on a cluster (test_tools.py of e2e)."""
 
 import json
 from pathlib import Path
