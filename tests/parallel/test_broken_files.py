@@ -31,7 +31,7 @@ apiVersion: taskfleet.dev/v1alpha1
 kind: ParallelQueue
 metadata: {name: checks}
 spec:
-  on: [a, b]
+  items: [a, b]
   maxParallel: 2
   tool: http
   actionLoop:
@@ -44,7 +44,13 @@ BROKEN: list[tuple[str, str, int, str, str]] = [
     ("max_parallel: 2", "max_parallel: 0", 8, "max_parallel", "greater than or equal to 1"),
     ("max_parallel: 2", "max_parallel: 20000", 8, "max_parallel", "less than or equal to 10000"),
     ("max_parallel: 2", "max_parallel: '2'", 8, "max_parallel", "valid integer"),
-    ("max_parallel: 2", "max_parallell: 2", 8, "max_parallell", "unknown field; there are on, actionLoop, maxParallel"),
+    (
+        "max_parallel: 2",
+        "max_parallell: 2",
+        8,
+        "max_parallell",
+        "unknown field; there are items, actionLoop, maxParallel",
+    ),
     ("on: [a, b]", "on: 3", 7, "on", "must be a list, the path of a file, or an expression"),
     ("on: [a, b]", "on: items.doc", 7, "on", "no file (.jsonl"),
     ("on: [a, b]", "on: '{{ missing }}'", 7, "on", "missing is not known here"),
@@ -143,7 +149,10 @@ def test_the_line_and_the_field_are_named(
         ("{{ $item }}", "{{ $itm }}", 10, "spec.actionLoop[0].arguments.url: $itm is not known here"),
         ("{{ $item }}", "{{ $item.__init__ }}", 10, "the attribute __init__ is forbidden"),
         ("  - name: get\n", "  - name: get\n    model: x\n", 10, "spec.actionLoop[0].model: a tool has no model"),
-        ("  on: [a, b]", '  "on": {file: x}', 5, "spec.on: must be a list, the path of a file"),
+        ("items: [a, b]", "items: {file: x}", 5, "spec.items: must be a list, the path of a file"),
+        ("items: [a, b]", "on: [a, b]", 5, "spec.on: is called items in the kind ParallelQueue, since kubectl reads"),
+        ("  items: [a, b]\n", "", 4, "spec.items: is missing"),
+        ("items: [a, b]", "items: '{{ gone }}'", 5, "spec.items: gone is not known here"),
         ("spec:", "status: {}\nspec:", 4, "status: unknown field"),
     ],
 )

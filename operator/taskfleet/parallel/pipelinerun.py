@@ -59,8 +59,12 @@ async def stages(
         record = await coordinator.record(name)
         if record is None or not record.state.is_final:
             spec = queue.spec
+            if missing := [each for each in queue.inputs_from if each not in inputs]:
+                raise InputError(
+                    f"inputsFrom: {', '.join(missing)}: a cluster has that; give it here, as --input {missing[0]}=@FILE"
+                )
             wanted = {other: earlier[other] for other in earlier if other.encode() in orjson.dumps(spec.to_wire())}
-            known = {other: await _outcome(store, key, *found) for other, found in wanted.items()}
+            known = {other: await outcome_of(store, key, *found) for other, found in wanted.items()}
             order = Order(name, spec, {**spec.inputs, **inputs}, pipeline.file.parent, known)
             driver = await coordinator.driver(order)
             yield Stage(name, driver.record, driver)
@@ -72,7 +76,7 @@ async def stages(
         earlier[queue.id] = name, record
 
 
-async def _outcome(store: Store, key: QueueKey, name: str, record: Record) -> dict[str, Any]:
+async def outcome_of(store: Store, key: QueueKey, name: str, record: Record) -> dict[str, Any]:
     """What templates of later queues know of one. Raises InputError when that is too much."""
     if record.tally.done > MAX_EARLIER:
         raise InputError(f"{name} has {record.tally.done:,} results, and templates take at most {MAX_EARLIER:,}")
