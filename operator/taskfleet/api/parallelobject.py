@@ -88,6 +88,6 @@ class ParallelQueue(ApiModel):
 
     @property
     def queue(self) -> QueueKey:
-        """The key of the TaskQueue on which it runs, which may not exist. The API server sees that there is a queueRef."""
+        """The key of the TaskQueue on which it runs, which may not exist. The API server sees that it is named."""
         assert self.spec.queue_ref is not None
         return QueueKey(self.metadata.namespace, self.spec.queue_ref.name)

@@ -33,13 +33,15 @@ _LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be run. ``earlier``: what templates know of the queues before it."""
+    """What is to be run. ``earlier``: what templates know of the queues before it. ``nonce`` tells the run from others
+    of its name and makes the ids of its tasks; "": a new one does."""
 
     name: str
     spec: ParallelQueueSpec
     inputs: Mapping[str, Any]
     folder: Path
     earlier: Mapping[str, Any]
+    nonce: str = ""
 
 
 class Coordinator:
@@ -98,7 +100,7 @@ class Coordinator:
     async def _new(self, order: Order, plan: Plan) -> Driver:
         source = await source_of(order.spec, plan.inputs, order.folder, lambda prompt: self._ask(order.spec, prompt))
         record = Record(
-            nonce=secrets.token_hex(5),
+            nonce=order.nonce or secrets.token_hex(5),
             spec=order.spec.to_wire(),
             inputs=dict(order.inputs),
             kept=source.all if isinstance(source, ItemList) else None,

@@ -121,6 +121,7 @@ class Driver:
 
         Who is cancelled leaves the run to be gone on with.
         """
+        await self._journal.write()  # before its first task: who goes on with the run must know the ids of those
         helpers = [
             asyncio.create_task(work)
             for work in (self._watch.run(), self._sender.run(), self._journal.run(), self._hear())

@@ -243,7 +243,7 @@ class ControllerMetrics:
         )
         # What to remove is known by its labels: to look for it would be a look at the series of all others.
         self._endpoints: dict[PoolLabels, set[str]] = {}
-        for kind in ("TaskQueue", "WorkerPool"):
+        for kind in ("TaskQueue", "WorkerPool", "ParallelQueue"):
             self.reconcile_seconds.labels(kind)
             for outcome in ("ok", "error"):
                 self.reconciles.labels(kind, outcome)
