@@ -61,6 +61,7 @@ class Attendant:
         self._record: Record | None = None
         self._trouble: tuple[str, str] | None = None  # that was told last
         self._driver: Driver | None = None
+        self._guarded = False  # the finalizer was asked for; the object may not show it yet
         self._news = asyncio.Event()
         self._deleted = asyncio.Event()
         self.see(queue)
@@ -132,7 +133,7 @@ class Attendant:
             check_earlier(self._queue, self._office.earlier)
             async with self._office.slots.one(self._tell_wait):
                 await self._run_it()
-        if FINALIZER in self._queue.metadata.finalizers:
+        if self._guarded or FINALIZER in self._queue.metadata.finalizers:
             await self._desk.release(self._queue)
 
     async def _run_it(self) -> None:
@@ -142,6 +143,7 @@ class Attendant:
         self._record = await self._own_record(coordinator)
         if self._record is None or not self._record.state.is_final:
             await self._desk.ensure_finalizer(self._queue)
+            self._guarded = True
             driver = await self._begin_or_go_on(store, coordinator)
             await self._drive(driver, coordinator.kept_seconds)
         await self._tell_end(self._record)
