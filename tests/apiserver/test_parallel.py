@@ -2,22 +2,27 @@
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taskfleet.cli.main import run
+from taskfleet.controller.parallelruns.attendant import SHOW_SECONDS
 from taskfleet.core.names import FINALIZER
 from taskfleet.core.parallel.rules import RunState
 from taskfleet.core.task import QueueKey
 from taskfleet.parallel.record import Record
 from tests.apiserver.site import Site
+from tests.apiserver.test_resting import writes_in
 from tests.support.modelstub import ModelStub
 from tests.support.workerprocess import worker_process
 
 KIND = "ParallelQueue"
+SAMPLES = Path(__file__).parents[2] / "manifests" / "samples" / "parallel"
 RUN_PATIENCE = 60.0  # workers and controllers start beside many others on a small machine
 
 
@@ -127,13 +132,23 @@ def test_what_cannot_be_run_says_why_in_its_condition_and_runs_once_it_is_put_ri
         for name in ("file", "text", "few"):
             site.apply(site.parallel(name, [name, "two"], "ask {{ $item }}"))
         shown = [in_phase(site, name, "Completed") for name in ("file", "text", "few")]
+        stub_model.clear_faults()
+        for sample in ("cluster.yaml", "rounds.yaml"):
+            site.server.kubectl("apply", "-n", site.namespace, "-f", str(SAMPLES / sample), check=True)
+        ended = ["wait", "--for=condition=Ended", "pq/capitals", "pq/summary", "pq/rounds", "--timeout=60s"]
+        site.server.kubectl(*ended, "-n", site.namespace, check=True)
+    assert [status(site, name)["phase"] for name in ("capitals", "summary", "rounds")] == ["Completed"] * 3
+    (asked,) = (prompt for prompt in stub_model.calls if prompt.startswith("Sum up in one sentence"))
+    assert all(
+        f"- {country}: echo: What is the capital of {country}" in asked for country in ("France", "Japan", "Kenya")
+    )
     assert [each["failed"] for each in shown] == [1, 1, 1]
     assert shown[0]["causes"][0]["items"] == 1
     assert "1 failed" in site.condition(KIND, "Ended", "file")["message"]
 
 
 def test_after_a_sigkill_the_next_controller_goes_on_and_no_step_runs_twice(site: Site, stub_model: ModelStub) -> None:
-    first = site.start_controller()
+    began, first = time.monotonic(), site.start_controller()
     stub_model.latency = 0.1
     with served(site, stub_model, slots=20):
         site.apply(site.parallel("work", "{{ range(60) }}", "a {{ $item }}", "b {{ $item }}", maxParallel=4))
@@ -148,6 +163,9 @@ def test_after_a_sigkill_the_next_controller_goes_on_and_no_step_runs_twice(site
     assert set(stub_model.calls.values()) == {1}
     assert stub_model.max_inflight <= 4
     assert "GoesOn" in site.reasons()
+    written = [each for each in writes_in(site) if each["objectRef"]["resource"] == "parallelqueues"]
+    shown_at_most = (time.monotonic() - began) / SHOW_SECONDS
+    assert len(written) <= 12 + shown_at_most, "begun, gone on with and ended, and now and then"
 
 
 def test_deleting_one_cancels_its_run_at_once_and_keeps_the_results_so_far(

@@ -61,6 +61,7 @@ def test_as_it_comes_it_serves_the_whole_cluster_with_a_valkey_that_has_a_passwo
         "ClusterRoleBinding",
         "CustomResourceDefinition",
         "CustomResourceDefinition",
+        "CustomResourceDefinition",
         "Deployment",
         "NetworkPolicy",
         "NetworkPolicy",
