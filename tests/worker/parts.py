@@ -11,7 +11,9 @@ from prometheus_client import CollectorRegistry
 from taskfleet.core.task import LeasedTask, Priority
 from taskfleet.providers import Provider, open_provider
 from taskfleet.telemetry.metrics import WorkerMetrics
+from taskfleet.worker.asking import Asking
 from taskfleet.worker.breaker import Breaker
+from taskfleet.worker.callends import CallEnds
 from taskfleet.worker.calls import Calls
 from taskfleet.worker.conversations import Conversations
 from taskfleet.worker.heartbeat import Heartbeats
@@ -55,30 +57,27 @@ async def parts(
     streams = Streams(store, work.queue, health)
     outbox = Outbox(store, work.queue, settings.worker, health, streams.flush)
     opened = provider or open_provider("openai", url)
-    calls = Calls(
+    asking = Asking(
         provider=opened,
         endpoint=settings.endpoint,
-        policy=await read_policy(work.store, work.queue),
-        outbox=outbox,
         conversations=Conversations(store, work.queue),
         streams=streams,
         reports=Reports(store, work.queue, health),
+    )
+    told = {"outbox": outbox, "breaker": breaker, "limiter": limiter}
+    calls = Calls(
+        asking=asking,
+        ends=CallEnds(**told, endpoint=settings.endpoint, pace=pace, metrics=metrics),
+        policy=await read_policy(work.store, work.queue),
+        limit=concurrency,
         breaker=breaker,
-        limiter=limiter,
         pace=pace,
         metrics=metrics,
         on_freed=look.set,
     )
-    shared = {
-        "store": store,
-        "settings": settings,
-        "calls": calls,
-        "outbox": outbox,
-        "breaker": breaker,
-        "limiter": limiter,
-    }
-    beats = Heartbeats(**shared, pace=pace, health=health)
-    claims = ClaimLoop(**shared, health=health, look=look)
+    shared = {**told, "store": store, "settings": settings, "calls": calls, "pace": pace, "health": health}
+    beats = Heartbeats(**shared)
+    claims = ClaimLoop(**shared, look=look)
     settling = asyncio.create_task(outbox.run())
     try:
         yield Parts(calls, outbox, beats, claims, pace)

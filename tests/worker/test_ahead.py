@@ -29,13 +29,23 @@ async def start(work: Work, worker: Parts, count: int, name: str = "task") -> li
 
 @pytest.mark.parametrize(
     ("seconds_per_task", "slots", "ahead"),
-    [(None, 100, 0), (5.0, 100, 0), (1.0, 100, 2), (0.2, 1, 0), (0.02, 100, 50), (0.001, 8, 4), (0.04, 100, 50)],
+    [(None, 100, 0), (5.0, 100, 0), (1.0, 100, 2), (0.2, 1, 0), (0.02, 100, 100), (0.001, 8, 8), (0.04, 100, 50)],
 )
-def test_ahead_is_what_ends_while_a_claim_is_on_its_way(seconds_per_task: float | None, slots: int, ahead: int) -> None:
+def test_ahead_is_what_ends_during_a_claim_or_two(seconds_per_task: float | None, slots: int, ahead: int) -> None:
     pace = Pace(0.0)
+    pace.claimed(0.001)
     if seconds_per_task is not None:
         pace.finished(1.0, seconds_per_task)
     assert pace.ahead_of(slots) == ahead
+
+
+def test_where_claims_take_long_more_is_claimed_ahead() -> None:
+    pace = Pace(0.0)
+    pace.finished(1.0, 0.2)
+    assert pace.ahead_of(100) == 10
+    for _ in range(50):
+        pace.claimed(0.08)
+    assert pace.ahead_of(100) == pytest.approx(80, abs=1)
 
 
 async def test_a_claim_asks_for_more_only_when_half_of_it_is_used_up(work: Work, model: ModelStub) -> None:
@@ -44,11 +54,11 @@ async def test_a_claim_asks_for_more_only_when_half_of_it_is_used_up(work: Work,
     async with parts(work, model.url, concurrency=SLOTS) as worker:
         assert worker.calls.wanted == 2, "nothing is known of how long a call takes"
         worker.pace.finished(1.0, 0.01)
-        assert worker.calls.wanted == 3
-        await start(work, worker, 3)
+        assert worker.calls.wanted == 4
+        await start(work, worker, 4)
         assert worker.calls.wanted == 0
         model.let_go()
-        await eventually(lambda: worker.calls.wanted == 3, "the calls to end")
+        await eventually(lambda: worker.calls.wanted == 4, "the calls to end")
 
 
 async def test_no_more_run_at_once_than_there_are_slots_and_the_next_begins_when_one_is_free(

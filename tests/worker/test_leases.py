@@ -200,7 +200,7 @@ async def test_a_worker_whose_last_waiting_result_lost_its_lease_claims_again(
             away.answer.set()
             await eventually(lambda: worker.outbox.stuck, "the outbox to notice")
         await worker.beats.beat()
-        assert len(worker.outbox) == 0
+        assert len(worker.outbox) == (0 if noticed_first else 1), "what is on its way is left to its answer"
         away.answer.set()
         await eventually(lambda: worker.outbox._refused, "the settling to fail")
         away.back = True

@@ -1,34 +1,22 @@
-"""The calls that run now: one asyncio task each, from a claimed task to a settlement in the outbox."""
+"""The calls that run now, each from a claimed task to a settlement in the outbox.
+
+A job, an asyncio task, takes one call after another while some wait: to begin a job costs more than to go on.
+"""
 
 import asyncio
-import logging
-import random
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
-from taskfleet.api.endpoint import Endpoint
-from taskfleet.api.tasklines import decode_body
-from taskfleet.core.errors import InputError, StoreError
-from taskfleet.core.outcome import Fatal, Ok, Outcome, Retry
-from taskfleet.core.settlement import Settlement, Verdict
-from taskfleet.core.task import LeasedTask, TaskError
-from taskfleet.core.verdict import OTHERS_FIRST_SECONDS, Ending, decide
-from taskfleet.providers import Call, Provider
+from taskfleet.core.outcome import Ok, Outcome
+from taskfleet.core.task import LeasedTask
 from taskfleet.telemetry.metrics import WorkerMetrics
+from taskfleet.worker.asking import Asking
 from taskfleet.worker.breaker import Breaker
-from taskfleet.worker.conversations import Conversations
-from taskfleet.worker.endpointjudge import EndpointJudge
-from taskfleet.worker.outbox import Outbox
+from taskfleet.worker.callends import CallEnds
 from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import WorkPolicy
-from taskfleet.worker.ratelimiter import RateLimiter
-from taskfleet.worker.reports import Reports
 from taskfleet.worker.runningcall import Interruption, RunningCall
-from taskfleet.worker.streams import Streams
-
-log = logging.getLogger(__name__)
 
 
 class Calls:
@@ -38,36 +26,26 @@ class Calls:
     def __init__(
         self,
         *,
-        provider: Provider,
-        endpoint: Endpoint,
+        asking: Asking,
+        ends: CallEnds,
         policy: WorkPolicy,
-        outbox: Outbox,
-        conversations: Conversations,
-        streams: Streams,
-        reports: Reports,
+        limit: int,
         breaker: Breaker,
-        limiter: RateLimiter,
         pace: Pace,
         metrics: WorkerMetrics,
         on_freed: Callable[[], None],
     ) -> None:
         self.policy = policy
-        self._limit = endpoint.concurrency
         self.running: dict[str, RunningCall] = {}
-        self._provider = provider
-        self._endpoint = endpoint
-        self._outbox = outbox
-        self._conversations = conversations
-        self._streams = streams
-        self._reports = reports
+        self._asking = asking
+        self._ends = ends
+        self._limit = limit
         self._breaker = breaker
-        self._limiter = limiter
         self._pace = pace
         self._metrics = metrics
         self._on_freed = on_freed
         self._ahead: deque[RunningCall] = deque()
         self._busy = 0
-        self._judge = EndpointJudge(endpoint.concurrency, breaker, limiter)
         self._idle = asyncio.Event()
         self._idle.set()
         metrics.inflight.set_function(lambda: self.busy)
@@ -76,7 +54,7 @@ class Calls:
     @property
     def slots(self) -> int:
         """Calls that may run at once now."""
-        return min(self._judge.concurrency, self._limit)
+        return min(self._ends.concurrency, self._limit)
 
     @property
     def busy(self) -> int:
@@ -128,25 +106,31 @@ class Calls:
         self._begin()
 
     def _begin(self) -> None:
-        while self._ahead and self._busy < self.slots:
-            call = self._ahead.popleft()
-            self._busy += 1
-            call.started = time.monotonic()
-            call.job = asyncio.create_task(self._run(call))
+        while (call := self._next()) is not None:
+            call.job = asyncio.create_task(self._work_from(call))
+
+    def _next(self) -> RunningCall | None:
+        """The longest waiting call, where there is a slot for it: now it has that."""
+        if not self._ahead or self._busy >= self.slots:
+            return None
+        call = self._ahead.popleft()
+        self._busy += 1
+        call.started = time.monotonic()
+        return call
 
     def interrupt(self, task_id: str, fence: int, why: Interruption) -> None:
         """Stop the call that runs under this lease, and close its connection; nothing when there is none."""
         call = self.running.get(task_id)
         if call is None or call.task.fence != fence or call.interruption is not None:
             return
-        call.interruption = why
         if call.job is not None:
+            call.interruption = why
             # Not at once: a job that is cancelled before its first step would never come to its end.
-            asyncio.get_running_loop().call_soon(call.job.cancel)
-        else:
+            asyncio.get_running_loop().call_soon(_cancel, call)
+        elif not call.started:
+            call.interruption = why
             self._ahead.remove(call)
-            self._interrupted(call, why)
-            self._gone(call)
+            self._end(call, None)
 
     def interrupt_all(self, why: Interruption) -> None:
         for call in list(self.running.values()):
@@ -157,116 +141,45 @@ class Calls:
         for call in list(self._ahead):
             self.interrupt(call.task.id, call.task.fence, Interruption.HANDED_BACK)
 
-    async def _run(self, call: RunningCall) -> None:
-        try:
-            outcome = await self._call_model(call)
-        except StoreError as error:
-            log.warning("a conversation could not be read", extra={"task": call.task.id, "error": str(error)})
-            self._breaker.undecided(call.task.id)
-            self._limiter.ended(call.task.id, None)
-            self._settle(call, Ending(Verdict.RELEASE, OTHERS_FIRST_SECONDS), None, time.monotonic() - call.started)
-        except asyncio.CancelledError:
-            if call.interruption is None:
-                raise
-            self._interrupted(call, call.interruption)
-        else:
-            self._ended(call, outcome)
-        finally:
+    async def _work_from(self, call: RunningCall) -> None:
+        """Make this call and then others while some wait; none after one that was interrupted, as the job is cancelled.
+
+        The next request goes out before the last answer is worked on: the server need not wait for that.
+        """
+        job = call.job
+        following: RunningCall | None = call
+        while following is not None:
+            call, following = following, None
+            call.job = job
+            outcome = await self._asking.outcome(call, self.policy)
+            call.job = None
+            call.seconds = time.monotonic() - call.started
             self._busy -= 1
-            self._gone(call)
-            self._begin()
+            if isinstance(outcome, Ok):
+                asyncio.get_running_loop().call_soon(self._ended, call, outcome)
+                following = self._next()
+            else:
+                self._ended(call, outcome)
             self._on_freed()
 
-    def _gone(self, call: RunningCall) -> None:
+    def _ended(self, call: RunningCall, outcome: Outcome | None) -> None:
+        self._end(call, outcome)
+        self._begin()
+
+    def _end(self, call: RunningCall, outcome: Outcome | None) -> None:
+        if outcome is not None:
+            if self._ends.answered(call, outcome, self.policy):
+                self.hand_back_waiting()
+        elif call.interruption is not None:
+            self._ends.interrupted(call)
+        else:
+            self._ends.given_back(call)
         if self.running.get(call.task.id) is call:
             del self.running[call.task.id]
         if not self.running:
             self._idle.set()
 
-    async def _call_model(self, call: RunningCall) -> Outcome:
-        task = call.task
-        try:
-            body = decode_body(task.body)
-        except InputError as error:
-            return Fatal(TaskError(error.code, str(error)))
-        messages: Sequence[Mapping[str, Any]] = body.messages
-        if task.session is not None and self.policy.context_tokens is not None and body.arguments is None:
-            call.talk = await self._conversations.take_up(task.session, body.messages, self.policy.context_tokens)
-            messages = call.talk.conversation.messages
-        if body.stream:
-            about = {"model": call.model, "endpoint": self._endpoint.name}
-            call.stream = self._streams.open(task.id, task.fence, about)
-        request = Call(
-            model=self._endpoint.remote_names.get(call.model, call.model),
-            messages=messages,
-            parameters=body.parameters,
-            timeout=self.policy.task_timeout,
-            task_id=task.id,
-            attempt=task.attempt,
-            priority=task.priority,
-            metadata=body.metadata,
-            operation=body.operation,
-            arguments=body.arguments,
-            said=call.stream.said if call.stream else None,
-            progress=self._reports.of(task),
-        )
-        try:
-            return await self._provider.complete(request)
-        except Exception as bug:
-            # Ours, not the task's; but it burns an attempt, or a task that triggers it would come back forever.
-            log.exception("a call broke the worker's own code", extra={"task": task.id})
-            return Retry(TaskError("worker_error", f"the worker broke on this task: {type(bug).__name__}"))
 
-    def _ended(self, call: RunningCall, outcome: Outcome) -> None:
-        task, now = call.task, time.monotonic()
-        seconds = now - call.started
-        self._limiter.ended(task.id, outcome)
-        judged = self._judge.judge(task.id, outcome, call.started, now)
-        if judged.in_trouble:
-            self.hand_back_waiting()
-        ending = decide(
-            outcome,
-            task.attempt,
-            self.policy.retry,
-            random.random(),
-            endpoint_works_for_others=judged.works_for_others,
-            endpoint_pause=self._breaker.seconds_until_probe(now) or 0.0,
-        )
-        self._metrics.attempted(call.model, outcome, ending.verdict, seconds)
-        if isinstance(outcome, Ok):
-            self._pace.finished(now, seconds, outcome.usage.input_tokens + outcome.usage.output_tokens)
-        if ending.verdict is Verdict.FAIL:
-            self._judge.forget(task.id)
-        self._settle(call, ending, outcome, seconds)
-
-    def _interrupted(self, call: RunningCall, why: Interruption) -> None:
-        self._breaker.undecided(call.task.id)
-        self._limiter.ended(call.task.id, None)
-        seconds = time.monotonic() - call.started if call.job is not None else 0.0
-        if why is Interruption.CANCELLED:
-            self._settle(call, Ending(Verdict.CANCEL), None, seconds)
-        elif why is Interruption.HANDED_BACK:
-            if call.job is not None:
-                self._metrics.drained()
-            self._settle(call, Ending(Verdict.RELEASE), None, seconds)
-        else:
-            log.warning("a lease was lost; its call is dropped", extra={"task": call.task.id})
-
-    def _settle(self, call: RunningCall, ending: Ending, outcome: Outcome | None, seconds: float) -> None:
-        done = outcome if isinstance(outcome, Ok) else None
-        self._outbox.put(
-            Settlement(
-                task_id=call.task.id,
-                fence=call.task.fence,
-                verdict=ending.verdict,
-                delay=ending.delay,
-                output=done.output if done else None,
-                error=ending.error,
-                usage=done.usage if done else None,
-                endpoint=self._endpoint.name,
-                model=call.model if call.model != call.task.model else "",
-                run_seconds=seconds,
-                turn=call.talk.turn(done.output) if done and call.talk else None,
-            ),
-            call.task,
-        )
+def _cancel(call: RunningCall) -> None:
+    if call.job is not None:  # else it has ended since, and its job may be at another
+        call.job.cancel()

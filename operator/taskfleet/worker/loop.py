@@ -10,6 +10,7 @@ from taskfleet.core.settlement import Claim, Settlement, Verdict
 from taskfleet.worker.breaker import Breaker
 from taskfleet.worker.calls import Calls
 from taskfleet.worker.outbox import Outbox
+from taskfleet.worker.pace import Pace
 from taskfleet.worker.policy import read_policy
 from taskfleet.worker.ratelimiter import RateLimiter
 from taskfleet.worker.settings import WorkerSettings
@@ -36,6 +37,7 @@ class ClaimLoop:
         outbox: Outbox,
         breaker: Breaker,
         limiter: RateLimiter,
+        pace: Pace,
         health: StoreHealth,
         look: asyncio.Event,
     ) -> None:
@@ -47,6 +49,7 @@ class ClaimLoop:
         self._outbox = outbox
         self._breaker = breaker
         self._limiter = limiter
+        self._pace = pace
         self._health = health
         self._look = look  # set whenever a claim may bring something: a slot, a wake-up, the store is back
         self._stopping = False
@@ -105,8 +108,10 @@ class ClaimLoop:
         self._woken = False
         lanes = self._lanes
         self.asked = allowed
+        began = time.monotonic()
         try:
             claim = await self._store.claim(self._settings.queue, self._settings.worker, lanes, allowed)
+            self._pace.claimed(time.monotonic() - began)
             self._served()
             if claim.policy_version != self._policy_version:
                 await self._read_policy(claim.policy_version)

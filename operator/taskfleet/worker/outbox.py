@@ -46,6 +46,7 @@ class Outbox:
         self._before = before
         self._on_settled = on_settled
         self._refused = False
+        self._on_its_way: list[Settlement] = []
         self._waiting: dict[str, Settlement] = {}
         self._tasks: dict[str, LeasedTask] = {}  # of those, where somebody wants to be told
         self._filled = asyncio.Event()
@@ -72,9 +73,11 @@ class Outbox:
         return {settlement.task_id: settlement.fence for settlement in self._waiting.values()}
 
     def drop(self, task_id: str, fence: int) -> None:
-        """Forget a result whose lease is no longer ours."""
+        """Forget a result whose lease is no longer ours. Not one that is on its way: its lease may have ended just
+        because it has arrived, and the answer tells."""
         settlement = self._waiting.get(task_id)
-        if settlement is not None and settlement.fence == fence:
+        on_its_way = any(each is settlement for each in self._on_its_way)
+        if settlement is not None and settlement.fence == fence and not on_its_way:
             log.warning("a lease was lost; its result is dropped", extra={"task": task_id})
             self._forget([settlement])
 
@@ -86,7 +89,7 @@ class Outbox:
         failures = 0
         while True:
             await self._filled.wait()
-            batch = self._next_batch()
+            batch = self._on_its_way = self._next_batch()
             try:
                 await self._before()
                 accepted = await self._store.settle(self._queue, batch)
@@ -94,6 +97,7 @@ class Outbox:
                 failures += 1
                 self._refused = True
                 self._health.failed(error)
+                self._on_its_way = []
                 await asyncio.sleep(pause_after(failures))
                 continue
             failures = 0
@@ -105,6 +109,7 @@ class Outbox:
             if self._on_settled is not None:
                 self._on_settled(dict(map(self._as_settled, batch, accepted)))
             self._forget(batch)
+            self._on_its_way = []
 
     def _as_settled(self, settlement: Settlement, taken: bool) -> tuple[str, TaskView | None]:
         task = self._tasks.get(settlement.task_id)

@@ -4,7 +4,7 @@ from collections import deque
 
 WINDOW_SECONDS = 60.0
 _NEWEST_WEIGHS = 0.2
-AHEAD_SECONDS = 0.02  # a claim and its answer, on a busy machine
+LEAST_AHEAD_SECONDS = 0.02
 
 
 class Pace:
@@ -13,6 +13,7 @@ class Pace:
     def __init__(self, now: float) -> None:
         self.seconds_per_task: float | None = None
         self.tokens_per_task: float | None = None
+        self._claim_seconds = 0.0
         self._since = now
         self._finished: deque[tuple[int, int]] = deque()  # (second, tasks finished in it)
 
@@ -28,6 +29,10 @@ class Pace:
             self._finished.append((second, 1))
             self._forget(now)
 
+    def claimed(self, seconds: float) -> None:
+        """A claim and its answer took so long."""
+        self._claim_seconds = _average(self._claim_seconds, seconds)
+
     def tasks_per_minute(self, now: float) -> float:
         """The rate over the last minute, or over the worker's life while that is shorter."""
         self._forget(now)
@@ -35,9 +40,12 @@ class Pace:
         return sum(count for _, count in self._finished) * 60.0 / span
 
     def ahead_of(self, slots: int) -> int:
-        """Tasks that end in all slots while a claim is on its way: none where a task takes long. At most half the
-        slots."""
-        return min(slots // 2, int(slots * AHEAD_SECONDS / self.seconds_per_task)) if self.seconds_per_task else 0
+        """Tasks to hold beside those that run, at most as many: what ends in all slots during two claims, as the next
+        claim goes out when half of them are used up. None where a task takes long, or nothing is known."""
+        if not self.seconds_per_task:
+            return 0
+        seconds = max(2 * self._claim_seconds, LEAST_AHEAD_SECONDS)
+        return min(slots, int(slots * seconds / self.seconds_per_task))
 
     def _forget(self, now: float) -> None:
         while self._finished and self._finished[0][0] < now - WINDOW_SECONDS:

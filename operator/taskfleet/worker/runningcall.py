@@ -19,12 +19,14 @@ class Interruption(Enum):
 
 @dataclass(slots=True, eq=False)
 class RunningCall:
-    """``task`` is replaced when we claim again what we still run. ``model`` is who serves it. ``job`` is None, and
-    ``started`` 0.0, while it waits for a slot."""
+    """``task`` is replaced when we claim again what we still run. ``model`` is who serves it. ``started``: by
+    ``time.monotonic``, 0.0 while it waits for a slot. ``job`` is who makes the call, while it is made; then it has
+    taken ``seconds``."""
 
     task: LeasedTask
     model: str
     started: float = 0.0
+    seconds: float = 0.0
     job: asyncio.Task[None] | None = None
     talk: Talk | None = None
     stream: TaskStream | None = None

@@ -16,7 +16,9 @@ from taskfleet.store import Store
 from taskfleet.telemetry.metrics import WorkerMetrics
 from taskfleet.telemetry.server import status_server
 from taskfleet.worker import variables
+from taskfleet.worker.asking import Asking
 from taskfleet.worker.breaker import Breaker
+from taskfleet.worker.callends import CallEnds
 from taskfleet.worker.calls import Calls
 from taskfleet.worker.conversations import Conversations
 from taskfleet.worker.drain import drain
@@ -165,21 +167,31 @@ class Service:
         streams = Streams(store, settings.queue, self._health)
         reports = Reports(store, settings.queue, self._health)
         outbox = Outbox(store, settings.queue, settings.worker, self._health, streams.flush, self._on_settled)
-        calls = Calls(
+        asking = Asking(
             provider=provider,
             endpoint=settings.endpoint,
-            policy=policy,
-            outbox=outbox,
             conversations=Conversations(store, settings.queue),
             streams=streams,
             reports=reports,
+        )
+        ends = CallEnds(
+            endpoint=settings.endpoint,
+            outbox=outbox,
             breaker=breaker,
             limiter=limiter,
             pace=pace,
             metrics=self._metrics,
+        )
+        calls = Calls(
+            asking=asking,
+            ends=ends,
+            policy=policy,
+            limit=self._allotted,
+            breaker=breaker,
+            pace=pace,
+            metrics=self._metrics,
             on_freed=look.set,
         )
-        calls.allot(self._allotted)
         self._calls = calls
         beats = Heartbeats(
             store=store,
@@ -199,6 +211,7 @@ class Service:
             outbox=outbox,
             breaker=breaker,
             limiter=limiter,
+            pace=pace,
             health=self._health,
             look=look,
         )
