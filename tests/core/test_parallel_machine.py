@@ -39,7 +39,7 @@ class World:
     choose: random.Random
     machine: Machine = field(init=False)
     running: dict[int, At] = field(default_factory=dict)
-    judging: set[int] = field(default_factory=set)
+    judging: dict[int, At] = field(default_factory=dict)
     submitted: list[tuple[int, At]] = field(default_factory=list)
     cancelled: list[tuple[int, At]] = field(default_factory=list)
     ended: dict[int, ItemStatus] = field(default_factory=dict)
@@ -62,10 +62,11 @@ class World:
                     assert index not in self.running
                     self.running[index] = at
                     self.submitted.append((index, at))
-                case Judge(index):
-                    self.judging.add(index)
+                case Judge(index, at):
+                    assert index not in self.judging
+                    self.judging[index] = at
                 case CancelStep(index, at):
-                    assert self.running[index] == at
+                    assert {**self.running, **self.judging}[index] == at
                     self.cancelled.append((index, at))
                 case EndItem(index, status):
                     assert index not in self.ended
@@ -104,26 +105,24 @@ class World:
                 self.handle(StepTimedOut(index, self.running[index]))
             case "judge":
                 index = self.choose.choice(sorted(self.judging))
-                self.judging.remove(index)
-                self.handle(RoundJudged(index, self.choose.random() < 0.3))
+                cancelled = (index, self.judging.pop(index)) in self.cancelled
+                self.handle(RoundJudged(index, not cancelled and self.choose.random() < 0.3))
 
     def restart(self) -> None:
         """The coordinator dies; another one begins where it was. What runs goes on, and is found running."""
         where = {index: self.machine.at(index) or At() for index in range(self.came) if index not in self.ended}
         old = self.machine
         self.machine = Machine(self.rules)
-        running, self.running, judging = self.running, {}, self.judging
+        running, judging = self.running, self.judging
+        self.running, self.judging = {}, {}
         before = len(self.submitted)
         self.obey(self.machine.begin(where, self.came, source_ended=old.source_ended, stop=old.stop))
         for index, at in self.submitted[before:]:
             assert running.get(index, at) == at, "what runs is what is given again"
-        for index in judging:  # its last step has ended already
-            if index in self.running:
-                self.handle(StepEnded(index, self.running.pop(index), Outcome.OK))
-        self.judging = {index for index in self.judging if index not in self.ended}
         del self.submitted[before:]
         if self.machine.stop is not None and self.machine.stop.running is OnUntil.CANCEL:
-            self.running = running
+            self.running, self.judging = running, judging
+        assert self.judging == judging, "a judgement is given again, and no step in its place"
 
     def to_the_end(self) -> None:
         for _ in range(20_000):
@@ -139,7 +138,6 @@ rules = st.builds(
     steps=st.lists(steps, min_size=1, max_size=3).map(tuple),
     max_parallel=st.integers(1, 5),
     has_while=st.booleans(),
-    on_until=st.sampled_from(OnUntil),
 )
 worlds = st.builds(World, rules, st.integers(0, 12), st.randoms(use_true_random=False))
 

@@ -1,6 +1,7 @@
 """Parallel queues on a real store, with a real worker and one stub model server for all tests of a process."""
 
 import asyncio
+import json
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,8 +23,12 @@ from taskfleet.parallel.results import lines_in_order
 from taskfleet.store import Store
 from tests.support.modelstub import Fault, ModelStub, running
 from tests.support.workerprocess import MODEL, quick_policy, worker_process
+from tests.tools.host import tools_endpoint
+from tests.tools.site import ALLOWED
 
 QUEUE = QueueKey("test", "parallel")
+TOOL_QUEUE = QueueKey("test", "tooled")
+TOOLS = ("http", "headless-browser", "terminal", "file")
 KEPT = 600.0
 
 
@@ -110,10 +115,61 @@ class Bench:
         finally:
             self.stub.faults.remove(fault)
 
+    @contextmanager
+    def answering(self, answer: Callable[[str, dict[str, Any]], Any]) -> Iterator[None]:
+        """The model answers prompts with this test's word as ``answer`` has it (a text or a message): it is given the
+        prompt without the word, and the request. None: it echoes them as always."""
+
+        def reply(body: dict[str, Any]) -> Any:
+            prompt = body["messages"][-1]["content"]
+            return answer(prompt.replace(f"{self.word} ", ""), body) if self.word in prompt else None
+
+        self.stub.replies.append(reply)
+        try:
+            yield
+        finally:
+            self.stub.replies.remove(reply)
+
+    def asked(self, containing: str) -> int:
+        """How often the model was asked something of this test in which that is."""
+        return sum(count for prompt, count in self.stub.calls.items() if self.word in prompt and containing in prompt)
+
 
 @pytest.fixture
 def bench(store: Store, served: QueueKey, model_server: ModelStub, tmp_path: Path) -> Bench:
     return Bench(store, served, model_server, f"w{secrets.token_hex(4)}", tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tool_queue(
+    valkey_server: Any, model_server: ModelStub, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[QueueKey]:
+    """A queue of the model and of the real tools, served by a worker of each."""
+    url = f"valkey://127.0.0.1:{valkey_server.port}"
+
+    async def open_queue() -> None:
+        store = await Store.connect(url)
+        models = [{"name": name} for name in (MODEL, *TOOLS)]
+        await store.put_policy(TOOL_QUEUE, quick_policy(models=models, leaseDuration="5s", taskTimeout="60s"))
+        await store.close()
+
+    asyncio.run(open_queue())
+    settings = {
+        "network": {"allowedNetworks": [f"{ALLOWED}/32"]},
+        "file": {"root": str(tmp_path_factory.mktemp("files"))},
+    }
+    tools = json.dumps(tools_endpoint(*TOOLS, concurrency=16, **settings).to_wire())
+    with (
+        worker_process(url, TOOL_QUEUE, model_server.url, concurrency=16),
+        worker_process(url, TOOL_QUEUE, model_server.url, TASKFLEET_ENDPOINT=tools),
+    ):
+        yield TOOL_QUEUE
+
+
+@pytest.fixture
+def tools(bench: Bench, tool_queue: QueueKey) -> Bench:
+    """The same for the queue with tools."""
+    return Bench(bench.store, tool_queue, bench.stub, bench.word, bench.folder)
 
 
 Ask = Callable[[str], str]

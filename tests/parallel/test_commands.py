@@ -103,10 +103,10 @@ def test_later_queues_use_what_earlier_ones_came_to(parallel: Command, bench: Be
 
 
 def test_items_may_be_what_a_model_lists(parallel: Command, bench: Bench) -> None:
-    """The stub echoes what it was asked, which is no list: it may correct it once, and then the run does not begin."""
+    """The stub echoes what it was asked, which is no list: it may mend it twice, and then the run does not begin."""
     file = file_of(bench, on=f"<AUTO>list {bench.word}</AUTO>", action_loop=[{"name": "a", "action": "x"}])
     code, _, err = parallel("run", file)
-    assert (code, "on: the model gave no list of items, and none when it was asked again" in err) == (2, True)
+    assert (code, "on: the model's answers cannot be used, and it was told so: it is not JSON" in err) == (2, True)
     assert parallel("status", f"{bench.word}.one")[0] == 4
 
 

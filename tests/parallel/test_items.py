@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from taskfleet.core.errors import DatasetError, InputError
-from taskfleet.parallel.askeditems import asked_items, items_in
 from taskfleet.parallel.items import ItemList, ParquetFile, Source, file_items
 
 TABLE = 'name,text\na,"one\ntwo"\nb,\n\nc,"say ""x"""\n'
@@ -77,30 +76,3 @@ def test_bytes_that_are_no_text_and_lines_without_end_are_refused(tmp_path: Path
         list(file_items(tmp_path / "i.txt", "text").items(None))
     with pytest.raises(InputError, match="there is no file"):
         file_items(tmp_path / "none.txt", "text")
-
-
-@pytest.mark.parametrize(
-    ("answer", "items"),
-    [('["a", 2, {"b": 1}]', ["a", 2, {"b": 1}]), ("```json\n[]\n```", []), (' ["é"] ', ["é"])],
-)
-def test_a_models_answer_that_is_a_list_of_items(answer: str, items: list[Any]) -> None:
-    assert items_in(answer) == items
-
-
-@pytest.mark.parametrize("answer", ["", "Here: [1]", '{"a": 1}', "[[1]]", "[true]", '[""]', "[null]", "[1"])
-async def test_an_answer_that_is_none_may_be_corrected_once(answer: str) -> None:
-    asked: list[str] = []
-
-    async def model(prompt: str) -> str:
-        asked.append(prompt)
-        return answer if len(asked) == 1 else '["good"]'
-
-    assert await asked_items("list all", model) == ["good"]
-    assert len(asked) == 2
-    assert asked[1].startswith("list all\n\nYou answered:")
-
-    async def stubborn(_prompt: str) -> str:
-        return answer
-
-    with pytest.raises(InputError, match="the model gave no list of items, and none when it was asked again"):
-        await asked_items("list all", stubborn)

@@ -168,6 +168,7 @@ class ModelStub:
     max_inflight: int = 0
     hung_up: int = 0  # clients that closed the connection before their answer
     faults: list[Fault] = field(default_factory=list)
+    replies: list[Callable[[dict[str, Any]], Any]] = field(default_factory=list)  # see ``_reply``
     keep_requests: bool = True
     has_responses: bool = True
     unhealthy: bool = False  # /v1/models and /health answer 503
@@ -275,6 +276,9 @@ class ModelStub:
             latency = self.latency() if callable(self.latency) else self.latency
             if latency:
                 await asyncio.sleep(latency)
+            if (reply := self._reply(body)) is not None:
+                self.answered[prompt] += 1
+                return web.json_response(reply)
             if body.get("stream") and (fault is None or fault.kind != "no-stream"):
                 return await self._stream(request, prompt, completion(body["model"], prompt), fault)
         except asyncio.CancelledError:
@@ -284,6 +288,15 @@ class ModelStub:
             self.inflight -= 1
         self.answered[prompt] += 1
         return web.json_response(completion(body["model"], prompt))
+
+    def _reply(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """The completion of the first of ``replies`` that has something to say to a request: a text or a message."""
+        said = next((said for reply in self.replies if (said := reply(body)) is not None), None)
+        if said is None:
+            return None
+        completion = _completion(body["model"], "")
+        completion["choices"][0]["message"] = said if isinstance(said, dict) else {"role": "assistant", "content": said}
+        return completion
 
     async def _stream(
         self, request: web.Request, prompt: str, answer: dict[str, Any], fault: Fault | None

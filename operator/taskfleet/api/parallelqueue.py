@@ -10,8 +10,10 @@ from taskfleet.core.parallel.rules import OnError, OnUntil
 
 MAX_PARALLEL = 10_000
 MAX_STEPS = 50
+MAX_INNER_STEPS = 16  # of a loop inside; the API server refuses rules that many more could make dear
 MAX_ITEMS = 100_000
 MAX_TEXT, MAX_EXPRESSION = 100_000, 10_000  # characters
+MAX_INNER = 1_000  # items of a loop inside an item: they are kept with it
 STEP_NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
 
 
@@ -31,6 +33,7 @@ def _is_list_or_text(value: Any) -> Any:
 
 
 Items = Annotated[list[Any] | str, BeforeValidator(_is_list_or_text), ANYTHING]
+LoopName = Annotated[str | None, Field(pattern=STEP_NAME, max_length=63)]
 
 
 class QueueRef(ApiModel):
@@ -48,8 +51,9 @@ class StepRetry(ApiModel):
     )
 
 
-class Step(ApiModel):
-    """A call of a model, which has an action, or of a tool, which has arguments."""
+class Call(ApiModel):
+    """A call of a model, which has an action, or of a tool, which has arguments, or an action in <AUTO> by which a
+    model chooses them."""
 
     name: str = Field(
         pattern=STEP_NAME, max_length=63, description="Name of the step; later templates know its outcome by it."
@@ -84,6 +88,32 @@ class Step(ApiModel):
     )
 
 
+class InnerLoop(Call):
+    """A call, or a loop of its own over items: then it has these and an actionLoop."""
+
+    on: Items | None = Field(
+        None, alias="items", description="Items of a loop inside: a list, an expression in double braces, or <AUTO>."
+    )
+    as_: LoopName = Field(None, alias="as", description="What its item is called in the steps inside.")
+    max_parallel: int = Field(
+        1, ge=1, le=MAX_PARALLEL, strict=True, description="Its items that are open at once, for each item outside."
+    )
+    while_: str | None = Field(
+        None, alias="while", max_length=MAX_EXPRESSION, description="As that of the queue, for its items."
+    )
+    action_loop: Annotated[list[Call], BY_NAME] | None = Field(
+        None, min_length=1, max_length=MAX_INNER_STEPS, description="The steps of its items."
+    )
+
+
+class Step(InnerLoop):
+    """A call, or a loop of its own over items: then it has these and an actionLoop. Loops go three deep, no deeper."""
+
+    action_loop: Annotated[list[InnerLoop], BY_NAME] | None = Field(  # type: ignore[assignment]  # a deeper one
+        None, min_length=1, max_length=MAX_INNER_STEPS, description="The steps of its items."
+    )
+
+
 class ParallelQueueSpec(ApiModel):
     """Takes each of many items through steps, so many at once, on one TaskQueue."""
 
@@ -92,6 +122,7 @@ class ParallelQueueSpec(ApiModel):
         description="The items: a list, an expression in double braces, or <AUTO>what to list</AUTO>, which a model "
         "answers. On a laptop also a file beside this one.",
     )
+    as_: LoopName = Field(None, alias="as", description="What its item is called in the loops inside.")
     action_loop: Annotated[list[Step], BY_NAME] = Field(
         min_length=1, max_length=MAX_STEPS, description="The steps of an item, one after another."
     )

@@ -1,20 +1,22 @@
 """What must hold between the fields of parallel queues, beyond the shape of each. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any, TypeGuard
 
 from taskfleet.api.fielderrors import Path
-from taskfleet.api.parallelqueue import ParallelQueueSpec, Step
+from taskfleet.api.parallelqueue import Call, InnerLoop, ParallelQueueSpec
 from taskfleet.api.taskfields import parameters
 from taskfleet.core.errors import InvalidTask
 
 AUTO, AUTO_END = "<AUTO>", "</AUTO>"
 FILE_FORMS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".txt": "text", ".parquet": "parquet"}
 RESERVED = frozenset(("false", "in", "is", "loop", "none", "not", "range", "true", "and", "or", "if", "else", "for"))
-NO_JUDGE = "a condition must be an expression; that a model judges it is not possible yet"
 AUTO_IS_ALL = f"{AUTO} must begin it and {AUTO_END} end it"
-TOOL_NEEDS_ARGUMENTS = "a tool needs arguments; that a model chooses them is not possible yet"
+TOOL_NEEDS_ARGUMENTS = (
+    f"a tool needs arguments; give them, or write the action as {AUTO}...{AUTO_END}: then a model chooses"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +42,27 @@ def file_form(path: str) -> str | None:
 
 def of_spec(spec: ParallelQueueSpec, at: Path) -> Iterator[Problem]:
     """What is wrong with one queue."""
-    yield from _source(spec, at)
+    yield from _source(spec.on, at, FILE_FORMS)
+    yield from _steps(spec, spec.action_loop, at, {*spec.inputs})
+    for field, condition in (("while", spec.while_), ("until", spec.until)):
+        yield from _condition(condition, (*at, field))
+
+
+def _steps(spec: ParallelQueueSpec, steps: Sequence[Call], at: Path, inputs: Collection[str]) -> Iterator[Problem]:
     seen: set[str] = set()
-    for number, step in enumerate(spec.action_loop):
+    for number, step in enumerate(steps):
         here = (*at, "actionLoop", number)
         if step.name in seen:
             yield Problem((*here, "name"), f"{step.name} is the name of an earlier step as well; give each its own")
-        if step.name in spec.inputs or step.name in RESERVED:
+        if step.name in inputs or step.name in RESERVED:
             what = "a word of templates" if step.name in RESERVED else "an input as well"
             yield Problem((*here, "name"), f"{step.name} is {what}; give the step another name")
         seen.add(step.name)
-        yield from _step(spec, step, here)
-    for field, condition in (("while", spec.while_), ("until", spec.until)):
-        if condition is not None and AUTO in condition:
-            yield Problem((*at, field), NO_JUDGE)
+        yield from _condition(step.condition, (*here, "if"))
+        if is_loop(step):
+            yield from _loop(spec, step, here, inputs)
+        else:
+            yield from _call(spec, step, here)
 
 
 def of_inputs(inputs: Iterable[str], at: Path) -> Iterator[Problem]:
@@ -78,27 +87,69 @@ def across(queues: Sequence[tuple[str, ParallelQueueSpec, Path]]) -> Iterator[Pr
                 yield Problem((*at, "inputs", other), f"{other} is the id of a queue as well; give it another name")
 
 
-def _source(spec: ParallelQueueSpec, at: Path) -> Iterator[Problem]:
-    source, here = spec.on, (*at, "on")
-    if isinstance(source, str) and "{{" not in source and AUTO not in source and file_form(source) is None:
-        yield Problem(
-            here, f"{source[:60]!r} is no list, no expression {{{{ }}}} and no file ({', '.join(FILE_FORMS)})"
-        )
-    if isinstance(source, str) and AUTO in source and auto(source) is None:
-        yield Problem(here, AUTO_IS_ALL)
+def is_loop(step: Call) -> TypeGuard[InnerLoop]:
+    """Whether a step is a loop of its own."""
+    return isinstance(step, InnerLoop) and (step.on is not None or step.action_loop is not None)
 
 
-def _step(spec: ParallelQueueSpec, step: Step, at: Path) -> Iterator[Problem]:
+def tool_of(spec: ParallelQueueSpec, step: Call) -> str | None:
+    """The tool that a step calls; None for one that asks a model, which an action outside ``<AUTO>`` does."""
+    asks = step.arguments is None and auto(step.action or "") is None
+    return None if asks else step.tool or spec.tool
+
+
+def _source(source: list[Any] | str, at: Path, files: Collection[str]) -> Iterator[Problem]:
+    here = (*at, "on")
+    if not isinstance(source, str):
+        return
+    if "{{" not in source and AUTO not in source and PurePath(source.strip()).suffix.lower() not in files:
+        file = f" and no file ({', '.join(files)})" if files else ": a file is only for the whole queue"
+        yield Problem(here, f"{source[:60]!r} is no list, no expression {{{{ }}}}{file}")
+    yield from _auto_is_all(source, here)
+
+
+def _condition(condition: str | None, at: Path) -> Iterator[Problem]:
+    if condition is not None:
+        yield from _auto_is_all(condition, at)
+
+
+def _auto_is_all(text: str, at: Path) -> Iterator[Problem]:
+    if AUTO in text and auto(text) is None:
+        yield Problem(at, AUTO_IS_ALL)
+    elif auto(text) == "":
+        yield Problem(at, f"there is nothing between {AUTO} and {AUTO_END}; write what a model is to say or do")
+
+
+def _loop(spec: ParallelQueueSpec, step: InnerLoop, at: Path, inputs: Collection[str]) -> Iterator[Problem]:
+    if step.on is None:
+        yield Problem(at, "a step with an actionLoop goes over items; give them as on")
+    else:
+        yield from _source(step.on, at, ())
+    if step.action_loop is None:
+        yield Problem((*at, "on"), "a step with items goes over them with an actionLoop; give one")
+        return
+    for field in ("action", "tool", "arguments", "model", "parameters"):
+        if getattr(step, field):
+            yield Problem((*at, field), "this is for a call, and this step is a loop; give it to a step inside")
+    yield from _condition(step.while_, (*at, "while"))
+    yield from _steps(spec, step.action_loop, at, inputs)
+
+
+def _call(spec: ParallelQueueSpec, step: Call, at: Path) -> Iterator[Problem]:
+    if isinstance(step, InnerLoop):
+        for field, name in (("as_", "as"), ("max_parallel", "maxParallel"), ("while_", "while")):
+            if field in step.model_fields_set:
+                yield Problem((*at, name), "this is for a loop: a step with on and actionLoop")
     if step.action is None and step.arguments is None:
         yield Problem(at, "it needs an action (what a model is asked), or arguments for a tool")
     elif step.action is not None and step.arguments is not None:
         yield Problem((*at, "action"), "an action is for a model and arguments are for a tool; give one of them")
     elif step.action is not None:
-        yield from _model_step(spec, step, step.action, at)
+        yield from _auto_is_all(step.action, (*at, "action"))
+        if step.tool is not None and AUTO not in step.action:
+            yield Problem((*at, "tool"), TOOL_NEEDS_ARGUMENTS)
     else:
-        yield from _tool_step(spec, step, at)
-    if step.condition is not None and AUTO in step.condition:
-        yield Problem((*at, "if"), NO_JUDGE)
+        yield from _tool_call(spec, step, at)
     try:
         parameters({"parameters": step.parameters}, None)
     except InvalidTask as error:
@@ -106,14 +157,7 @@ def _step(spec: ParallelQueueSpec, step: Step, at: Path) -> Iterator[Problem]:
         yield Problem((*at, *field.split(".")), words)
 
 
-def _model_step(spec: ParallelQueueSpec, step: Step, action: str, at: Path) -> Iterator[Problem]:
-    if step.tool is not None or spec.tool is not None:
-        yield Problem((*at, "tool" if step.tool else "action"), TOOL_NEEDS_ARGUMENTS)
-    if AUTO in action and auto(action) is None:
-        yield Problem((*at, "action"), AUTO_IS_ALL)
-
-
-def _tool_step(spec: ParallelQueueSpec, step: Step, at: Path) -> Iterator[Problem]:
+def _tool_call(spec: ParallelQueueSpec, step: Call, at: Path) -> Iterator[Problem]:
     if step.tool is None and spec.tool is None:
         yield Problem((*at, "arguments"), "for which tool? Give tool, here or for all steps")
     if step.model is not None:

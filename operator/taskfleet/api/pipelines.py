@@ -163,6 +163,9 @@ def _with_on(raw: Any) -> Any:
     renamed = {_ON if key == _ON_AS_READ and _ON not in raw else key: value for key, value in raw.items()}
     if "parameters" in renamed:
         renamed["parameters"] = _with_on(renamed["parameters"])
+    for name in ("actionLoop", "action_loop"):
+        if isinstance(renamed.get(name), list):
+            renamed[name] = [_with_on(step) for step in renamed[name]]
     return renamed
 
 

@@ -115,7 +115,7 @@ class WorkerPoolStatus(ApiModel):
 class StepCounts(ApiModel):
     """How often one step ended in which way, over all items and rounds."""
 
-    name: str = Field(max_length=63, description="Name of the step.")
+    name: str = Field(max_length=253, description="Name of the step.")
     ok: Count = Field(0, description="Times that it did what it was to do.")
     skipped: Count = Field(0, description="Times that its condition did not hold.")
     failed: Count = Field(0, description="Times that it failed for good.")

@@ -9,6 +9,7 @@ from taskfleet.cli import exits
 from taskfleet.cli.options import output_option, queue_option, target_options
 from taskfleet.cli.output import Output
 from taskfleet.cli.parallelnames import find_runs, read_inputs
+from taskfleet.cli.parallelpicture import draw
 from taskfleet.cli.parallelsummary import exit_code, in_words, show, summary
 from taskfleet.cli.resultfile import check_out, whole_file
 from taskfleet.cli.running import run_async
@@ -69,30 +70,48 @@ async def _status(target: Target, what: str, queue: str | None, output: Output) 
 @click.command()
 @click.argument("what", metavar="NAME|FILE")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the lines here.")
+@click.option("--picture", type=click.Path(path_type=Path), metavar="FILE", help="Draw its items over time here (SVG).")
 @queue_option
 @target_options
 @output_option
 def results(
-    what: str, out: Path | None, queue: str | None, data: Path | None, namespace: str | None, output: Output
+    what: str,
+    out: Path | None,
+    picture: Path | None,
+    queue: str | None,
+    data: Path | None,
+    namespace: str | None,
+    output: Output,
 ) -> int:
     """Print the result of each item that has ended as a line of JSON, in the order of the items.
 
-    Of a file with several queues it is the last one that has begun; the others have names: FILE.ID.
+    Of a file with several queues it is the last one that has begun; the others have names: FILE.ID. With --picture the
+    lines are printed only where --out says so too.
     """
     check_out(out)
-    return run_async(_results(find_target(data, namespace), what, out, queue, output))
+    check_out(picture, "--picture")
+    return run_async(_results(find_target(data, namespace), what, out, picture, queue, output))
 
 
-async def _results(target: Target, what: str, out: Path | None, queue: str | None, output: Output) -> int:
+async def _results(
+    target: Target, what: str, out: Path | None, picture: Path | None, queue: str | None, output: Output
+) -> int:
     async with open_store(target) as store:
         key, name, record = (await find_runs(store, target, what, queue))[-1]
         lines = lines_in_order(store, key, name)
-        if out is None:
+        if picture is None and out is None:
             async for line in lines:
                 click.echo(line)
-        else:
+            return exit_code(record)
+        if out is not None:
             with whole_file(out) as file:
                 async for line in lines:
                     file.write(line + b"\n")
-            output.result(summary(key, name, record) | {"out": str(out)}, f"{in_words(name, record)}; results in {out}")
+        if picture is not None:
+            drawn = await draw(store, key, name, record)
+            with whole_file(picture) as file:
+                file.write(drawn.encode())
+    files = {kind: str(file) for kind, file in (("out", out), ("picture", picture)) if file is not None}
+    where = [f"{kind} in {file}" for kind, file in (("results", out), ("picture", picture)) if file is not None]
+    output.result(summary(key, name, record) | files, "; ".join((in_words(name, record), *where)))
     return exit_code(record)

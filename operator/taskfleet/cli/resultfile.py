@@ -94,14 +94,14 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def check_out(path: Path | None) -> None:
+def check_out(path: Path | None, option: str = "--out") -> None:
     """Refuse an output file that cannot be written, before there is anything to lose."""
     if path is None:
         return
     if path.is_dir():
-        raise InputError(f"--out {path}: is a directory")
+        raise InputError(f"{option} {path}: is a directory")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"--out {path}: its folder does not exist or cannot be written")
+        raise InputError(f"{option} {path}: its folder does not exist or cannot be written")
 
 
 async def write_results(views: AsyncIterator[TaskView], file: BinaryIO) -> Tally:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from taskfleet.api.parallelqueue import ParallelQueueSpec
 from taskfleet.api.tasklines import TaskReader
@@ -16,16 +16,18 @@ from taskfleet.api.taskqueue import published_spec
 from taskfleet.core.errors import InputError, NotFound
 from taskfleet.core.parallel.moves import Stop
 from taskfleet.core.parallel.rules import OnUntil, RunState
-from taskfleet.core.task import NewTask, QueueKey, TaskState, TaskView
+from taskfleet.core.task import NewTask, QueueKey, TaskView
+from taskfleet.parallel.asking import ByTasks, NoAnswer
 from taskfleet.parallel.driver import Driver
 from taskfleet.parallel.items import ItemList, Source
-from taskfleet.parallel.openitem import OpenItem
+from taskfleet.parallel.place import Written
 from taskfleet.parallel.plan import Plan
 from taskfleet.parallel.record import Record
 from taskfleet.parallel.results import newest_lines
-from taskfleet.parallel.scope import keeps_items
 from taskfleet.parallel.sources import file_source, source_of
 from taskfleet.store import Store
+
+T = TypeVar("T")
 
 ASK_SECONDS = 600.0
 _LOOK_SECONDS = 0.1
@@ -33,14 +35,16 @@ _LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be run. ``earlier``: what templates know of the queues before it. ``nonce`` tells the run from others
-    of its name and makes the ids of its tasks; "": a new one does."""
+    """What is to be run. ``earlier``: what templates know of the queues before it; ``source``: its items, where those
+    are all that such a queue came to. ``nonce`` tells the run from others of its name and makes the ids of its tasks;
+    "": a new one does."""
 
     name: str
     spec: ParallelQueueSpec
     inputs: Mapping[str, Any]
     folder: Path
     earlier: Mapping[str, Any]
+    source: Source | None = None
     nonce: str = ""
 
 
@@ -73,8 +77,7 @@ class Coordinator:
     async def driver(self, order: Order) -> Driver:
         """To run what is ordered: anew, or from where its last coordinator was. Raises InputError, DatasetError."""
         plan = Plan(order.spec, {**order.earlier, **order.inputs})
-        for step in plan.steps:
-            step.check(self._reader)
+        plan.check(self._reader)
         before = await self.record(order.name)
         if before is None:
             return await self._new(order, plan)
@@ -92,13 +95,15 @@ class Coordinator:
             raise NotFound(f"there is no run {name} in {self._queue}")
         if before.state.is_final:
             raise InputError(f"{name} has ended already: it is {before.state}")
-        record, items = await self._take(name)
+        record, written = await self._take(name)
         stop = record.stop or Stop(RunState.CANCELLED, "it was cancelled", OnUntil.CANCEL)
         record.stop = replace(stop, running=OnUntil.CANCEL)
-        return self._driver(name, Plan(record.read_spec(), record.inputs), record, items, ItemList([]))
+        return self._driver(name, Plan(record.read_spec(), record.inputs), record, written, ItemList([]))
 
     async def _new(self, order: Order, plan: Plan) -> Driver:
-        source = await source_of(order.spec, plan.inputs, order.folder, lambda prompt: self._ask(order.spec, prompt))
+        source = order.source
+        if source is None:
+            source = await self._by_tasks(source_of(order.spec, plan, order.folder))
         record = Record(
             nonce=order.nonce or secrets.token_hex(5),
             spec=order.spec.to_wire(),
@@ -109,13 +114,15 @@ class Coordinator:
             total=source.total,
         )
         await self._store.runs.take(self._queue, order.name, self._holder)
-        return self._driver(order.name, plan, record, {}, source)
+        return self._driver(order.name, plan, record, Written(), source)
 
     async def _go_on(self, order: Order, plan: Plan) -> Driver:
-        record, items = await self._take(order.name)
+        record, written = await self._take(order.name)
         source: Source
-        if keeps_items(order.spec):
-            source = ItemList(record.kept or [])
+        if order.source is not None:
+            source = order.source
+        elif record.kept is not None:
+            source = ItemList(record.kept)
         else:
             source = file_source(order.spec, order.folder)
             if source.fingerprint() != record.source:
@@ -123,20 +130,20 @@ class Coordinator:
                     f"on: {order.spec.on} is not the file with which {order.name} began; bring that back, or "
                     f"`taskfleet parallel cancel {order.name}`"
                 )
-        driver = self._driver(order.name, plan, record, items, source)
+        driver = self._driver(order.name, plan, record, written, source)
         if driver.wants_results:
             for line in await newest_lines(self._store, self._queue, order.name):
                 driver.add_result(line)
         return driver
 
-    async def _take(self, name: str) -> tuple[Record, dict[int, OpenItem]]:
-        fields, open_items = await self._store.runs.take(self._queue, name, self._holder)
+    async def _take(self, name: str) -> tuple[Record, Written]:
+        fields, entries = await self._store.runs.take(self._queue, name, self._holder)
         record = Record.from_fields(fields)
         if record is None:
             raise NotFound(f"the run {name} is no longer in {self._queue}")
-        return record, {index: OpenItem.from_json(index, item) for index, item in sorted(open_items.items())}
+        return record, Written(entries)
 
-    def _driver(self, name: str, plan: Plan, record: Record, items: dict[int, OpenItem], source: Source) -> Driver:
+    def _driver(self, name: str, plan: Plan, record: Record, written: Written, source: Source) -> Driver:
         return Driver(
             self._store,
             self._queue,
@@ -144,18 +151,22 @@ class Coordinator:
             self._holder,
             plan=plan,
             record=record,
-            items=items,
+            written=written,
             source=source,
             reader=self._reader,
         )
 
-    async def _ask(self, spec: ParallelQueueSpec, prompt: str) -> str:
-        task = self._reader.build({"prompt": prompt, "model": spec.model})
-        view = await self._answered(task)
-        if view.state is not TaskState.COMPLETED or not isinstance(view.output, str):
-            why = f"{view.error.code}: {view.error.message}" if view.error else view.state.value
-            raise InputError(f"on: the model that was asked for the items gave no answer: {why}")
-        return view.output
+    async def _by_tasks(self, work: ByTasks[T]) -> T:
+        """What it comes to. Raises InputError."""
+        view = None
+        try:
+            while True:
+                fields = work.send(view)  # type: ignore[arg-type]  # a generator begins with None
+                view = await self._answered(self._reader.build(dict(fields)))
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        except NoAnswer as why:
+            raise InputError(str(why)) from None
 
     async def _answered(self, task: NewTask) -> TaskView:
         await self._store.submit(self._queue, [task])
@@ -168,4 +179,4 @@ class Coordinator:
                     await asyncio.sleep(_LOOK_SECONDS)
         except TimeoutError:
             await self._store.cancel(self._queue, [task.id])
-            raise InputError(f"on: the model gave no list of items within {ASK_SECONDS:g} s") from None
+            raise InputError(f"on: the model gave no answer within {ASK_SECONDS:g} s") from None

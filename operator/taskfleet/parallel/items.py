@@ -4,7 +4,8 @@ A cursor is a JSON value that stands for everything before it; None is the begin
 """
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -13,8 +14,18 @@ import orjson
 from taskfleet.core.errors import DatasetError, InputError
 
 MAX_ITEM_BYTES = 1 << 20
-Placed = tuple[Any, Any]
 _UTF8_BOM = b"\xef\xbb\xbf"
+Placed = tuple[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """In the place of an item: there is none at hand before this was done."""
+
+    bring: Callable[[], Awaitable[None]]
+
+
+Given = Placed | Fetch
 
 
 class Source(Protocol):
@@ -22,7 +33,7 @@ class Source(Protocol):
 
     total: int | None
 
-    def items(self, cursor: Any) -> Iterator[Placed]:
+    def items(self, cursor: Any) -> Iterator[Given]:
         """Items behind the cursor, each with the cursor behind it. Raises DatasetError where they cannot be read."""
         ...
 

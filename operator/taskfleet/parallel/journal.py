@@ -7,11 +7,10 @@ their own, so that the next one submits the same again and finds what became of 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
+from typing import Any, Protocol
 
 from taskfleet.core.errors import StoreError, TakenOver
 from taskfleet.core.task import QueueKey
-from taskfleet.parallel.openitem import OpenItem
 from taskfleet.parallel.record import Record
 from taskfleet.store import Store
 from taskfleet.store.runs import KEPT_SECONDS, RunChange
@@ -24,21 +23,22 @@ FORGET_AFTER_SECONDS = 30.0
 _FORGET_AT_ONCE = 500
 
 
+class Entry(Protocol):
+    def to_json(self) -> Any: ...
+
+
 class Journal:
     """Of one run; ``trouble`` says why nothing can be written now. Keep ``run`` running."""
 
-    def __init__(
-        self, store: Store, queue: QueueKey, name: str, holder: str, record: Record, items: Mapping[int, OpenItem]
-    ) -> None:
+    def __init__(self, store: Store, queue: QueueKey, name: str, holder: str, record: Record) -> None:
         self.trouble = ""
         self._store = store
         self._queue = queue
         self._name = name
         self._holder = holder
         self._record = record
-        self._items = items
-        self._moved: set[int] = set()
-        self._ended: set[int] = set()
+        self._moved: dict[str, Entry] = {}
+        self._gone: set[str] = set()
         self._lines: list[bytes] = []
         self._used: list[str] = []
         self._change: RunChange | None = None  # on its way
@@ -47,16 +47,29 @@ class Journal:
         self._to_forget: deque[tuple[float, list[str]]] = deque()
         self._dirty = asyncio.Event()
 
-    def moved(self, index: int, used: str = "") -> None:
-        """An open item is somewhere else; the task ``used`` has told all that it had to tell."""
-        self._moved.add(index)
-        if used:
-            self._used.append(used)
+    def moved(self, key: str, entry: Entry) -> None:
+        """Something that is open is otherwise than before. It is read when it is written down."""
+        self._moved[key] = entry
         self._dirty.set()
 
-    def ended(self, index: int, line: bytes) -> None:
-        self._ended.add(index)
+    def gone(self, key: str) -> None:
+        """It is open no more."""
+        self._moved.pop(key, None)
+        self._gone.add(key)
+        self._dirty.set()
+
+    def ended(self, key: str, line: bytes) -> None:
+        """An item of the queue has ended, with this result."""
         self._lines.append(line)
+        self.gone(key)
+
+    def used(self, task_ids: list[str]) -> None:
+        """These tasks have told all that they had to tell, to what was written before."""
+        self._used += task_ids
+        self._dirty.set()
+
+    def changed(self) -> None:
+        """Something of the record is otherwise."""
         self._dirty.set()
 
     async def run(self) -> None:
@@ -77,12 +90,12 @@ class Journal:
         earlier call was cancelled is written first."""
         if self._change is not None:
             await self._commit(self._change, kept_seconds)
-        opened = {index: self._items[index].to_json() for index in self._moved if index in self._items}
+        opened = {key: entry.to_json() for key, entry in self._moved.items()}
         self._number += 1
         fields = self._record.moving() | (self._record.fixed() if self._number == 1 else {})
-        change = self._change = RunChange(self._number, fields, opened, self._ended, self._lines)
+        change = self._change = RunChange(self._number, fields, opened, self._gone, self._lines)
         self._on_its_way, self._used = self._used, []
-        self._moved, self._ended, self._lines = set(), set(), []
+        self._moved, self._gone, self._lines = {}, set(), []
         self._dirty.clear()
         await self._commit(change, kept_seconds)
 

@@ -14,7 +14,7 @@ FILTERS = frozenset(
         *("abs", "capitalize", "count", "default", "d", "dictsort", "first", "float", "fromjson", "int", "items"),
         *("join", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse"),
         *("round", "select", "selectattr", "sort", "string", "sum", "title", "tojson", "trim", "truncate", "unique"),
-        *("upper", "urlencode", "wordcount"),
+        *("upper", "urlencode", "urls", "wordcount"),
     )
 )
 TESTS = frozenset(

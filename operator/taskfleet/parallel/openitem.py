@@ -6,6 +6,7 @@ from typing import Any
 
 from taskfleet.core.parallel.moves import At
 from taskfleet.core.parallel.rules import ItemStatus
+from taskfleet.core.wiretime import exact_wire_time
 from taskfleet.parallel.stepresult import StepResult
 
 _BEGINNING = At()
@@ -13,8 +14,9 @@ _BEGINNING = At()
 
 @dataclass(slots=True)
 class OpenItem:
-    """``results`` are those of the steps of this round. Times are seconds since the epoch."""
+    """``results`` are those of the steps of this round. Times are seconds since the epoch. ``key``: see ``place``."""
 
+    key: str
     index: int
     value: Any
     began: float
@@ -34,10 +36,10 @@ class OpenItem:
         return {"item": self.value, "at": at, "times": times, "results": self.results}
 
     @classmethod
-    def from_json(cls, index: int, fields: Mapping[str, Any]) -> "OpenItem":
+    def from_json(cls, key: str, index: int, fields: Mapping[str, Any]) -> "OpenItem":
         began, step_began = fields["times"]
         results = {name: StepResult(found) for name, found in fields["results"].items()}
-        return cls(index, fields["item"], began, At(*fields["at"]), step_began, results)
+        return cls(key, index, fields["item"], began, At(*fields["at"]), step_began, results)
 
     def line(self, status: ItemStatus, reason: str, now: float) -> dict[str, Any]:
         """Its result line, now that it has ended."""
@@ -47,6 +49,7 @@ class OpenItem:
             "status": status.value,
             "steps": self.results,
             "error": reason or None,
+            "began": exact_wire_time(self.began),
             "rounds": self.at.round + 1,
             "attempts": sum(result["attempts"] for result in self.results.values()),
             "seconds": round(now - self.began, 3),

@@ -6,17 +6,21 @@ from typing import Any
 
 import orjson
 
+from taskfleet.api.parallelqueue import MAX_ITEMS, ParallelQueueSpec
 from taskfleet.api.pipelines import ParallelQueue, Pipeline
 from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.rules import ItemStatus, RunState
 from taskfleet.core.task import QueueKey
 from taskfleet.parallel.coordinator import Coordinator, Order
 from taskfleet.parallel.driver import Driver
+from taskfleet.parallel.earlier import EarlierResults, last_step, streamed
+from taskfleet.parallel.items import Source
 from taskfleet.parallel.record import Record
 from taskfleet.parallel.results import lines_in_order
 from taskfleet.store import Store
 
-MAX_EARLIER = 10_000
+Earlier = tuple[QueueKey, str, Record]
+"""A queue that has completed: where its run is, and what it came to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ async def stages(
 ) -> AsyncIterator[Stage]:
     """Each queue when the ones before it have completed; after one that did not, none. Who iterates runs the drivers.
     Raises InputError, DatasetError."""
-    earlier: dict[str, Any] = {}
+    earlier: dict[str, Earlier] = {}
     for queue in pipeline.queues:
         name = run_name(pipeline, queue)
         record = await coordinator.record(name)
@@ -63,9 +67,8 @@ async def stages(
                 raise InputError(
                     f"inputsFrom: {', '.join(missing)}: a cluster has that; give it here, as --input {missing[0]}=@FILE"
                 )
-            wanted = {other: earlier[other] for other in earlier if other.encode() in orjson.dumps(spec.to_wire())}
-            known = {other: await outcome_of(store, key, *found) for other, found in wanted.items()}
-            order = Order(name, spec, {**spec.inputs, **inputs}, pipeline.file.parent, known)
+            known, source = await of_earlier(store, spec, earlier)
+            order = Order(name, spec, {**spec.inputs, **inputs}, pipeline.file.parent, known, source)
             driver = await coordinator.driver(order)
             yield Stage(name, driver.record, driver)
             record = driver.record
@@ -73,15 +76,31 @@ async def stages(
             yield Stage(name, record, None)
         if record.state is not RunState.COMPLETED:
             return
-        earlier[queue.id] = name, record
+        earlier[queue.id] = key, name, record
 
 
-async def outcome_of(store: Store, key: QueueKey, name: str, record: Record) -> dict[str, Any]:
-    """What templates of later queues know of one. Raises InputError when that is too much."""
-    if record.tally.done > MAX_EARLIER:
-        raise InputError(f"{name} has {record.tally.done:,} results, and templates take at most {MAX_EARLIER:,}")
+async def of_earlier(
+    store: Store, spec: ParallelQueueSpec, earlier: Mapping[str, Earlier]
+) -> tuple[dict[str, Any], Source | None]:
+    """What templates are to know of the queues before it, and its items where those are all that one of them came to.
+    Raises InputError when that is too much."""
+    source, said = None, spec.to_wire()
+    if (wanted := streamed(spec.on, earlier)) is not None:
+        source = EarlierResults(store, *earlier[wanted[0]], outputs=wanted[1])
+        del said["items"]
+    named = {other: found for other, found in earlier.items() if other.encode() in orjson.dumps(said)}
+    return {other: await _outcome(store, *found) for other, found in named.items()}, source
+
+
+async def _outcome(store: Store, key: QueueKey, name: str, record: Record) -> dict[str, Any]:
+    """What templates of later queues know of one."""
+    if record.tally.done > MAX_ITEMS:
+        raise InputError(
+            f"{name} has {record.tally.done:,} results, and a template takes at most {MAX_ITEMS:,}; go over them one "
+            "by one, with on: {{ ID.results }} or {{ ID.outputs }} and nothing else"
+        )
     results = [orjson.loads(line) async for line in lines_in_order(store, key, name)]
     completed = [line for line in results if line["status"] == ItemStatus.COMPLETED]
-    last = [step["name"] for step in record.spec["actionLoop"]][-1]
+    last = last_step(record)
     counts = {status.value: count for status, count in record.tally.items.items()}
     return {"results": results, "outputs": [line["steps"][last]["output"] for line in completed], **counts}

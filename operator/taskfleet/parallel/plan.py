@@ -1,110 +1,101 @@
-"""A parallel queue made ready to run: its templates read, and each step of an item put into a task."""
+"""A parallel queue made ready to run: its templates read, and what each step does for an item."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from taskfleet.api.parallelqueue import ParallelQueueSpec, Step
-from taskfleet.api.pipelinerules import auto
+from taskfleet.api.parallelqueue import MAX_INNER, Call, InnerLoop, ParallelQueueSpec
+from taskfleet.api.pipelinerules import auto, is_loop
 from taskfleet.api.tasklines import TaskReader
-from taskfleet.core.errors import InputError, InvalidTask
-from taskfleet.core.parallel.moves import At
+from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.rules import Rules, StepRule
-from taskfleet.core.task import NewTask
-from taskfleet.parallel.templates import Compiled, Names, expression, template, value
+from taskfleet.parallel.asking import ByTasks, Manners, Question, ask
+from taskfleet.parallel.condition import Condition
+from taskfleet.parallel.forms import ITEMS
+from taskfleet.parallel.openitem import OpenItem
+from taskfleet.parallel.stepplan import StepPlan
+from taskfleet.parallel.templates import Compiled, Names, expression, template
 
 
-class StepPlan:
-    """One step. ``timeout`` is in seconds, None: it may take any time."""
+class LoopPlan:
+    """What is done with each of many items: those of the queue, or those of a loop inside an item."""
 
-    def __init__(self, spec: ParallelQueueSpec, step: Step, number: int) -> None:
-        self.name = step.name
-        self.timeout = step.timeout.seconds if step.timeout is not None else None
-        self._field = f"actionLoop[{number}]"
-        self._delay = step.retry.delay.seconds
-        self._condition = expression(step.condition) if step.condition is not None else None
-        self._action = template(_without_auto(step.action)) if step.action is not None else None
-        self._arguments = _read(step.arguments)
-        self._tool = None if self._action is not None else step.tool or spec.tool
-        self._model = step.model or spec.model
-        self._parameters = step.parameters
+    def __init__(
+        self,
+        spec: ParallelQueueSpec,
+        loop: ParallelQueueSpec | InnerLoop,
+        steps: Sequence[Call],
+        field: str,
+        manners: Manners,
+    ) -> None:
+        inside = f"{field}." if field else ""
+        self.steps: list[StepPlan | LoopStepPlan] = [
+            (LoopStepPlan(spec, step, at, manners) if is_loop(step) else StepPlan(spec, step, at, manners))
+            for at, step in ((f"{inside}actionLoop[{number}]", step) for number, step in enumerate(steps))
+        ]
+        self.again = Condition.read(loop.while_, f"{inside}while", spec.model, manners)
+        rules = tuple(StepRule(step.on_error, step.retry.max_attempts) for step in steps)
+        self.rules = Rules(rules, loop.max_parallel, self.again is not None)
+        self._item_name = f"${loop.as_}" if loop.as_ is not None else None
+
+    def names(self, outside: Names, item: OpenItem) -> dict[str, Any]:
+        """What templates know of an item, and of what is around it."""
+        found = {**outside, **item.names()}
+        if self._item_name is not None:
+            found[self._item_name] = item.value
+        return found
 
     def check(self, reader: TaskReader) -> None:
         """Raise InputError when the queue does not take such tasks."""
-        asked = {"prompt": self.name, "model": self._model}
-        try:
-            reader.build(asked if self._tool is None else {"tool": self._tool, "arguments": {}})
-        except InvalidTask:
-            return  # it wants arguments, which are known with an item
-        except InputError as error:
-            raise InputError(f"{self._field}: {error}") from None
+        for step in self.steps:
+            step.check(reader)
 
-    def is_wanted(self, names: Names) -> bool:
-        """Whether its condition holds. Raises InputError."""
-        return self._condition is None or bool(self._condition.render(names, f"{self._field}.if"))
 
-    def task(self, reader: TaskReader, task_id: str, at: At, names: Names) -> NewTask:
-        """The task for an item. Raises InputError when it cannot be put into words, or is none for this queue."""
-        if self._action is not None:
-            fields: dict[str, Any] = {
-                "prompt": self._action.render(names, f"{self._field}.action"),
-                "model": self._model,
-                "parameters": self._parameters,
-            }
+class LoopStepPlan:
+    """A step that is a loop: ``opening`` says over what. ``loop`` is what is done with each of its items."""
+
+    delay = 0.0
+
+    def __init__(self, spec: ParallelQueueSpec, step: InnerLoop, field: str, manners: Manners) -> None:
+        assert step.on is not None and step.action_loop is not None
+        self.name = step.name
+        self.timeout = step.timeout.seconds if step.timeout is not None else None
+        self.loop = LoopPlan(spec, step, step.action_loop, field, manners)
+        self._field = f"{field}.on"
+        self._model = spec.model
+        self._manners = manners
+        self._condition = Condition.read(step.condition, f"{field}.if", self._model, manners)
+        asked = auto(step.on) if isinstance(step.on, str) else None
+        self._asked = template(asked) if asked is not None else None
+        self._on: Any = step.on if isinstance(step.on, list) or asked is not None else expression(step.on)
+
+    def check(self, reader: TaskReader) -> None:
+        self.loop.check(reader)
+
+    def opening(self, names: Names, known: Mapping[str, Any], attempt: int) -> ByTasks[list[Any] | None]:
+        """Its items; None where its condition does not hold. Raises InputError, NoAnswer."""
+        if attempt == 0 and self._condition is not None and not (yield from self._condition.holds(names, known)):
+            return None
+        if self._asked is not None:
+            question = Question(self._field, self._asked.render(names, self._field), self._model)
+            found = yield from ask(question, ITEMS, self._manners)
         else:
-            arguments = _rendered(self._arguments, names, f"{self._field}.arguments")
-            fields = {"tool": self._tool, "arguments": arguments}
-        try:
-            task = reader.build({"id": task_id, **fields})
-        except InputError as error:
-            raise InputError(f"{self._field}: {error}") from None
-        return NewTask(task.id, task.model, task.body, once=True, delay=self._delay if at.attempt else 0.0)
+            found = self._on.render(names, self._field) if isinstance(self._on, Compiled) else self._on
+        if not isinstance(found, list):
+            raise InputError(f"{self._field}: it is no list but {type(found).__name__}: {str(found)[:60]!r}")
+        if len(found) > MAX_INNER:
+            raise InputError(
+                f"{self._field}: a loop inside an item goes over at most {MAX_INNER:,} items, and these are "
+                f"{len(found):,}"
+            )
+        return found
 
 
-class Plan:
+class Plan(LoopPlan):
     """``inputs``: what templates know beside an item, of this queue and those before it. Raises InputError."""
 
-    def __init__(self, spec: ParallelQueueSpec, inputs: Names) -> None:
+    def __init__(self, spec: ParallelQueueSpec, inputs: Mapping[str, Any]) -> None:
+        self.manners = Manners()
+        super().__init__(spec, spec, spec.action_loop, "", self.manners)
         self.spec = spec
         self.inputs = dict(inputs)
-        self.steps = [StepPlan(spec, step, number) for number, step in enumerate(spec.action_loop)]
-        self.until = expression(spec.until) if spec.until is not None else None
-        self._while = expression(spec.while_) if spec.while_ is not None else None
-
-    @property
-    def rules(self) -> Rules:
-        steps = tuple(StepRule(step.on_error, step.retry.max_attempts) for step in self.spec.action_loop)
-        return Rules(steps, self.spec.max_parallel, self._while is not None, self.spec.on_until)
-
-    def goes_on(self, names: Names) -> bool:
-        """Whether an item that has ``$iteration`` rounds behind it goes another one. Raises InputError."""
-        assert self._while is not None
-        return bool(self._while.render(names, "while"))
-
-
-def _without_auto(action: str) -> str:
-    asked = auto(action)
-    return action if asked is None else asked
-
-
-def _read(argument: Any) -> Any:
-    match argument:
-        case str():
-            return value(argument)
-        case dict():
-            return {name: _read(part) for name, part in argument.items()}
-        case list():
-            return [_read(part) for part in argument]
-        case _:
-            return argument
-
-
-def _rendered(argument: Any, names: Mapping[str, Any], field: str) -> Any:
-    match argument:
-        case Compiled():
-            return argument.render(names, field)
-        case dict():
-            return {name: _rendered(part, names, f"{field}.{name}") for name, part in argument.items()}
-        case list():
-            return [_rendered(part, names, f"{field}[{number}]") for number, part in enumerate(argument)]
-        case _:
-            return argument
+        self.until = Condition.read(spec.until, "until", spec.model, self.manners)

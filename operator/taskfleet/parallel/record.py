@@ -17,7 +17,7 @@ _FIXED = ("nonce", "spec", "inputs", "kept", "source", "began")
 class Record:
     """``nonce`` makes the ids of this run's tasks; ``kept`` are the items where they are not read from a file, and
     ``source`` the fingerprint of that. Times are seconds since the epoch. ``cursor`` is behind the last item that was
-    taken, ``taken`` how many those were."""
+    taken, ``taken`` how many those were. ``judged``: how often a model was asked whether the run is to end."""
 
     nonce: str
     spec: dict[str, Any]
@@ -34,6 +34,7 @@ class Record:
     state: RunState = RunState.RUNNING
     reason: str = ""
     finished: float | None = None
+    judged: int = 0
 
     def fixed(self) -> dict[str, Any]:
         """The fields that do not change."""
@@ -52,6 +53,7 @@ class Record:
             "state": self.state,
             "reason": self.reason,
             "finished": self.finished,
+            "judged": self.judged,
         }
 
     @classmethod

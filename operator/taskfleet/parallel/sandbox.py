@@ -1,6 +1,7 @@
 """The environment of templates: Jinja's own sandbox, less than its language, and a budget for all that repeats."""
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
@@ -17,6 +18,8 @@ from taskfleet.parallel.language import FILTERS, TESTS
 from taskfleet.parallel.stepresult import StepResult
 
 MAX_RANGE = 100_000
+_URL = re.compile(r"https?://[^\s<>\"'`{}|\\^\[\]]+", re.IGNORECASE)
+_BEHIND_A_URL = ".,;:!?*_"
 _COUNTED, _JOINED = "counted_values", "joined_texts"  # no names that a template may use: not in ``FILTERS``
 
 
@@ -31,6 +34,7 @@ class Environment(ImmutableSandboxedEnvironment):
             "replace": _replace,
             "sum": _sum,
             "tojson": _tojson,
+            "urls": _urls,
         }
         jinja: dict[str, Callable[..., Any]] = JINJA_FILTERS
         self.filters = {name: _charged(own.get(name) or jinja[name]) for name in FILTERS}
@@ -137,6 +141,18 @@ def _sum(values: Iterable[Any], attribute: str | None = None) -> float:
             raise Refused(f"sum: {str(number)[:60]!r} is not a number")
         total += number
     return int(total) if total.is_integer() else total
+
+
+def _urls(value: Any) -> list[str]:
+    """The web addresses in a text, each once, in their order: without the marks that a sentence or Markdown puts behind
+    them, and with brackets that are their own."""
+    found: dict[str, None] = {}
+    for match in counted(_URL.finditer(str(value))):
+        url = match[0].rstrip(_BEHIND_A_URL)
+        while url.endswith(")") and url.count(")") > url.count("("):
+            url = url[:-1].rstrip(_BEHIND_A_URL)
+        found[url] = None
+    return list(found)
 
 
 def _replace(value: Any, old: str, new: str, count: int = -1) -> str:

@@ -1,20 +1,21 @@
 """The names that templates of a parallel queue know, and the check that they use no other: before anything runs."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from taskfleet.api.fielderrors import Path
-from taskfleet.api.parallelqueue import ParallelQueueSpec
-from taskfleet.api.pipelinerules import AUTO, Problem, auto, file_form
+from taskfleet.api.parallelqueue import Call, InnerLoop, ParallelQueueSpec
+from taskfleet.api.pipelinerules import AUTO, Problem, auto, file_form, is_loop, tool_of
 from taskfleet.api.pipelines import Pipeline
 from taskfleet.core.errors import InputError, InvalidManifest
+from taskfleet.parallel.earlier import streamed
 from taskfleet.parallel.stepresult import StepResult
 from taskfleet.parallel.templates import Compiled, expression, template, unknown_names, value
 
 OF_ITEMS = ("$item", "$index", "$iteration")
 OF_RUN = ("$completed", "$failed", "$cancelled", "$done", "$elapsed", "$results")
 ALL_ITEMS = "$items"
-QUEUE_FIELDS = ("results", "outputs", "completed", "failed", "cancelled")
+Steps = Mapping[str, Collection[str]]  # what can be asked of each step by its name
 
 
 def check(pipeline: Pipeline, inputs: Collection[str] = ()) -> None:
@@ -32,33 +33,65 @@ def of_queue(spec: ParallelQueueSpec, at: Path, inputs: Collection[str], earlier
     """What is wrong with the templates of one queue, which know these inputs and the queues before it."""
     outside = {*inputs, *earlier}
     if isinstance(spec.on, str) and file_form(spec.on) is None:
-        asked = auto(spec.on)
-        yield from _checked(
-            spec.on if asked is None else asked, expression if asked is None else template, (*at, "on"), outside
-        )
-    here = outside | {*OF_ITEMS} | ({ALL_ITEMS} if keeps_items(spec) else set())
-    steps: list[str] = []
-    for number, step in enumerate(spec.action_loop):
-        field = (*at, "actionLoop", number)
-        known = here | {*steps}
-        if step.condition is not None:
-            yield from _checked(step.condition, expression, (*field, "if"), known)
-        if step.action is not None:
-            yield from _checked(step.action, template, (*field, "action"), known, steps)
-        yield from _of_arguments(step.arguments or {}, (*field, "arguments"), known, steps)
-        steps.append(step.name)
-    if spec.while_ is not None:
-        yield from _checked(spec.while_, expression, (*at, "while"), here | {*steps}, steps)
+        yield from _asked_or_expression(spec.on, (*at, "on"), outside, {})
+    around = outside | ({ALL_ITEMS} if _keeps_items(spec, earlier) else set())
+    yield from _of_loop(spec, spec, spec.action_loop, at, around)
     if spec.until is not None:
-        yield from _checked(spec.until, expression, (*at, "until"), outside | {*OF_RUN})
+        yield from _asked_or_expression(spec.until, (*at, "until"), outside | {*OF_RUN}, {})
 
 
-def keeps_items(spec: ParallelQueueSpec) -> bool:
-    """Whether all items are at hand: those of a file are read as they come."""
+def _of_loop(
+    spec: ParallelQueueSpec,
+    loop: ParallelQueueSpec | InnerLoop,
+    steps: Sequence[Call],
+    at: Path,
+    outside: Collection[str],
+) -> Iterator[Problem]:
+    if f"${loop.as_}" in (*OF_ITEMS, *OF_RUN, ALL_ITEMS):
+        yield Problem((*at, "as"), f"${loop.as_} has a meaning of its own; give another name")
+    elif loop.as_ is not None and f"${loop.as_}" in outside:
+        yield Problem((*at, "as"), f"{loop.as_} is what the items of a loop around it are called; give another name")
+    own = {*OF_ITEMS} if loop.as_ is None else {*OF_ITEMS, f"${loop.as_}"}
+    here = {*outside, *own}
+    seen: dict[str, tuple[str, ...]] = {}
+    for number, step in enumerate(steps):
+        field = (*at, "actionLoop", number)
+        known = here | {*seen}
+        if step.name in outside:
+            yield Problem((*field, "name"), f"{step.name} has a meaning outside of this loop; give it another name")
+        if step.condition is not None:
+            yield from _asked_or_expression(step.condition, (*field, "if"), known, seen)
+        if is_loop(step):
+            if isinstance(step.on, str):
+                yield from _asked_or_expression(step.on, (*field, "on"), known, seen)
+            yield from _of_loop(spec, step, step.action_loop or (), field, known | {ALL_ITEMS})
+            seen[step.name] = (*StepResult.FIELDS, *StepResult.LOOP)
+            continue
+        if step.action is not None:
+            yield from _checked(step.action, template, (*field, "action"), known, seen)
+        yield from _of_arguments(step.arguments or {}, (*field, "arguments"), known, seen)
+        chosen = step.action is not None and tool_of(spec, step) is not None
+        seen[step.name] = (*StepResult.FIELDS, *(StepResult.CHOSEN if chosen else ()))
+    if loop.while_ is not None:
+        yield from _asked_or_expression(loop.while_, (*at, "while"), here | {*seen}, seen)
+
+
+def _asked_or_expression(source: str, at: Path, known: Collection[str], steps: Steps) -> Iterator[Problem]:
+    asked = auto(source)
+    if asked is None:
+        yield from _checked(source, expression, at, known, steps)
+    else:
+        yield from _checked(asked, template, at, known, steps)
+
+
+def _keeps_items(spec: ParallelQueueSpec, earlier: Collection[str]) -> bool:
+    """Whether all items are at hand: those of a file, or of an earlier queue, are read as they come."""
+    if streamed(spec.on, earlier) is not None:
+        return False
     return not isinstance(spec.on, str) or AUTO in spec.on or file_form(spec.on) is None
 
 
-def _of_arguments(argument: Any, at: Path, known: Collection[str], steps: Collection[str]) -> Iterator[Problem]:
+def _of_arguments(argument: Any, at: Path, known: Collection[str], steps: Steps) -> Iterator[Problem]:
     match argument:
         case str():
             yield from _checked(argument, value, at, known, steps)
@@ -75,7 +108,7 @@ def _checked(
     read: Callable[[str], Compiled],
     at: Path,
     known: Collection[str],
-    steps: Collection[str] = (),
+    steps: Steps,
 ) -> Iterator[Problem]:
     try:
         compiled = read(source)
@@ -85,5 +118,5 @@ def _checked(
     for sentence in unknown_names(compiled, known):
         yield Problem(at, sentence)
     for name, attribute in sorted(compiled.attributes):
-        if name in steps and attribute not in StepResult.FIELDS:
-            yield Problem(at, f"{name}.{attribute}: a step has only {', '.join(StepResult.FIELDS)}")
+        if name in steps and attribute not in steps[name]:
+            yield Problem(at, f"{name}.{attribute}: a step has only {', '.join(steps[name])}")

@@ -6,19 +6,22 @@ from typing import Any
 from taskfleet.api.parallelqueue import MAX_ITEMS, ParallelQueueSpec
 from taskfleet.api.pipelinerules import auto, file_form
 from taskfleet.core.errors import InputError
-from taskfleet.parallel.askeditems import Ask, asked_items
+from taskfleet.parallel.asking import ByTasks, Question, ask
+from taskfleet.parallel.forms import ITEMS
 from taskfleet.parallel.items import ItemList, Source, file_items
-from taskfleet.parallel.templates import Names, expression, template
+from taskfleet.parallel.plan import Plan
+from taskfleet.parallel.templates import expression, template
 
 
-async def source_of(spec: ParallelQueueSpec, values: Names, folder: Path, ask: Ask) -> Source:
-    """The items of a run that begins. Raises InputError and DatasetError, which say ``on``."""
+def source_of(spec: ParallelQueueSpec, plan: Plan, folder: Path) -> ByTasks[Source]:
+    """The items of a run that begins. Raises InputError and DatasetError, which say ``on``, and NoAnswer."""
     if isinstance(spec.on, list):
         return _listed(spec.on)
     if (wanted := auto(spec.on)) is not None:
-        return _listed(await asked_items(template(wanted).render(values, "on"), ask))
+        question = Question("on", template(wanted).render(plan.inputs, "on"), spec.model)
+        return _listed((yield from ask(question, ITEMS, plan.manners)))
     if "{{" in spec.on:
-        return _listed(expression(spec.on).render(values, "on"))
+        return _listed(expression(spec.on).render(plan.inputs, "on"))
     return file_source(spec, folder)
 
 

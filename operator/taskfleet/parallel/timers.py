@@ -1,9 +1,9 @@
 """Times that come: those of steps, and that of the run's deadline."""
 
 import heapq
+import itertools
 import time
-
-from taskfleet.core.parallel.moves import At, StepTimedOut
+from collections.abc import Callable
 
 
 class Timers:
@@ -11,19 +11,17 @@ class Timers:
 
     def __init__(self, deadline: float | None) -> None:
         self.deadline = deadline
-        self._steps: list[tuple[float, int, tuple[int, int, int]]] = []
+        self._steps: list[tuple[float, int, Callable[[], None]]] = []
+        self._number = itertools.count()
 
-    def step(self, index: int, at: At, due: float) -> None:
-        heapq.heappush(self._steps, (due, index, (at.round, at.step, at.attempt)))
+    def step(self, due: float, tell: Callable[[], None]) -> None:
+        heapq.heappush(self._steps, (due, next(self._number), tell))
 
-    def due(self) -> list[StepTimedOut]:
-        """Steps whose time has come; some have ended meanwhile."""
-        found: list[StepTimedOut] = []
+    def ring(self) -> None:
+        """Tell of steps whose time has come; some have ended meanwhile."""
         now = time.time()
         while self._steps and self._steps[0][0] <= now:
-            _, index, at = heapq.heappop(self._steps)
-            found.append(StepTimedOut(index, At(*at)))
-        return found
+            heapq.heappop(self._steps)[2]()
 
     def deadline_has_come(self) -> bool:
         """True once."""

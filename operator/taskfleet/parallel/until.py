@@ -2,12 +2,14 @@
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from taskfleet.core.parallel.rules import ItemStatus
-from taskfleet.core.parallel.tally import Tally
-from taskfleet.parallel.templates import Compiled, Names
+from taskfleet.core.errors import InputError
+from taskfleet.core.parallel.moves import Stop
+from taskfleet.core.parallel.rules import ItemStatus, OnUntil, RunState
+from taskfleet.parallel.plan import Plan
+from taskfleet.parallel.record import Record
 
 MAX_RESULTS = 10_000
 PAUSE = 0.1  # seconds between two looks while nothing happens
@@ -16,12 +18,14 @@ SHARE, SLOWEST = 0.2, 0.8  # of the time may go into dearer looks; seconds betwe
 
 
 class Until:
-    """Without a condition it never holds. ``wants_results``: the condition asks for them, and they are to be added."""
+    """``stop`` is told when the run is to end. ``wants_results``: they are asked for, and to be added."""
 
-    def __init__(self, condition: Compiled | None, inputs: Names) -> None:
-        self._condition = condition
-        self._inputs = inputs
-        self.wants_results = condition is not None and "$results" in condition.names
+    def __init__(self, plan: Plan, record: Record, stop: Callable[[Stop], None]) -> None:
+        self._condition = plan.until
+        self._plan = plan
+        self._record = record
+        self._stop = stop
+        self.wants_results = plan.until is not None and (plan.until.asks or "$results" in plan.until.compiled.names)
         self._results: deque[Mapping[str, Any]] = deque(maxlen=MAX_RESULTS)
         self._next_look = 0.0
 
@@ -34,20 +38,34 @@ class Until:
         """None: there is nothing to look at."""
         return None if self._condition is None else max(PAUSE, self._next_look - time.monotonic())
 
-    def holds(self, tally: Tally, elapsed: float) -> bool:
-        """Whether it is time to look, and the condition holds. Raises InputError."""
+    def look(self) -> None:
+        """Where it is time for that."""
         if self._condition is None or time.monotonic() < self._next_look:
-            return False
+            return
         began = time.thread_time()
-        values = {
+        try:
+            if self._condition.compiled.render(self._names(), "until"):
+                self._holds()
+        except InputError as error:
+            self._broke(str(error))
+        cost = time.thread_time() - began
+        self._next_look = time.monotonic() + min(SLOWEST, cost / SHARE) if cost > CHEAP else 0.0
+
+    def _names(self) -> dict[str, Any]:
+        tally = self._record.tally
+        return {
+            **self._plan.inputs,
             "$completed": tally.items[ItemStatus.COMPLETED],
             "$failed": tally.items[ItemStatus.FAILED],
             "$cancelled": tally.items[ItemStatus.CANCELLED],
             "$done": tally.done,
-            "$elapsed": elapsed,
+            "$elapsed": time.time() - self._record.began,
             "$results": list(self._results),
         }
-        found = bool(self._condition.render({**self._inputs, **values}, "until"))
-        cost = time.thread_time() - began
-        self._next_look = time.monotonic() + min(SLOWEST, cost / SHARE) if cost > CHEAP else 0.0
-        return found
+
+    def _holds(self) -> None:
+        spec = self._plan.spec
+        self._stop(Stop(RunState.COMPLETED, f"until: {spec.until} holds", spec.on_until))
+
+    def _broke(self, words: str) -> None:
+        self._stop(Stop(RunState.FAILED, words, OnUntil.FINISH))

@@ -23,15 +23,15 @@ _OUR_OWN = (b"holder", b"change")
 
 @dataclass(slots=True)
 class RunChange:
-    """What becomes of a run in one moment: fields, open items by index (JSON values), ended ones, and result lines.
+    """What becomes of a run in one moment: fields, what is open by key (JSON values), what is no more, result lines.
 
     ``number`` grows from one change of a holder to the next, beginning at 1.
     """
 
     number: int
     fields: dict[str, Any] = field(default_factory=dict)
-    opened: dict[int, Any] = field(default_factory=dict)
-    ended: set[int] = field(default_factory=set)
+    opened: dict[str, Any] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
     lines: list[bytes] = field(default_factory=list)
 
 
@@ -41,11 +41,15 @@ class Runs:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def take(self, queue: QueueKey, name: str, holder: str) -> tuple[dict[str, Any], dict[int, Any]]:
-        """Be the one who drives the run from now on; its fields (none: there was no such run) and its open items."""
+    async def take(self, queue: QueueKey, name: str, holder: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Be the one who drives the run from now on; its fields (none: there was no such run) and what is open."""
         await self._connection.call("HSET", keys.run(queue, name), "holder", holder, "change", 0)
-        open_items = await self._connection.call("HGETALL", keys.run_open(queue, name))
-        return await self.fields(queue, name), {int(index): orjson.loads(item) for index, item in open_items.items()}
+        return await self.fields(queue, name), await self.entries(queue, name)
+
+    async def entries(self, queue: QueueKey, name: str) -> dict[str, Any]:
+        """What is open of a run, by key."""
+        found: Mapping[bytes, bytes] = await self._connection.call("HGETALL", keys.run_open(queue, name))
+        return {key.decode(): orjson.loads(entry) for key, entry in found.items()}
 
     async def holds(self, queue: QueueKey, name: str, holder: str) -> bool:
         """Whether the run is still this holder's."""
@@ -75,14 +79,18 @@ class Runs:
     async def lines(self, queue: QueueKey, name: str, first_block: int = 0) -> AsyncIterator[list[bytes]]:
         """Result lines in the order in which their items ended, a block at a time; ``first_block`` < 0 counts from the
         end."""
-        key = keys.run_results(queue, name)
-        count = int(await self._connection.call("LLEN", key))
+        count = int(await self._connection.call("LLEN", keys.run_results(queue, name)))
         at = max(0, count + first_block) if first_block < 0 else first_block
         while at < count:
-            blocks: Sequence[bytes] = await self._connection.call("LRANGE", key, at, at + _AT_ONCE - 1)
-            for block in blocks:
-                yield zlib.decompress(block).split(b"\n")
+            for block in await self.blocks(queue, name, at, _AT_ONCE):
+                yield block
             at += _AT_ONCE
+
+    async def blocks(self, queue: QueueKey, name: str, first: int, most: int) -> list[list[bytes]]:
+        """Some of these blocks; none when there are no more."""
+        key = keys.run_results(queue, name)
+        found: Sequence[bytes] = await self._connection.call("LRANGE", key, first, first + most - 1)
+        return [zlib.decompress(block).split(b"\n") for block in found]
 
     async def forget(self, queue: QueueKey, name: str) -> None:
         """Remove a run and its results."""

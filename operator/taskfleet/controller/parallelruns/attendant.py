@@ -11,7 +11,7 @@ from typing import Any
 
 from taskfleet.api.parallelobject import ParallelQueue
 from taskfleet.controller.parallelruns.desk import Desk, StandsStill
-from taskfleet.controller.parallelruns.inputs import Earlier, check_earlier, of_config_maps, of_earlier
+from taskfleet.controller.parallelruns.inputs import Earlier, check_earlier, of_config_maps, runs_before
 from taskfleet.controller.parallelruns.problems import check, in_spec
 from taskfleet.controller.parallelruns.slots import Slots
 from taskfleet.controller.parallelruns.status import Look, in_words, status_of
@@ -24,6 +24,7 @@ from taskfleet.core.parallel.rules import OnUntil, RunState
 from taskfleet.core.wiretime import wire_time
 from taskfleet.parallel.coordinator import Coordinator, Order
 from taskfleet.parallel.driver import Driver
+from taskfleet.parallel.pipelinerun import of_earlier
 from taskfleet.parallel.record import Record
 from taskfleet.store import Store
 
@@ -176,10 +177,11 @@ class Attendant:
             inputs = {**spec.inputs, **await of_config_maps(self._queue, self._desk)}
         else:  # with what it began with
             spec, inputs = record.read_spec(), record.inputs
-        earlier = await of_earlier(self._queue, self._office.earlier, store)
+        before = await runs_before(self._queue, self._office.earlier, store)
         self._desk.may_act()
-        order = Order(self._queue.metadata.name, spec, inputs, _NO_FOLDER, earlier, self._nonce)
         try:
+            known, source = await of_earlier(store, spec, before)
+            order = Order(self._queue.metadata.name, spec, inputs, _NO_FOLDER, known, source, self._nonce)
             driver = await coordinator.driver(order)
         except (InputError, DatasetError) as error:
             raise StandsStill("InvalidSpec", in_spec(str(error))) from None

@@ -13,7 +13,6 @@ from taskfleet.core.errors import DatasetError
 from taskfleet.core.parallel.phase import Phase
 from taskfleet.core.task import QueueKey
 from taskfleet.parallel.items import file_items
-from taskfleet.parallel.pipelinerun import outcome_of
 from taskfleet.parallel.record import Record
 from taskfleet.store import Store
 
@@ -47,8 +46,8 @@ def check_earlier(queue: ParallelQueue, earlier: Earlier) -> None:
             raise StandsStill("InputNotReady", f"{text} completed")
 
 
-async def of_earlier(queue: ParallelQueue, earlier: Earlier, store: Store) -> dict[str, Any]:
-    """The results of those before it, which have completed. Raises StandsStill where they are no longer kept."""
+async def runs_before(queue: ParallelQueue, earlier: Earlier, store: Store) -> dict[str, tuple[QueueKey, str, Record]]:
+    """The runs of those before it, which have completed. Raises StandsStill where they are no longer kept."""
     values = {}
     for name, source in queue.spec.inputs_from.items():
         if source.parallel_queue is None:
@@ -61,7 +60,7 @@ async def of_earlier(queue: ParallelQueue, earlier: Earlier, store: Store) -> di
                 f"spec.inputsFrom.{name}: the results of {source.parallel_queue.name} are no longer kept; run it again"
             )
             raise StandsStill("InputGone", text)
-        values[name] = await outcome_of(store, found[0], source.parallel_queue.name, record)
+        values[name] = found[0], source.parallel_queue.name, record
     return values
 
 
@@ -87,6 +86,6 @@ def _rows(text: str, form: str) -> list[Any]:
         file = Path(folder) / "data"
         file.write_text(text, "utf-8")
         try:
-            return [item for item, _ in file_items(file, form).items(None)]
+            return [given[0] for given in file_items(file, form).items(None) if isinstance(given, tuple)]
         except DatasetError as error:
             raise DatasetError(str(error).removeprefix(f"on: {file}, ")) from None

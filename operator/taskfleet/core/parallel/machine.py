@@ -32,7 +32,6 @@ from taskfleet.core.parallel.rules import MAX_ROUNDS, ItemStatus, OnError, OnUnt
 @dataclass(slots=True)
 class _Open:
     at: At
-    judging: bool = False
     timed_out: bool = False
 
 
@@ -60,7 +59,7 @@ class Machine:
         self.next_index, self.source_ended = next_index, source_ended
         if stop is not None and stop.running is OnUntil.CANCEL:
             return self.handle(stop)
-        commands: list[Command] = [Run(index, item.at) for index, item in self._open.items()]
+        commands = [self._continue(index, item) for index, item in self._open.items()]
         return commands + (self._next() if stop is None else self.handle(stop))
 
     @property
@@ -102,7 +101,7 @@ class Machine:
 
     def _step_ended(self, event: StepEnded) -> list[Command]:
         item = self._open.get(event.index)
-        if item is None or item.judging or item.at != event.at:
+        if item is None or item.at != event.at:
             return []
         outcome, error = event.outcome, event.error
         if item.timed_out and outcome is Outcome.CANCELLED:
@@ -134,15 +133,20 @@ class Machine:
             item.at = At(item.at.round, item.at.step + 1)
             return [Run(index, item.at)]
         if self._rules.has_while and self.stop is None:
-            item.judging = True
-            return [Judge(index)]
+            item.at = At(item.at.round, item.at.step + 1)
+            return [self._continue(index, item)]
         return self._end(index, ItemStatus.COMPLETED)
+
+    def _is_judged(self, item: _Open) -> bool:
+        return item.at.step == len(self._rules.steps)
+
+    def _continue(self, index: int, item: _Open) -> Command:
+        return Judge(index, item.at) if self._is_judged(item) else Run(index, item.at)
 
     def _judged(self, event: RoundJudged) -> list[Command]:
         item = self._open.get(event.index)
-        if item is None or not item.judging:
+        if item is None or not self._is_judged(item):
             return []
-        item.judging = False
         if event.error:
             return self._end(event.index, ItemStatus.FAILED, event.error)
         if not event.again or self.stop is not None:
@@ -155,7 +159,7 @@ class Machine:
 
     def _time_out(self, index: int, at: At) -> list[Command]:
         item = self._open.get(index)
-        if item is None or item.judging or item.at != at or item.timed_out:
+        if item is None or item.at != at or item.timed_out:
             return []
         item.timed_out = True
         return [CancelStep(index, at)]
@@ -169,9 +173,11 @@ class Machine:
             self.stop = replace(before, running=OnUntil.CANCEL)
         else:
             return []
-        if stop.running is OnUntil.FINISH:
-            return []
-        return [CancelStep(index, item.at) for index, item in self._open.items() if not item.judging]
+        return [
+            CancelStep(index, item.at)
+            for index, item in self._open.items()
+            if stop.running is OnUntil.CANCEL or (before is None and self._is_judged(item))  # no round follows
+        ]
 
     def _end(self, index: int, status: ItemStatus, reason: str = "") -> list[Command]:
         del self._open[index]

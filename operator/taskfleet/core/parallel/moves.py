@@ -8,7 +8,7 @@ from taskfleet.core.parallel.rules import ItemStatus, OnUntil, RunState
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """Where an item is: all counted from 0. ``attempt`` is that of the step."""
+    """Where an item is: all counted from 0; ``attempt`` is that of the step. Behind the last step is its judgement."""
 
     round: int = 0
     step: int = 0
@@ -102,11 +102,12 @@ class Judge:
     """Say whether an item goes another round."""
 
     index: int
+    at: At
 
 
 @dataclass(frozen=True, slots=True)
 class CancelStep:
-    """End a step that runs. That it has ended is still to be told."""
+    """End a step that runs, or a judgement. That it has ended is still to be told."""
 
     index: int
     at: At

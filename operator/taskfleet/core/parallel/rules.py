@@ -59,4 +59,3 @@ class Rules:
     steps: tuple[StepRule, ...]
     max_parallel: int
     has_while: bool = False
-    on_until: OnUntil = OnUntil.FINISH

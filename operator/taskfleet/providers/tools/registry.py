@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from taskfleet.api.endpoint import Endpoint
-from taskfleet.api.toolcalls import ARGUMENTS, ToolArguments
+from taskfleet.api.toolcalls import ARGUMENTS, TOOLS_GROUP, ToolArguments
 from taskfleet.api.toolsettings import ToolSettings
 from taskfleet.core.errors import InputError
 from taskfleet.providers.tools.provider import OpenedTool, ToolsProvider
 from taskfleet.providers.tools.tool import OpenTool, ToolKind
-
-GROUP = "taskfleet.tools"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ def tool_kind(name: str) -> ToolKind:
             return _Own(ARGUMENTS[name], _OURS[name]())
         except ImportError as error:
             raise InputError(f"the tool {name} needs {error.name}; install taskfleet[tools]") from error
-    offered = {found.name: found for found in metadata.entry_points(group=GROUP)}
+    offered = {found.name: found for found in metadata.entry_points(group=TOOLS_GROUP)}
     if name not in offered:
         known = ", ".join((*_OURS, *offered))
         raise InputError(f"models: there is no tool {name!r} on this worker; it has {known} (see remoteNames, too)")

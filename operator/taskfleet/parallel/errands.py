@@ -1,0 +1,119 @@
+"""Things that are done by tasks, one after another: a step of an item, a judgement. Each is a generator (``asking``).
+
+The tasks of an errand have its id and a number, so that whoever begins it again finds those that there are.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from taskfleet.api.tasklines import TaskReader
+from taskfleet.core.errors import InputError
+from taskfleet.core.parallel.moves import Outcome
+from taskfleet.core.task import NewTask, QueueKey, TaskState, TaskView
+from taskfleet.parallel.asking import ByTasks, NoAnswer
+from taskfleet.parallel.sender import Sender
+from taskfleet.store import Store
+from taskfleet.store.watch import Watch
+
+
+@dataclass(slots=True)
+class Errand:
+    """``ended`` hears once of its end: then ``outcome`` is set, with a ``value`` or an ``error``. ``used``: its tasks
+    that completed. ``cancelled``: no task of it is sent any more, and those that were are ended; ``late`` says why."""
+
+    id: str
+    work: ByTasks[Any]
+    ended: "Callable[[Errand], None]"
+    delay: float = 0.0
+    cancelled: bool = False
+    late: str = ""
+    number: int = 0  # of tasks so far
+    task_id: str = ""  # the one that it waits for
+    outcome: Outcome | None = None
+    value: Any = None
+    error: str = ""
+    retryable: bool = True
+    used: list[str] = field(default_factory=list)
+
+
+class Errands:
+    """``news`` is set when something was heard: then ``go_on``. Keep ``sender`` and ``watch`` running."""
+
+    def __init__(self, store: Store, queue: QueueKey, reader: TaskReader, news: asyncio.Event) -> None:
+        self.watch = Watch(lambda ids: store.get(queue, ids), self._task_ended, nudged=True)
+        self.sender = Sender(store, queue, self.watch, self._task_is_gone)
+        self._reader = reader
+        self._news = news
+        self._by_task: dict[str, Errand] = {}
+        self._heard: deque[tuple[str, TaskView | None]] = deque()
+
+    @property
+    def trouble(self) -> str:
+        return self.sender.trouble or self.watch.trouble
+
+    @property
+    def heard(self) -> bool:
+        return bool(self._heard)
+
+    def begin(self, errand: Errand) -> None:
+        self._advance(errand, None)
+
+    def cancel(self, errand: Errand, late: str = "") -> None:
+        errand.cancelled, errand.late = True, late
+        self.sender.cancel(errand.task_id)
+
+    def go_on(self) -> None:
+        """Go on with the errands whose tasks have ended."""
+        while self._heard:
+            task_id, view = self._heard.popleft()
+            errand = self._by_task.pop(task_id, None)
+            if errand is None:
+                continue
+            if view is None:
+                _end(errand, Outcome.CANCELLED, "its task was cancelled")
+            else:
+                self._advance(errand, view)
+
+    def _task_ended(self, view: TaskView) -> None:
+        self._heard.append((view.id, view))
+        self._news.set()
+
+    def _task_is_gone(self, task_id: str) -> None:
+        self._heard.append((task_id, None))
+        self._news.set()
+
+    def _advance(self, errand: Errand, view: TaskView | None) -> None:
+        if view is not None and view.state is TaskState.COMPLETED:
+            errand.used.append(view.id)
+        try:
+            fields = errand.work.send(view)  # type: ignore[arg-type]  # a generator begins with None
+            task = self._reader.build({"id": _task_id(errand), **fields})
+        except StopIteration as end:
+            errand.value = end.value
+            _end(errand, Outcome.OK)
+        except NoAnswer as why:
+            _end(errand, why.outcome, str(why))
+        except InputError as error:
+            errand.retryable = False
+            _end(errand, Outcome.FAILED, str(error))
+        else:
+            errand.task_id = task.id
+            self._by_task[task.id] = errand
+            if errand.cancelled:  # an earlier coordinator may have sent it
+                self.sender.cancel(task.id)
+            else:
+                delay = errand.delay if errand.number == 0 else 0.0
+                self.sender.submit(NewTask(task.id, task.model, task.body, once=True, delay=delay))
+            errand.number += 1
+
+
+def _end(errand: Errand, outcome: Outcome, error: str = "") -> None:
+    errand.outcome, errand.error = outcome, (errand.late or error) if error else ""
+    errand.ended(errand)
+
+
+def _task_id(errand: Errand) -> str:
+    return f"{errand.id}.{errand.number}" if errand.number else errand.id

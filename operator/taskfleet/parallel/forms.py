@@ -1,0 +1,116 @@
+"""What models are asked for: items, whether something holds, and the arguments of a tool."""
+
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+import orjson
+
+from taskfleet.api.toolcalls import ARGUMENTS, TOOLS_GROUP, ToolArguments, parse_arguments
+from taskfleet.core.errors import InputError, InvalidTask
+from taskfleet.parallel.asking import Form
+
+MAX_ASKED = 10_000
+# Bounds that servers turn into a grammar, and fail over; what is read is held to them all the same.
+_NOT_SHOWN = ("title", "default", "maxLength", "minLength", "maxItems", "minItems", "pattern", "maxProperties")
+
+
+def _holds(found: Any) -> bool:
+    match found:
+        case bool():
+            return found
+        case {"holds": bool(holds)}:
+            return holds
+    raise ValueError('it must be {"holds": true} or {"holds": false}')
+
+
+def _items(found: Any) -> list[Any]:
+    items = found["items"] if isinstance(found, dict) and [*found] == ["items"] else found
+    if not isinstance(items, list):
+        raise ValueError("it is JSON, but no array")  # noqa: TRY004 - what a model wrote
+    if len(items) > MAX_ASKED:
+        raise ValueError(f"it has more than {MAX_ASKED} elements")
+    for element in items:
+        if isinstance(element, bool) or not isinstance(element, str | int | float | dict) or element in ("", {}):
+            raise ValueError(f"its element {str(element)[:40]!r} is no text, number or object")
+    return items
+
+
+HOLDS = Form(
+    "judgement",
+    'Answer with JSON and nothing else: {"holds": true} if it holds, {"holds": false} if not.',
+    {
+        "type": "object",
+        "properties": {"holds": {"type": "boolean"}},
+        "required": ["holds"],
+        "additionalProperties": False,
+    },
+    _holds,
+)
+ITEMS = Form(
+    "items",
+    'Answer with JSON and nothing else: {"items": [...]}, without explanation or code fence. Each element is a string, '
+    'a number or an object, one for each item found, such as {"items": ["first", "second"]}; {"items": []} if there is '
+    "none.",
+    {
+        "type": "object",
+        "properties": {"items": {"type": "array", "items": {"type": ["string", "number", "object"]}}},
+        "required": ["items"],
+        "additionalProperties": False,
+    },
+    _items,
+)
+
+
+def arguments_form(tool: str) -> Form[dict[str, Any]]:
+    """The arguments of a tool, ours or one of a package. Raises InputError where its arguments are not known here."""
+    model = _arguments_model(tool)
+    schema = _shown(model.model_json_schema())
+    purpose = " ".join((model.__doc__ or tool).split())
+
+    def read(found: Any) -> dict[str, Any]:
+        if not isinstance(found, dict):
+            raise ValueError("it is no JSON object")  # noqa: TRY004 - what a model wrote
+        try:
+            parse_arguments(model, found)
+        except InvalidTask as error:
+            raise ValueError(str(error)) from None
+        return found
+
+    words = (
+        f"Do this by calling the tool {tool} ({purpose}) Answer with the JSON object of its arguments and nothing "
+        f"else. The JSON schema of that object: {orjson.dumps(schema).decode()}"
+    )
+    return Form("arguments", words, schema, read, (tool, purpose))
+
+
+def _arguments_model(tool: str) -> type[ToolArguments]:
+    if tool in ARGUMENTS:
+        return ARGUMENTS[tool]
+    offered = {found.name: found for found in metadata.entry_points(group=TOOLS_GROUP)}
+    if tool not in offered:
+        known = ", ".join((*ARGUMENTS, *offered))
+        raise InputError(
+            f"a model cannot choose the arguments of {tool!r}, whose JSON schema is not known here ({known} are); give "
+            "arguments, or install the package of the tool where the run is driven"
+        )
+    try:
+        model: type[ToolArguments] = offered[tool].load().arguments
+    except Exception as error:  # somebody else's code: it may fail as it likes
+        raise InputError(f"the tool {tool} of {offered[tool].value} cannot be loaded: {error}") from error
+    return model
+
+
+def _shown(schema: Any) -> Any:
+    """The schema without what a model need not know; names of fields are kept, whatever they are called."""
+    match schema:
+        case Mapping():
+            return {
+                name: {field: _shown(part) for field, part in value.items()} if name == "properties" else _shown(value)
+                for name, value in schema.items()
+                if name not in _NOT_SHOWN
+            }
+        case list():
+            return [_shown(part) for part in schema]
+        case _:
+            return schema

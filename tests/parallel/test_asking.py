@@ -1,0 +1,161 @@
+"""A model is asked for JSON of a form: it may mend its answer twice, and what it cannot give is said in words."""
+
+from typing import Any
+
+import pytest
+
+from taskfleet.api.toolcalls import HttpArguments
+from taskfleet.core.errors import InputError
+from taskfleet.core.parallel.moves import Outcome
+from taskfleet.core.task import Priority, TaskError, TaskState, TaskView
+from taskfleet.parallel.asking import MOST_TASKS, Form, Manners, NoAnswer, Question, ask
+from taskfleet.parallel.forms import HOLDS, ITEMS, arguments_form
+
+QUESTION = Question("until", "are all done?", "m", {"temperature": 0})
+REFUSED = TaskError("bad_request", "no such thing here", 400)
+
+
+def view(output: Any = None, state: TaskState = TaskState.COMPLETED, error: TaskError | None = None) -> TaskView:
+    return TaskView("t", state, "m", Priority.NORMAL, 1, 0.0, output=output, error=error)
+
+
+def call(arguments: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "x", "arguments": arguments}}]}
+
+
+def asked(form: Form[Any], *answers: Any, manners: Manners | None = None) -> tuple[Any, list[dict[str, Any]]]:
+    """What it comes to when the model answers so, and the tasks."""
+    work = ask(QUESTION, form, manners or Manners())
+    tasks = [dict(next(work))]
+    for answer in answers:
+        try:
+            tasks.append(dict(work.send(answer if isinstance(answer, TaskView) else view(answer))))
+        except StopIteration as end:
+            return end.value, tasks
+    raise AssertionError("it asks on")
+
+
+@pytest.mark.parametrize(
+    ("answer", "holds"),
+    [
+        ('{"holds": true}', True),
+        ('```json\n{"holds": false}\n```', False),
+        (" true ", True),
+        ({"content": "false"}, False),
+    ],
+)
+def test_a_judgement_is_true_or_false(answer: Any, holds: bool) -> None:
+    value, (task,) = asked(HOLDS, answer)
+    assert value is holds
+    assert task["parameters"]["temperature"] == 0
+    assert task["parameters"]["response_format"]["json_schema"]["schema"] == HOLDS.schema
+    assert task["prompt"].startswith("are all done?\n\nAnswer with JSON")
+
+
+@pytest.mark.parametrize("answer", ["", "Yes, they are.", "1", '"true"', '{"holds": "true"}', "[true]", '{"holds": 1}'])
+def test_what_is_no_judgement_may_be_mended_twice(answer: str) -> None:
+    value, tasks = asked(HOLDS, answer, answer, '{"holds": true}')
+    assert value is True
+    assert len(tasks) == 3
+    assert f"You answered:\n{answer}\n\nThat cannot be used: " in tasks[1]["prompt"]
+    with pytest.raises(NoAnswer, match="until: the model's answers cannot be used, and it was told so"):
+        asked(HOLDS, answer, answer, answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "items"),
+    [
+        ('["a", 2, {"b": 1}]', ["a", 2, {"b": 1}]),
+        ('{"items": ["a"]}', ["a"]),
+        ("```json\n[]\n```", []),
+        (' ["é"] ', ["é"]),
+    ],
+)
+def test_items_are_a_list_of_texts_numbers_and_objects(answer: str, items: list[Any]) -> None:
+    assert asked(ITEMS, answer)[0] == items
+
+
+@pytest.mark.parametrize("answer", ["", "Here: [1]", '{"a": 1}', "[[1]]", "[true]", '[""]', "[null]", "[1"])
+def test_what_is_no_list_of_items_is_asked_for_again(answer: str) -> None:
+    value, tasks = asked(ITEMS, answer, '["good"]')
+    assert value == ["good"]
+    assert len(tasks) == 2
+
+
+def test_a_model_calls_a_tool_whose_arguments_are_held_to_its_schema() -> None:
+    form = arguments_form("http")
+    value, (task,) = asked(form, call('{"url": "http://a.test/"}'))
+    assert value == {"url": "http://a.test/"}
+    (tool,) = task["parameters"]["tools"]
+    assert tool["function"]["name"] == "http"
+    assert tool["function"]["parameters"]["required"] == ["url"]
+    assert set(tool["function"]["parameters"]["properties"]) == set(HttpArguments.model_fields)
+    assert task["parameters"]["tool_choice"] == {"type": "function", "function": {"name": "http"}}
+    assert task["prompt"] == "are all done?"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ('{"url": "ftp://a.test/"}', "arguments.url: it must begin with http"),
+        ("{}", "arguments.url: Field required"),
+        ('{"url": "http://a.test/", "speed": 3}', "arguments.speed: Extra inputs are not permitted"),
+        ('{"url": 3}', "arguments.url: Input should be a valid string"),
+        ('["http://a.test/"]', "it is no JSON object"),
+        ('{"url": ', "it is not JSON"),
+    ],
+)
+def test_arguments_that_the_tool_does_not_take_are_mended(arguments: str, why: str) -> None:
+    value, tasks = asked(arguments_form("http"), call(arguments), call('{"url": "http://b.test/"}'))
+    assert value == {"url": "http://b.test/"}
+    assert why in tasks[1]["prompt"]
+    with pytest.raises(NoAnswer, match="cannot be used"):
+        asked(arguments_form("http"), *[call(arguments)] * 3)
+
+
+def test_a_model_that_answers_with_words_in_place_of_a_call_is_read_too() -> None:
+    assert asked(arguments_form("web"), '{"url": "http://a.test/"}')[0] == {"url": "http://a.test/"}
+
+
+def test_a_server_without_functions_and_schemas_is_asked_by_words_and_never_so_again() -> None:
+    manners = Manners()
+    refused = view(state=TaskState.FAILED, error=REFUSED)
+    value, tasks = asked(arguments_form("http"), refused, refused, '{"url": "http://a.test/"}', manners=manners)
+    assert value == {"url": "http://a.test/"}
+    assert [sorted(task["parameters"]) for task in tasks] == [
+        ["temperature", "tool_choice", "tools"],
+        ["response_format", "temperature"],
+        ["temperature"],
+    ]
+    assert "The JSON schema of that object: {" in tasks[2]["prompt"]
+    assert (manners.functions, manners.schemas) == (False, False)
+    (task,) = asked(HOLDS, "true", manners=manners)[1]
+    assert sorted(task["parameters"]) == ["temperature"]
+    with pytest.raises(NoAnswer, match="until: the model gave no answer: bad_request: no such thing here"):
+        asked(HOLDS, refused, manners=manners)
+
+
+def test_refusals_and_answers_together_are_no_more_tasks_than_is_said() -> None:
+    refused = view(state=TaskState.FAILED, error=REFUSED)
+    work = ask(QUESTION, arguments_form("http"), Manners())
+    next(work)
+    count = 1
+    with pytest.raises(NoAnswer):
+        for answer in (refused, refused, view("no"), view("no"), view("no")):
+            work.send(answer)
+            count += 1
+    assert count == MOST_TASKS
+
+
+def test_a_task_that_fails_or_is_cancelled_is_no_answer() -> None:
+    with pytest.raises(NoAnswer, match="until: the model gave no answer: model_error: it broke") as failed:
+        asked(HOLDS, view(state=TaskState.FAILED, error=TaskError("model_error", "it broke", None)))
+    assert failed.value.outcome is Outcome.FAILED
+    with pytest.raises(NoAnswer) as cancelled:
+        asked(HOLDS, view(state=TaskState.CANCELLED))
+    assert cancelled.value.outcome is Outcome.CANCELLED
+
+
+def test_the_arguments_of_a_tool_that_is_not_known_here_cannot_be_chosen() -> None:
+    with pytest.raises(InputError, match="a model cannot choose the arguments of 'notes'"):
+        arguments_form("notes")
