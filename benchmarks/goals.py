@@ -91,6 +91,8 @@ GOALS = {
     "parallel.steps": _against_peer(0.85, "85 % of plain tasks"),
     "parallel.memory": _at_most(200, "MiB"),
     "parallel.restart": _at_most(2, "s"),
+    "parallel.until_seen_p99": _at_most(1, "s"),
+    "parallel.million_items_added": _at_most(20, "MiB"),
     "pure.plan_10000_endpoints": _at_most(1, "s"),
     "pure.task_lines": _at_least(20_000, "lines/s"),
     "gateway.added_p50_at_": _beside(LITELLM, 3, "at most 4 ms, a third of LiteLLM's", limit=4),

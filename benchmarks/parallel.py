@@ -2,7 +2,9 @@
 
 ``python -m benchmarks.parallel [--rounds 3] [--items 10000]``; rows ``parallel.*``. 10,000 items of 3 steps, 50 at
 once, calls of 20 ms to a stub; one worker with 50 slots serves both sides, and each has a process of its own. The
-restart is of a run of 100,000 items that was killed half-way: from its beginning to the first new call.
+restart is of a run of 100,000 items that was killed half-way: from its beginning to the first new call. ``until``: how
+late it is looked at with 10,000 items in flight and up to 10,000 done; ``million``: what the coordinator grows by after
+the first 100,000 of 1,000,000 items, of which each hundredth makes a call.
 """
 
 import argparse
@@ -16,6 +18,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.parallel_many import IN_FLIGHT as IN_FLIGHT_OF_UNTIL
+from benchmarks.parallel_many import stream, watch_until
 from benchmarks.rows import Findings, Row, is_wanted, medians, parser, rounds, tell
 from benchmarks.worker_throughput import stub_process
 from taskfleet.api.parallelqueue import ParallelQueueSpec
@@ -30,6 +34,7 @@ QUEUE = QueueKey("bench", "parallel")
 IN_FLIGHT = 50
 STEPS = 3
 MANY = 100_000
+MILLION = 1_000_000
 PLAIN = "plain tasks"
 KEPT = 3600.0
 MEBIBYTE = 1024  # of the kibibytes that Linux counts in
@@ -134,10 +139,11 @@ def one_round(store_url: str, url: str, folder: Path, count: int) -> dict[str, f
     }
 
 
-def restart(store_url: str, url: str, folder: Path) -> float:
+def alone(kind: str, store_url: str, url: str, folder: Path, count: int) -> dict[str, float]:
+    """One run over so many items with one worker, and nothing beside it."""
     asyncio.run(fresh(store_url))
     with worker_process(store_url, QUEUE, url, concurrency=IN_FLIGHT):
-        return in_own_process("restart", store_url, items(folder, MANY))["seconds"]
+        return in_own_process(kind, store_url, items(folder, count))
 
 
 def own_run(kind: str, store_url: str, what: str) -> int:
@@ -146,6 +152,10 @@ def own_run(kind: str, store_url: str, what: str) -> int:
             found = asyncio.run(run_plain(store_url, int(what)))
         case "items":
             found = asyncio.run(run_items(store_url, Path(what)))
+        case "until":
+            found = asyncio.run(watch_until(store_url, QUEUE, Path(what)))
+        case "stream":
+            found = asyncio.run(stream(store_url, QUEUE, Path(what)))
         case _:
             found = asyncio.run(half_then_again(store_url, Path(what)))
     print(json.dumps(found))
@@ -169,7 +179,21 @@ def main() -> int:
             rows.append(Row("parallel.memory", "MiB", found["memory"], "lower"))
         if is_wanted(options, "parallel.restart") and not options.quick:
             with stub_process(0.0) as quick_url:
-                rows.append(Row("parallel.restart", "s", restart(store_url, quick_url, folder), "lower"))
+                rows.append(
+                    Row(
+                        "parallel.restart",
+                        "s",
+                        alone("restart", store_url, quick_url, folder, MANY)["seconds"],
+                        "lower",
+                    )
+                )
+        if is_wanted(options, "parallel.until"):
+            found = alone("until", store_url, url, folder, 200 if options.quick else 2 * IN_FLIGHT_OF_UNTIL)
+            rows.append(Row("parallel.until_seen_p99", "s", found["p99"], "lower"))
+        if is_wanted(options, "parallel.million") and not options.quick:
+            found = alone("stream", store_url, url, folder, MILLION)
+            rows.append(Row("parallel.million_items_added", "MiB", found["grown"], "lower"))
+            rows.append(Row("parallel.million_items_rate", "items/s", found["items"], "higher"))
     return tell(Findings(rows), options)
 
 

@@ -1,7 +1,7 @@
-"""A small web site on loopback for the samples of parallel queues: hundreds of pages, and much that is wrong with others.
+"""A small web site on loopback for the samples of parallel queues: hundreds of pages, and much that is wrong.
 
-``python -m demo.site --document report.md`` serves until its standard input closes (Ctrl-D or Ctrl-C in a terminal), and
-writes a document with 120 links to it: pages, redirects, slow pages, pages that are gone, broken TLS, dead hosts.
+``python -m demo.site --document report.md`` serves until its standard input closes (Ctrl-D or Ctrl-C in a terminal),
+and writes a document with 120 links to it: pages, redirects, slow pages, pages that are gone, broken TLS, dead hosts.
 """
 
 import argparse
@@ -73,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(_GONE.get(kind, 404), "<title>Nothing here</title>")
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - the names are http.server's
 
     def _send(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
         body = text.encode()
@@ -88,7 +88,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _page(number: int) -> str:
     following = "".join(f'<a href="/page/{n}">{n}</a> ' for n in range(number + 1, min(number + 4, PAGES) + 1))
-    return f"<!doctype html><title>Page {number}</title><h1>Page {number}</h1><p>What is said of {number}.</p>{following}"
+    return (
+        f"<!doctype html><title>Page {number}</title><h1>Page {number}</h1><p>What is said of {number}.</p>{following}"
+    )
 
 
 def _certificate(file: Path) -> None:
@@ -157,7 +159,9 @@ def main() -> int:
         with serving(options.port) as site, contextlib.suppress(KeyboardInterrupt):
             if options.document is not None:
                 options.document.write_text(site.document())
-            print(f"http://{HOST}:{site.port}/page/1 is up; {len(site.links())} links to it, Ctrl-C ends it", flush=True)
+            print(
+                f"http://{HOST}:{site.port}/page/1 is up; {len(site.links())} links to it, Ctrl-C ends it", flush=True
+            )
             sys.stdin.read()
     except OSError as error:
         print(f"cannot serve on port {options.port}: {error.strerror}; give another --port", file=sys.stderr)

@@ -1,6 +1,9 @@
 """OpenAI's own client, unchanged, in front of the queue."""
 
 import asyncio
+import base64
+import json
+import struct
 import time
 
 import httpx
@@ -53,7 +56,10 @@ async def test_completions_and_embeddings_are_tasks_too(served: Site, model: Mod
     assert said.choices[0].finish_reason == "length"
     vectors = await served.openai.embeddings.create(model="stub", input="four", encoding_format="float")
     assert vectors.data[0].embedding == [4.0, 0.5, -1.0]
-    assert [each["body"].get("messages") for each in model.requests] == [None, None]
+    raw = await served.openai.embeddings.with_raw_response.create(model="stub", input="four", encoding_format="base64")
+    (item,) = json.loads(raw.text)["data"]
+    assert struct.unpack("<3f", base64.b64decode(item["embedding"])) == (4.0, 0.5, -1.0), "the stub knows only numbers"
+    assert [each["body"].get("messages") for each in model.requests] == [None] * 3
 
 
 async def test_the_headers_tell_how_the_task_went(served: Site) -> None:

@@ -24,7 +24,7 @@ from taskfleet.store import Store
 from tests.support.modelstub import Fault, ModelStub, running
 from tests.support.workerprocess import MODEL, quick_policy, worker_process
 from tests.tools.host import tools_endpoint
-from tests.tools.site import ALLOWED
+from tests.tools.site import ALLOWED, Server, serving
 
 QUEUE = QueueKey("test", "parallel")
 TOOL_QUEUE = QueueKey("test", "tooled")
@@ -103,7 +103,9 @@ class Bench:
     def all_calls(self) -> dict[str, int]:
         """What the model was asked, without the word of this test, and how often."""
         own = f"{self.word} "
-        return {prompt.removeprefix(own): count for prompt, count in self.stub.calls.items() if prompt.startswith(own)}
+        return {
+            prompt.removeprefix(own): count for prompt, count in dict(self.stub.calls).items() if prompt.startswith(own)
+        }
 
     @contextmanager
     def failing(self, containing: str, kind: str = "400-openai", times: int | None = None) -> Iterator[None]:
@@ -132,7 +134,9 @@ class Bench:
 
     def asked(self, containing: str) -> int:
         """How often the model was asked something of this test in which that is."""
-        return sum(count for prompt, count in self.stub.calls.items() if self.word in prompt and containing in prompt)
+        return sum(
+            count for prompt, count in dict(self.stub.calls).items() if self.word in prompt and containing in prompt
+        )
 
 
 @pytest.fixture
@@ -164,6 +168,12 @@ def tool_queue(
         worker_process(url, TOOL_QUEUE, model_server.url, TASKFLEET_ENDPOINT=tools),
     ):
         yield TOOL_QUEUE
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Server]:
+    with serving(ALLOWED) as server:
+        yield server
 
 
 @pytest.fixture

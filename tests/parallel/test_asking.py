@@ -117,6 +117,14 @@ def test_a_model_that_answers_with_words_in_place_of_a_call_is_read_too() -> Non
     assert asked(arguments_form("web"), '{"url": "http://a.test/"}')[0] == {"url": "http://a.test/"}
 
 
+def test_a_model_that_knows_no_functions_is_asked_by_words_and_a_schema_from_then_on() -> None:
+    manners = Manners()
+    value, tasks = asked(arguments_form("http"), "I shall open it!", '{"url": "http://a.test/"}', manners=manners)
+    assert value == {"url": "http://a.test/"}
+    assert "response_format" in tasks[1]["parameters"]
+    assert (manners.functions, manners.schemas) == (False, True)
+
+
 def test_a_server_without_functions_and_schemas_is_asked_by_words_and_never_so_again() -> None:
     manners = Manners()
     refused = view(state=TaskState.FAILED, error=REFUSED)

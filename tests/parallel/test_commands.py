@@ -4,11 +4,13 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
+from demo.site import Site, serving
 from taskfleet.cli.main import run
 from tests.demo.test_readme import ROOT, commands
 from tests.parallel.conftest import Ask, Bench
@@ -85,6 +87,20 @@ def test_failed_items_are_grouped_by_their_cause_and_the_exit_code_says_that_the
     assert (code, f"results in {saved}" in out, len(saved.read_text().splitlines())) == (1, True, 3)
 
 
+def test_a_picture_of_a_run_has_its_states_and_their_numbers(parallel: Command, bench: Bench, ask: Ask) -> None:
+    file = file_of(bench, on=["good", "bad 1", "<&"], action_loop=[{"name": "say", "action": ask("{{ $item }}")}])
+    with bench.failing(ask("bad")):
+        assert parallel("run", file)[0] == 1
+    drawn = bench.folder / "run.svg"
+    code, out, _ = parallel("results", file, "--picture", drawn)
+    assert (code, f"; picture in {drawn}" in out, len(out.splitlines())) == (1, True, 1)
+    words = [element.text for element in ElementTree.parse(drawn).iter("{http://www.w3.org/2000/svg}text")]
+    assert words[0] == f"{bench.word}.one"
+    assert {"2 completed", "1 failed"} <= set(words)
+    code, _, err = parallel("results", file, "--picture", bench.folder / "none" / "a.svg")
+    assert (code, "--picture" in err, "its folder does not exist" in err) == (2, True, True)
+
+
 def test_later_queues_use_what_earlier_ones_came_to(parallel: Command, bench: Bench, ask: Ask) -> None:
     first = bench.spec(on=["a", "b"], action_loop=[{"name": "say", "action": ask("first {{ $item }}")}]).file
     second = f"""
@@ -120,15 +136,34 @@ def test_what_is_not_there_is_said_to_be_missing(parallel: Command, bench: Bench
     assert parallel("run", bench.folder / "none.yaml", "--input", "novalue")[0] == 2
 
 
+SERVES = (
+    "taskfleet up -f manifests/quickstart/",
+    "taskfleet up -f manifests/samples/checks.yaml",
+    "python -m demo.site --document report.md",
+)
+
+
+@pytest.fixture
+def demo_site(bench: Bench) -> Iterator[Site]:
+    """The site of the samples with the report on it, and the samples of the guide with its port."""
+    samples = bench.folder / "manifests/samples/parallel"
+    shutil.copytree(ROOT / "manifests/samples/parallel", samples)
+    with serving() as site:
+        (bench.folder / "report.md").write_text(site.document())
+        health = samples / "health.yaml"
+        health.write_text(health.read_text().replace("8099", str(site.port)))
+        yield site
+
+
 def test_the_commands_of_the_guide_work_in_their_order(
-    parallel: Command, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    parallel: Command, bench: Bench, tools: Bench, demo_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(ROOT / "manifests/samples/parallel", bench.folder / "manifests/samples/parallel")
     monkeypatch.chdir(bench.folder)
-    up, *others = commands((ROOT / "docs/guides/parallel.md").read_text())
-    assert up == "taskfleet up -f manifests/quickstart/"
+    monkeypatch.setenv("TASKFLEET_QUEUE", str(tools.queue))
     said = {}
-    for command in others:
+    for command in commands((ROOT / "docs/guides/parallel.md").read_text()):
+        if command in SERVES:
+            continue
         taskfleet, group, *words = shlex.split(command)
         assert (taskfleet, group) == ("taskfleet", "parallel")
         code, out, err = parallel(*words)
@@ -138,3 +173,24 @@ def test_the_commands_of_the_guide_work_in_their_order(
     assert [json.loads(line)["item"]["name"] for line in answers] == ["France", "Japan", "Kenya", "Peru", "Canada"]
     assert "five words" in json.loads(answers[0])["steps"]["capital"]["output"]
     assert "until: " in said["taskfleet parallel run manifests/samples/parallel/rounds.yaml"]
+    assert ElementTree.parse(bench.folder / "health.svg").getroot().tag.endswith("svg")
+    checked = [json.loads(line) for line in parallel("results", "research.sources")[1].splitlines()]
+    assert [line["item"] for line in checked] == demo_site.links()
+    assert sum(line["steps"]["verify"]["ok"] for line in checked) == 90
+    causes = {
+        line["steps"]["verify"]["error"].partition(":")[0] for line in checked if not line["steps"]["verify"]["ok"]
+    }
+    assert causes == {
+        *("status 404", "status 410", "status 500"),
+        *("too_many_redirects", "tls_untrusted", "connection_refused"),
+    }
+    noted = [json.loads(line) for line in parallel("results", "research.dead")[1].splitlines()]
+    assert sum(line["steps"]["note"]["ok"] for line in noted) == 30
+    well = [json.loads(line) for line in parallel("results", "health")[1].splitlines()]
+    assert [(line["rounds"], line["steps"]["check"]["output"]["status"]) for line in well] == [
+        (2, 200),
+        (2, 200),
+        (2, 404),
+    ]
+    (votes, *_) = [json.loads(line)["steps"]["votes"] for line in parallel("results", "panel.answers")[1].splitlines()]
+    assert (votes["completed"], len(votes["output"])) == (3, 3)

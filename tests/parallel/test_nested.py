@@ -82,15 +82,20 @@ async def test_a_loop_fails_with_its_items_and_goes_on_when_that_is_said(bench: 
     assert bench.calls("after 1") == 1
 
 
-async def test_a_loop_may_be_skipped_have_rounds_and_a_time(bench: Bench, ask: Ask) -> None:
-    rounds = pages(ask, **{"if": "{{ $item.name != 'b' }}", "while": "{{ $iteration < 2 }}", "timeout": "400ms"})
-    with bench.failing(ask("c z"), kind="hang"):
-        await bench.run(on=SITES, **{"as": "site"}, action_loop=[rounds])
-    first, second, third = await bench.lines()
+async def test_a_loop_may_be_skipped_and_have_rounds(bench: Bench, ask: Ask) -> None:
+    rounds = pages(ask, **{"if": "{{ $item.name != 'b' }}", "while": "{{ $iteration < 2 }}"})
+    await bench.run(on=SITES, **{"as": "site"}, action_loop=[rounds])
+    first, second, _ = await bench.lines()
     assert [each["rounds"] for each in first["steps"]["pages"]["results"]] == [2, 2]
     assert second["steps"]["pages"]["skipped"] is True
-    assert third["error"] == "timeout: it was not done within 400ms"
-    assert [each["status"] for each in third["steps"]["pages"]["results"]] == ["cancelled"]
+
+
+async def test_a_loop_that_takes_too_long_is_ended_and_says_so(bench: Bench, ask: Ask) -> None:
+    with bench.failing(ask("c z"), kind="hang"):
+        await bench.run(on=SITES[2:], **{"as": "site"}, action_loop=[pages(ask, timeout="400ms")])
+    (line,) = await bench.lines()
+    assert line["error"] == "timeout: it was not done within 400ms"
+    assert [each["status"] for each in line["steps"]["pages"]["results"]] == ["cancelled"]
 
 
 async def test_what_is_no_list_or_too_long_fails_its_item_in_words(bench: Bench, ask: Ask) -> None:

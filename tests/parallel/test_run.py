@@ -10,6 +10,8 @@ import pytest
 from taskfleet.core.errors import InputError, UnknownModel
 from taskfleet.core.parallel.moves import Stop
 from taskfleet.core.parallel.rules import ItemStatus, OnUntil, RunState
+from taskfleet.parallel.coordinator import Coordinator, Order
+from taskfleet.parallel.earlier import EarlierResults
 from tests.parallel.conftest import Ask, Bench
 from tests.support.waiting import eventually
 
@@ -177,6 +179,57 @@ async def test_a_file_that_breaks_off_ends_the_run_and_keeps_what_came_before(be
     assert record.state is RunState.FAILED
     assert "items.jsonl, line 3: not JSON" in record.reason
     assert [line["status"] for line in await bench.lines()] == ["completed", "completed"]
+
+
+async def test_what_an_earlier_queue_came_to_streams_into_the_next_one(bench: Bench, ask: Ask) -> None:
+    with bench.failing(ask("299")):
+        first = await bench.run(
+            on="{{ range(300) | list }}", max_parallel=60, action_loop=[{"name": "a", "action": ask("{{ $item }}")}]
+        )
+    for what, prompt, expected in (
+        (
+            "results",
+            "{{ $item.index }}: {{ $item.status }}",
+            [f"{n}: {'failed' if n == 299 else 'completed'}" for n in range(300)],
+        ),
+        ("outputs", "again {{ $item }}", [f"again echo: {ask(str(n))}" for n in range(299)]),
+    ):
+        source = EarlierResults(bench.store, bench.queue, bench.name, first, outputs=what == "outputs")
+        assert source.total == len(expected)
+        spec = bench.spec(
+            on=f"{{{{ first.{what} }}}}", max_parallel=20, action_loop=[{"name": "b", "action": ask(prompt)}]
+        )
+        coordinator = await Coordinator.open(bench.store, bench.queue)
+        order = Order(f"{bench.name}-{what}", spec.queues[0].spec, {}, bench.folder, {}, source)
+        running = asyncio.create_task((await coordinator.driver(order)).run(60.0))
+        await eventually(lambda expected=expected: bench.calls(expected[100]), "the hundredth")
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        again = Order(
+            order.name,
+            order.spec,
+            {},
+            bench.folder,
+            {},
+            EarlierResults(bench.store, bench.queue, bench.name, first, outputs=what == "outputs"),
+        )
+        driver = await coordinator.driver(again)
+        await driver.run(60.0)
+        assert [bench.calls(each) for each in expected] == [1] * len(expected)
+        assert driver.record.kept is None
+        assert driver.record.tally.items[ItemStatus.COMPLETED] == len(expected)
+
+
+async def test_results_that_are_no_longer_kept_end_the_next_queue_in_words(bench: Bench, ask: Ask) -> None:
+    first = await bench.run(on=[1], action_loop=[{"name": "a", "action": ask("{{ $item }}")}])
+    await bench.store.runs.forget(bench.queue, bench.name)
+    source = EarlierResults(bench.store, bench.queue, bench.name, first, outputs=False)
+    spec = bench.spec(on="{{ first.results }}", action_loop=[{"name": "b", "action": ask("x")}]).queues[0].spec
+    coordinator = await Coordinator.open(bench.store, bench.queue)
+    driver = await coordinator.driver(Order(f"{bench.name}-2", spec, {}, bench.folder, {}, source))
+    await driver.run(60.0)
+    assert driver.record.state is RunState.FAILED
+    assert driver.record.reason == f"on: the results of {bench.name} are no longer kept; run it again"
 
 
 async def test_no_items_are_a_run_too(bench: Bench) -> None:

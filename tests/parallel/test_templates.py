@@ -52,9 +52,22 @@ def test_an_expression_that_stands_alone_keeps_its_type() -> None:
     assert rendered("{{ '}}' }}", expression) == "}}"
 
 
+def test_the_web_addresses_of_a_text_are_found_each_once() -> None:
+    text = (
+        "See http://a.test/x, [b](https://b.test/y_(z)) and <http://c.test>. *http://a.test/x* or http://d.test/?q=1#e!"
+    )
+    assert rendered("{{ $item | urls }}", value, item=text) == [
+        "http://a.test/x",
+        "https://b.test/y_(z)",
+        "http://c.test",
+        "http://d.test/?q=1#e",
+    ]
+
+
 def test_a_step_in_a_text_is_its_output() -> None:
     view = TaskView("t", TaskState.COMPLETED, "m", Priority.NORMAL, 1, 0.0, output={"a": 1})
-    step = of_task(Outcome.OK, view, 0, "")
+    step, outcome = of_task(view, 0, tool=False)
+    assert outcome is Outcome.OK
     assert rendered("{{ in_first }} {{ in_first.ok }} {{ in_first.output.a }}", in_in_first=step) == '{"a":1} true 1'
 
 

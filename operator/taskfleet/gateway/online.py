@@ -24,6 +24,7 @@ from taskfleet.gateway.queues import OpenQueue, waiting_headers
 from taskfleet.gateway.responseevents import ResponseEvents
 from taskfleet.gateway.shapes import not_completed, result_headers, whole_answer
 from taskfleet.gateway.sse import EventStream, last_event_id
+from taskfleet.gateway.vectors import encoded
 from taskfleet.gateway.wishes import Wishes, read_wishes, scoped
 
 MOST_AT_ONCE = 1000
@@ -94,6 +95,7 @@ class Online:
         with self._ends.expected(queue.key, task.id) as ended:
             if not await self._submit(queue, [task]):  # its idempotency key was there already
                 self._ends.nudge(queue.key, [task.id])
+            encoding = body.get("encoding_format")
             del body
             task = replace(task, body=b"")  # the store has it: who waits long holds nothing large
             self._direct.offer(queue, task)
@@ -104,7 +106,10 @@ class Online:
         self._direct.withdraw(queue.key, task.id)
         if view.state is not TaskState.COMPLETED:
             raise not_completed(queue.key, view)
-        return json_answer(whole_answer(view, operation), headers=result_headers(queue.key, view))
+        answer = whole_answer(view, operation)
+        if operation is Operation.EMBEDDINGS:
+            answer = encoded(answer, encoding)
+        return json_answer(answer, headers=result_headers(queue.key, view))
 
     async def _stream(
         self,

@@ -19,7 +19,7 @@ ByTasks = Generator[TaskFields, TaskView, T]
 
 TRIES = 3
 MOST_TASKS = TRIES + 2  # a server may refuse functions, and schemas
-_SHOWN = 4000  # characters of an answer that is to be mended
+_SHOWN = 1000  # characters of an answer that is to be mended
 _REFUSED = (400, 404, 422)
 
 
@@ -87,6 +87,8 @@ def ask(question: Question, form: Form[T], manners: Manners) -> ByTasks[T]:
             return form.read(_json(answer))
         except ValueError as error:
             why = str(error)
+            if function and isinstance(view.output, str):  # it knows of no functions, and does not say so
+                manners.functions = False
     raise NoAnswer(
         f"{question.where}: the model's answers cannot be used, and it was told so: {why}; "
         f"the last one: {answer[:200]!r}"

@@ -79,9 +79,19 @@ def arguments_form(tool: str) -> Form[dict[str, Any]]:
 
     words = (
         f"Do this by calling the tool {tool} ({purpose}) Answer with the JSON object of its arguments and nothing "
-        f"else. The JSON schema of that object: {orjson.dumps(schema).decode()}"
+        f"else. The JSON schema of that object: {orjson.dumps(_brief(schema)).decode()}"
     )
     return Form("arguments", words, schema, read, (tool, purpose))
+
+
+def _brief(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with fewer words about what may be left out: some models have room for few."""
+    needed = schema.get("required", [])
+    properties = {
+        name: part if name in needed else {word: part[word] for word in ("type", "enum") if word in part}
+        for name, part in schema["properties"].items()
+    }
+    return {"type": "object", "properties": properties, "required": needed}
 
 
 def _arguments_model(tool: str) -> type[ToolArguments]:

@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from taskfleet.core.parallel.machine import Machine
 from taskfleet.core.parallel.moves import EndItem, EndRun, Event, Stop
 from taskfleet.core.parallel.tally import Tally
 from taskfleet.parallel.errands import Errands
@@ -14,6 +15,11 @@ from taskfleet.parallel.timers import Timers
 
 
 class ALoop(Protocol):
+    """``items`` are the open ones."""
+
+    items: dict[int, OpenItem]
+    machine: Machine
+
     def begin(self, items: dict[int, OpenItem]) -> None: ...
 
     def handle(self, event: Event) -> None: ...

@@ -22,6 +22,8 @@ MAX_PICTURE_BYTES = 2**19
 _QUALITIES = (75, 40, 15)
 _LINK_CHARS, _REFUSED_SHOWN = 2048, 20
 _TRIES = 5
+# The second is what the error page of the first does to whoever tries again at once.
+_NETWORK_CHANGED = ("ERR_NETWORK_CHANGED", 'interrupted by another navigation to "chrome-error://')
 _TEXT = "most => document.body ? document.body.innerText.slice(0, most + 1) : ''"
 _LINKS = """most => Array.from(document.querySelectorAll('a[href]')).slice(0, 5 * most).map(
     link => ({url: String(link.href), text: String(link.innerText || '').trim().slice(0, 200)}))"""
@@ -153,7 +155,7 @@ async def _gone_to(page: Any, url: str) -> Any:
             return await page.goto(url, wait_until="load", timeout=0)  # the time is bounded outside
         except Error as error:
             # A network interface came or went on this machine; Chromium then lets go of all that is on its way.
-            if "ERR_NETWORK_CHANGED" not in error.message or not left:
+            if not left or not any(words in error.message for words in _NETWORK_CHANGED):
                 raise
     raise AssertionError("one of the tries returns or raises")
 
