@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from taskfleet.api.parallelobject import ParallelQueue
@@ -12,6 +13,7 @@ from taskfleet.controller.parallelruns.slots import RUNS_AT_ONCE
 from taskfleet.core.errors import NotLeading
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import QueueKey
+from taskfleet.parallel.coordinator import Coordinator, Order
 from taskfleet.store import Store
 from tests.support.parallelqueues import named
 from tests.support.waiting import eventually
@@ -181,3 +183,24 @@ async def test_rows_of_a_config_map_that_cannot_be_read_are_told_with_their_line
     said = {name: desk.statuses[name]["conditions"][0]["message"] for name in ("rows", "other")}
     assert said["rows"].endswith("ConfigMap sources, rows.csv: line 3: 1 fields, and there are 2 columns")
     assert said["other"].endswith("it has no other.csv in its data; there is rows.csv, text")
+
+
+async def test_a_run_whose_templates_take_long_gives_others_their_turn(store: Store, queue: QueueKey) -> None:
+    await store.put_policy(queue, quick_policy())
+    slow = "{% for a in range(90) %}{% for b in range(90) %}{% endfor %}{% endfor %}say {{ $item }}"
+    steps = [{"name": "ask", "action": slow}]
+    spec = named("slow", queue, items=list(range(60)), maxParallel=60, actionLoop=steps).spec.of_run()
+    driver = await (await Coordinator.open(store, queue)).driver(Order("slow", spec, {}, Path(), {}))
+    seen = set()
+
+    async def look() -> None:
+        while True:
+            seen.add(driver.record.taken)
+            await asyncio.sleep(0)
+
+    jobs = [asyncio.create_task(driver.run(60.0)), asyncio.create_task(look())]
+    await eventually(lambda: driver.record.taken == 60, "all items to be taken")
+    for job in jobs:
+        job.cancel()
+    await asyncio.wait(jobs)
+    assert len(seen) > 4, seen

@@ -21,7 +21,7 @@ from taskfleet.parallel.errands import Errands
 from taskfleet.parallel.items import Source
 from taskfleet.parallel.journal import Journal
 from taskfleet.parallel.loop import Loop
-from taskfleet.parallel.means import Means
+from taskfleet.parallel.means import TURN_SECONDS, Means
 from taskfleet.parallel.openitem import OpenItem
 from taskfleet.parallel.place import Written, item_key
 from taskfleet.parallel.plan import Plan
@@ -127,9 +127,9 @@ class Driver:
         while self._end is None:
             self._news.clear()
             self._errands.go_on()
-            self._handle_all()
+            await self._handle_all()
             self._look_at_the_time()
-            self._handle_all()
+            await self._handle_all()
             taken = sum([await loop.take(TAKEN_AT_ONCE) for loop in list(self._means.hungry)])
             if self._end is None and not self._means.events and not self._errands.heard and not taken:
                 await self._something_new()
@@ -151,11 +151,15 @@ class Driver:
         except TimeoutError:
             pass
 
-    def _handle_all(self) -> None:
-        events = self._means.events
+    async def _handle_all(self) -> None:
+        """A template may take long for each item: others have their turn meanwhile."""
+        events, turn = self._means.events, time.monotonic() + TURN_SECONDS
         while events:
             loop, event = events.popleft()
             loop.handle(event)
+            if time.monotonic() > turn:
+                await asyncio.sleep(0)
+                turn = time.monotonic() + TURN_SECONDS
 
     def _look_at_the_time(self) -> None:
         self._timers.ring()

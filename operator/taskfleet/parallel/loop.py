@@ -20,7 +20,7 @@ from taskfleet.core.parallel.moves import (
 )
 from taskfleet.parallel.innerloop import InnerLoop
 from taskfleet.parallel.items import Fetch, Given, ItemList, Source
-from taskfleet.parallel.means import Means, Owner, Progress
+from taskfleet.parallel.means import TURN_SECONDS, Means, Owner, Progress
 from taskfleet.parallel.openitem import OpenItem
 from taskfleet.parallel.place import item_key
 from taskfleet.parallel.plan import LoopPlan
@@ -64,9 +64,9 @@ class Loop:
         self._obey(self.machine.handle(event))
 
     async def take(self, most: int) -> int:
-        """Bring items as long as there is room for them, up to a number; how many came."""
-        taken = 0
-        while self._room and taken < most and self.machine.stop is None:
+        """Bring items as long as there is room for them, up to a number and for one turn; how many came."""
+        taken, turn = 0, time.monotonic() + TURN_SECONDS
+        while self._room and taken < most and self.machine.stop is None and time.monotonic() < turn:
             try:
                 given = self._next()
             except DatasetError as error:
