@@ -11,6 +11,7 @@ from taskfleet.core.parallel.rules import ItemStatus, RunState
 from taskfleet.parallel import askeduntil
 from tests.parallel.conftest import KEPT, Ask, Bench
 from tests.support.waiting import eventually
+from tests.tools.site import Server
 
 YES, NO = '{"holds": true}', '{"holds": false}'
 
@@ -211,3 +212,48 @@ async def test_a_tool_that_says_that_it_went_wrong_has_failed_and_its_output_is_
         2,
     )
     assert line["steps"]["more"]["skipped"] is True
+
+
+async def test_sources_that_a_model_lists_are_opened_as_it_says_until_it_says_that_all_are_done(
+    tools: Bench, site: Server, ask: Ask, often: None
+) -> None:
+    """The whole of what people write in <AUTO>, in one file; the pages are real, and so is the browser."""
+    good, bad = site.url("/about"), site.url("/no-such-page")
+
+    def answer(prompt: str, body: dict[str, Any]) -> Any:
+        if prompt.startswith("extract every URL"):
+            return json.dumps({"items": [good, bad]})
+        if "all sources are verified" in prompt:
+            return YES if "2 of 2 items have ended" in prompt else NO
+        url = good if good in prompt else bad
+        function = {"name": "headless-browser", "arguments": json.dumps({"url": url})}
+        return {"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": function}]}
+
+    with tools.answering(answer):
+        record = await tools.run(
+            inputs={"document": f"{ask('')} {good} {bad}", "max_checks": 1},
+            on="<AUTO>extract every URL in {{ document }}</AUTO>",
+            max_parallel=10,
+            tool="headless-browser",
+            action_loop=[
+                {
+                    "name": "verify",
+                    "action": f"<AUTO>open {ask('{{ $item }}')} and verify that it loads</AUTO>",
+                    "retry": {"max_attempts": 2},
+                    "timeout": "2m",
+                    "onError": "continue",
+                },
+                {
+                    "name": "title",
+                    "action": f"<AUTO>extract the page title of {ask('{{ $item }}')}</AUTO>",
+                    "if": "{{ verify.ok }}",
+                },
+            ],
+            until=f"<AUTO>{ask('all sources are verified or marked broken')}</AUTO>",
+            **{"while": "{{ $iteration < max_checks }}"},
+        )
+    assert record.state is RunState.COMPLETED
+    first, second = await tools.lines()
+    assert (first["steps"]["verify"]["ok"], first["steps"]["title"]["output"]["title"]) == (True, "About")
+    assert (second["steps"]["verify"]["error"], second["steps"]["title"]["skipped"]) == ("status 404", True)
+    assert second["steps"]["verify"]["attempts"] == 2

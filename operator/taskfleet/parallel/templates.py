@@ -37,6 +37,7 @@ class Compiled:
     def render(self, values: Names, field: str) -> Any:
         """The text, or the value of an expression. Raises InputError, which names ``field``."""
         own = {called: values[name] for name, called in self._called.items() if name in values}
+        own.update(_ENVIRONMENT.globals)
         token = CURRENT.set(Budget())
         try:
             return self._produce(self._template, own)
@@ -131,7 +132,7 @@ def _compiled(tree: nodes.Template) -> jinja2.Template:
 def _text(compiled: jinja2.Template, values: dict[str, Any]) -> str:
     parts: list[str] = []
     size = 0
-    for part in compiled.generate(values):
+    for part in compiled.root_render_func(compiled.new_context(values, shared=True)):  # a copy costs more than all else
         size += len(part)
         check_text(size)
         parts.append(part)
@@ -139,7 +140,7 @@ def _text(compiled: jinja2.Template, values: dict[str, Any]) -> str:
 
 
 def _value(compiled: jinja2.Template, values: dict[str, Any]) -> Any:
-    context = compiled.new_context(values)
+    context = compiled.new_context(values, shared=True)
     for _ in compiled.root_render_func(context):
         pass
     found = context.vars[_RESULT]
