@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
+from taskfleet.api.parallelobject import ParallelQueue
+from taskfleet.api.validate import validate
 from taskfleet.controller.parallelruns.desk import StandsStill
 from taskfleet.controller.parallelruns.problems import check, in_spec
 from taskfleet.controller.parallelruns.status import Look, status_of
 from taskfleet.core.parallel.rules import ItemStatus, RunState
 from taskfleet.core.parallel.tally import Tally
-from tests.support.parallelqueues import NOW, parallel_queue, record
+from tests.support.parallelqueues import NOW, STEP, parallel_queue, record
 
 LATER = "2026-01-01T00:01:00Z"
 
@@ -84,3 +86,16 @@ def test_what_cannot_be_seen_now_stays_as_it_was() -> None:
     assert {name: after[name] for name in after if name != "conditions"} == {
         name: before[name] for name in before if name != "conditions"
     }
+
+
+def test_defaults_that_the_api_server_fills_in_are_no_problem() -> None:
+    completed = validate(
+        {
+            "apiVersion": "taskfleet.dev/v1alpha1",
+            "kind": "ParallelQueue",
+            "metadata": {"name": "work"},
+            "spec": {"queueRef": {"name": "demo"}, "items": ["a"], "actionLoop": [STEP]},
+        }
+    )
+    assert completed.problems == ()
+    check(ParallelQueue.model_validate(completed.manifest).spec)
