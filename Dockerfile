@@ -31,7 +31,7 @@ RUN pip install --quiet --constraint constraints.txt cyclonedx-bom \
 FROM scratch AS sbom
 COPY --from=inventory /taskfleet.cdx.json /
 
-FROM ${BASE} AS taskfleet
+FROM ${BASE} AS runtime
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="taskfleet" \
@@ -45,18 +45,18 @@ RUN python -m compileall -q -f --invalidation-mode unchecked-hash \
       "$(python -c "import sysconfig; print(sysconfig.get_path('stdlib'))")"
 # Nothing is written at run time: the root file system may be read-only.
 ENV PATH=/opt/taskfleet/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-COPY --from=build /opt/taskfleet /opt/taskfleet
-# A number, so that Kubernetes can see that it is not root.
-USER 65532:65532
 ENTRYPOINT ["taskfleet"]
 
 # Workers with provider tools need programs beside Python. Not the default: Chromium is larger than all the rest.
-FROM taskfleet AS tools
-USER 0
+# libatomic1 is for Playwright's driver.
+FROM runtime AS tools
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends bubblewrap chromium-headless-shell fonts-dejavu-core \
- && rm -rf /var/lib/apt/lists/*
+ && apt-get install --yes --no-install-recommends bubblewrap chromium-headless-shell fonts-dejavu-core libatomic1 \
+ && apt-get clean && rm -rf /var/lib/apt/lists/*
 COPY --from=browser /opt/taskfleet /opt/taskfleet
+# A number, so that Kubernetes can see that it is not root.
 USER 65532:65532
 
-FROM taskfleet
+FROM runtime AS taskfleet
+COPY --from=build /opt/taskfleet /opt/taskfleet
+USER 65532:65532

@@ -119,6 +119,7 @@ def _processes() -> dict[str, CollectorRegistry]:
     acting = ControllerMetrics(controller)
     acting.open_queue(QueueKey("n", "q"))
     acting.open_pool(("n", "q", "p"), ["e"])
+    acting.show_scaling(("n", "q", "p"), limited=False, needed=0)
     LeaderMetrics(standing_by)
     of_worker = {"namespace": "n", "queue": "q", "pool": "p", "endpoint": "e", "models": ["m"]}
     WorkerMetrics(worker, **of_worker, limits=RateLimits(requests=1, tokens=1))

@@ -19,6 +19,7 @@ def series() -> dict[str, list[dict[str, str]]]:
     controller = ControllerMetrics(registry)
     controller.open_queue(QueueKey("n", "q"))
     controller.open_pool(("n", "q", "p"), ["e"])
+    controller.show_scaling(("n", "q", "p"), limited=False, needed=1)
     of_process = CollectorRegistry()
     LeaderMetrics(of_process).show(registry)
     of_worker = CollectorRegistry()

@@ -52,7 +52,7 @@ def test_what_kedas_sample_asks_of_prometheus_is_exported_and_it_scales_the_pool
     served, pool, scaled = yaml.safe_load_all((CHART.parents[1] / "manifests/samples/keda.yaml").read_text())
     (trigger,) = scaled["spec"]["triggers"]
     name = served["metadata"]["name"]
-    query = trigger["metadata"]["query"].replace(f'queue="{name}"', 'queue="q"')
+    query = trigger["metadata"]["query"].replace(f'pool="{name}"', 'pool="p"')
     assert complaints(query.replace('namespace="default"', 'namespace="n"')) == []
     of_pool = {"apiVersion": pool["apiVersion"], "kind": pool["kind"], "name": pool["metadata"]["name"]}
     assert scaled["spec"]["scaleTargetRef"] == of_pool

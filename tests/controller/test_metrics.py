@@ -79,10 +79,26 @@ def test_totals_are_counters() -> None:
 def test_the_series_of_what_was_deleted_go() -> None:
     registry, metrics = opened()
     metrics.scale_decisions.made(POOL, "up", "Backlog")
+    metrics.show_scaling(POOL, limited=True, needed=1)
     metrics.forget_pool(POOL)
     metrics.forget_queue(KEY)
     left = [each for family in exported(registry).values() for each in family.samples if "queue" in each.labels]
     assert left == []
+
+
+def test_a_need_that_is_not_known_is_not_shown_as_a_number() -> None:
+    registry, metrics = opened()
+
+    def shown() -> list[float]:
+        return [each.value for each in exported(registry)["taskfleet_pool_needed_workers"].samples]
+
+    assert shown() == [], "before anything is known"
+    metrics.show_scaling(POOL, limited=False, needed=7)
+    assert shown() == [7]
+    metrics.show_scaling(POOL, limited=False, needed=0)
+    assert shown() == [0]
+    metrics.show_scaling(POOL, limited=False, needed=None)
+    assert shown() == []
 
 
 def test_an_endpoint_that_left_its_pool_has_no_series() -> None:
@@ -113,6 +129,7 @@ async def test_the_numbers_of_a_working_pool_are_true(
         llm = {"pool": "pool", "endpoint": "llm"}
         await eventually(lambda: value("taskfleet_pool_workers", state="ready", **llm) == 3, "three ready workers")
         assert value("taskfleet_pool_desired_workers", **llm) == 3
+        assert value("taskfleet_pool_needed_workers", pool="pool") == 3
         assert value("taskfleet_endpoint_healthy", **llm) == 1
         decisions = {"pool": "pool", "direction": "up", "reason": "Backlog"}
         assert value("taskfleet_scale_decisions_total", **decisions) == 1

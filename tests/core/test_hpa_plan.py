@@ -1,4 +1,6 @@
-"""In mode HPA the HPA says how many workers there are, the load says where, and the controller takes both ends."""
+"""In mode HPA the HPA says how many workers there are, the load says where, and the controller takes both ends.
+
+The need is told in mode External too."""
 
 from dataclasses import replace
 
@@ -80,13 +82,43 @@ def test_whoever_is_there_when_a_mode_begins_stays() -> None:
     assert plan(pool(replicas=3), seen(waiting(small=4), llm=has(3)), NOW).replicas is None
 
 
+def test_in_mode_external_the_need_is_told_to_whoever_decides_and_nobody_else_acts_on_it() -> None:
+    decided = plan(pool(mode=AutoscalingMode.EXTERNAL, replicas=2), seen(waiting(small=20), llm=has(2)), NOW)
+    assert (decided.needed, decided.replicas, only(decided).workers) == (5, 2, 2)
+    before_any_number = plan(pool(mode=AutoscalingMode.EXTERNAL), seen(waiting(small=20), llm=has(3)), NOW)
+    assert (before_any_number.needed, before_any_number.replicas) == (5, 3)
+    at_rest = plan(pool(mode=AutoscalingMode.EXTERNAL, replicas=2), seen(waiting(), llm=has(2)), NOW)
+    assert (at_rest.needed, only(at_rest).workers) == (0, 2)
+
+
+@pytest.mark.parametrize("mode", [HPA, AutoscalingMode.EXTERNAL])
 @pytest.mark.parametrize(
     "queue",
     [UNSEEN, QueueObserved(exists=False), QueueObserved(stop=StopPolicy.HOLD), QueueObserved(pause="paused for long")],
 )
-def test_what_cannot_be_said_is_not_told_to_the_hpa_and_changes_nothing(queue: QueueObserved) -> None:
-    decided = plan(pool(mode=HPA, replicas=3), seen(queue, llm=has(3)), NOW)
+def test_what_cannot_be_said_is_not_told_to_the_hpa_and_changes_nothing(
+    queue: QueueObserved, mode: AutoscalingMode
+) -> None:
+    decided = plan(pool(mode=mode, replicas=3), seen(queue, llm=has(3)), NOW)
     assert (decided.needed, decided.replicas, only(decided).workers) == (None, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("queue", "words"),
+    [
+        (UNSEEN, "; how many workers are needed is not told: cannot see the queue: the store does not answer"),
+        (
+            QueueObserved(pause="paused for long"),
+            "; how many workers are needed is not told: the queue is paused for long",
+        ),
+        (waiting(small=4), ""),
+    ],
+)
+def test_whoever_decides_outside_is_told_why_there_is_no_need_to_go_by(queue: QueueObserved, words: str) -> None:
+    decided = plan(pool(mode=AutoscalingMode.EXTERNAL, replicas=3), seen(queue, llm=has(3)), NOW)
+    assert condition(decided, "ScalingActive").message == (
+        f"autoscaling.mode is External: spec.replicas decides{words}"
+    )
 
 
 def test_a_drain_empties_the_pool_and_leaves_the_hpas_number_alone() -> None:

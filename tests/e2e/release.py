@@ -1,6 +1,7 @@
 """A release of the chart of this tree in the cluster of KUBECONFIG, by Helm's own engine."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import helm_python
@@ -20,10 +21,10 @@ class Release:
     def install(self) -> None:
         self._helm.install(CHART, RELEASE, self._values, namespace=NAMESPACE, wait="watcher", timeout=SECONDS)
 
-    def upgrade(self, **changes: Any) -> None:
-        """With other values beside those of the installation."""
+    def upgrade(self, chart: Path = CHART, **changes: Any) -> None:
+        """With other values beside those of the installation. ``chart``: of another version."""
         changed = self._values | changes
-        self._helm.upgrade(CHART, RELEASE, changed, namespace=NAMESPACE, wait="watcher", timeout=SECONDS)
+        self._helm.upgrade(chart, RELEASE, changed, namespace=NAMESPACE, wait="watcher", timeout=SECONDS)
 
     def roll_back(self) -> None:
         self._helm.rollback(RELEASE, wait="watcher", timeout=SECONDS)

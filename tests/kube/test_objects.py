@@ -132,6 +132,17 @@ def test_pods_meet_the_restricted_pod_security_standard() -> None:
     assert pod_of(deployment)["automountServiceAccountToken"] is False
 
 
+def test_a_pool_may_loosen_the_kernels_profiles_and_nothing_else_of_its_pods_becomes_looser() -> None:
+    strict, localhost = made(pool()), {"type": "Localhost", "localhostProfile": "profiles/terminal.json"}
+    loose = made(pool(seccompProfile=localhost, appArmorProfile={"type": "Unconfined"}))
+    assert pod_of(loose)["securityContext"] == {
+        "runAsNonRoot": True,
+        "seccompProfile": localhost,
+        "appArmorProfile": {"type": "Unconfined"},
+    }
+    assert container_of(loose)["securityContext"] == container_of(strict)["securityContext"]
+
+
 def test_an_update_never_runs_more_workers_than_planned() -> None:
     assert made(pool())["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 0
 

@@ -22,6 +22,7 @@ from taskfleet.parallel.record import Record
 from taskfleet.parallel.results import lines_in_order
 from taskfleet.store import Store
 from tests.support.modelstub import Fault, ModelStub, running
+from tests.support.waiting import wait_until
 from tests.support.workerprocess import MODEL, quick_policy, worker_process
 from tests.tools.host import tools_endpoint
 from tests.tools.site import ALLOWED, Server, serving
@@ -30,6 +31,7 @@ QUEUE = QueueKey("test", "parallel")
 TOOL_QUEUE = QueueKey("test", "tooled")
 TOOLS = ("http", "headless-browser", "terminal", "file")
 KEPT = 600.0
+START_SECONDS = 90.0  # a busy machine needs long to start a program
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +51,8 @@ def served(valkey_server: Any, model_server: ModelStub) -> Iterator[QueueKey]:
         await store.close()
 
     asyncio.run(open_queue())
-    with worker_process(url, QUEUE, model_server.url, concurrency=60):
+    with worker_process(url, QUEUE, model_server.url, concurrency=60) as worker:
+        wait_until(lambda: worker.said("working"), "the worker to work", timeout=START_SECONDS)
         yield QUEUE
 
 
@@ -164,9 +167,11 @@ def tool_queue(
     }
     tools = json.dumps(tools_endpoint(*TOOLS, concurrency=16, **settings).to_wire())
     with (
-        worker_process(url, TOOL_QUEUE, model_server.url, concurrency=16),
-        worker_process(url, TOOL_QUEUE, model_server.url, TASKFLEET_ENDPOINT=tools),
+        worker_process(url, TOOL_QUEUE, model_server.url, concurrency=16) as asking,
+        worker_process(url, TOOL_QUEUE, model_server.url, TASKFLEET_ENDPOINT=tools) as calling,
     ):
+        for worker in (asking, calling):
+            wait_until(lambda worker=worker: worker.said("working"), "a worker to work", timeout=START_SECONDS)
         yield TOOL_QUEUE
 
 

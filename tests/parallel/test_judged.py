@@ -239,7 +239,6 @@ async def test_sources_that_a_model_lists_are_opened_as_it_says_until_it_says_th
                 {
                     "name": "verify",
                     "action": f"<AUTO>open {ask('{{ $item }}')} and verify that it loads</AUTO>",
-                    "retry": {"max_attempts": 2},
                     "timeout": "2m",
                     "onError": "continue",
                 },
@@ -256,4 +255,3 @@ async def test_sources_that_a_model_lists_are_opened_as_it_says_until_it_says_th
     first, second = await tools.lines()
     assert (first["steps"]["verify"]["ok"], first["steps"]["title"]["output"]["title"]) == (True, "About")
     assert (second["steps"]["verify"]["error"], second["steps"]["title"]["skipped"]) == ("status 404", True)
-    assert second["steps"]["verify"]["attempts"] == 2

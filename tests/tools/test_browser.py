@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from taskfleet.core.outcome import Fatal, Ok, Outcome, Retry
+from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, Retry
 from taskfleet.providers.tools import chromium
 from tests.support.waiting import wait_until
 from tests.tools.conftest import Names
@@ -246,3 +246,19 @@ def test_without_a_browser_it_is_said_what_to_install(tmp_path: Path) -> None:
     assert isinstance(outcome, Fatal)
     assert outcome.error.code == "no_browser"
     assert "install Debian's package chromium" in outcome.error.message
+
+
+def test_a_driver_that_does_not_start_makes_the_endpoint_down_and_not_the_task_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = tmp_path / "node"
+    driver.write_text("#!/bin/sh\necho 'libatomic.so.1: cannot open shared object file' >&2\nexit 127\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PLAYWRIGHT_NODEJS_PATH", str(driver))
+    bare = ToolHost(tools_endpoint(TOOL))
+    try:
+        outcome = bare.call(TOOL, url="https://example.com/")
+    finally:
+        bare.close()
+    assert isinstance(outcome, EndpointDown)
+    assert outcome.error.message.startswith("Playwright's driver does not start: ")

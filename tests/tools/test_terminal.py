@@ -1,6 +1,7 @@
 """The tool terminal with a real shell in a real sandbox: what it tells, what limits it, and what it does not get at."""
 
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +92,12 @@ ESCAPES = {
     "set the kernel": "echo x > /proc/sys/kernel/core_pattern",
     "mount": "mount -t tmpfs none /tmp || mount --bind / /tmp",
     "another user namespace": "unshare --user --map-root-user true",
+    "another user namespace, by clone": "python3 -c 'import ctypes, sys; "
+    "sys.exit(ctypes.CDLL(None).syscall({clone}, 0x10000011, 0, 0, 0, 0) == -1)'",
+    "another user namespace, by clone3": "python3 -c 'import ctypes, sys; libc = ctypes.CDLL(None, use_errno=True); "
+    "libc.syscall(435, 0, 88); sys.exit(ctypes.get_errno() == 38)'",
+    "another user namespace, by the second numbering of calls": "python3 -c 'import ctypes, sys; "
+    "sys.exit(ctypes.CDLL(None).syscall(0x40000000 + {unshare}, 0x10000000) == -1)'",
     "enter the worker's namespaces": "nsenter --target 1 --mount --net cat {secret}",
     "make a device": "mknod /tmp/disk b 8 0",
     "become root": "su -c true || setpriv --reuid=0 true",
@@ -105,7 +112,10 @@ ESCAPES = {
 
 @pytest.mark.parametrize("what", ESCAPES)
 def test_a_command_does_not_get_out(host: ToolHost, site: Server, secret: Path, what: str) -> None:
-    line = ESCAPES[what].format(secret=secret, secret_up=f"/tmp/../../..{secret}", pid=os.getpid(), port=site.port)
+    calls = {"x86_64": {"clone": 56, "unshare": 272}, "aarch64": {"clone": 220, "unshare": 97}}[platform.machine()]
+    line = ESCAPES[what].format(
+        secret=secret, secret_up=f"/tmp/../../..{secret}", pid=os.getpid(), port=site.port, **calls
+    )
     told = host.result("terminal", command=line, timeout=10)
     assert not told["ok"], told
     assert MARK not in told["stdout"] + told["stderr"]

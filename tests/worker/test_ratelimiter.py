@@ -60,6 +60,18 @@ def tasks(*texts: str) -> list[LeasedTask]:
     ]
 
 
+class Counting:
+    """A store that counts how often it was asked to reserve."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.times = 0
+
+    async def reserve(self, *asked: Any) -> Any:
+        self.times += 1
+        return await self._store.reserve(*asked)
+
+
 class Clock:
     """In place of the module ``time``."""
 
@@ -104,6 +116,27 @@ async def test_a_task_that_is_larger_than_thought_goes_back_and_is_not_claimed_a
     assert ours.holds(0.0) == 0.0
     assert await ours.allow(1) == 1
     assert ours.waits == ""
+
+
+@pytest.mark.parametrize("limits", [{"requests": 10}, {"tokens": 1000}, {"requests": 10, "tokens": 1000}])
+async def test_what_was_reserved_for_more_than_the_claim_brought_is_given_back_while_they_run(
+    limits: dict[str, int], store: Store, queue: QueueKey
+) -> None:
+    asking = Counting(store)
+    ours = limiter(asking, queue, **limits)
+    await ours.allow(1)
+    await ours.admit(tasks("a"))  # from now on it knows how large a task is
+    assert await ours.allow(8) == 8
+    asked = asking.times
+    assert await ours.admit(tasks("b", "c")) == 2
+    assert asking.times == asked, "the tasks would wait for it"
+    await ours.flush()
+    counted = await store.reserve(queue, ENDPOINT, RateLimits(10, 1000), [], [])
+    assert counted.requests == 3
+    for number in range(2):
+        ours.ended(f"t{number}", Fatal(TROUBLE))
+    await ours.flush()
+    assert await tokens_counted(store, queue) == counted.tokens / 3, "each is counted by its own estimate"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The part of a WorkerPool that shapes its worker pods."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -122,6 +122,40 @@ class Toleration(ApiModel):
     )
 
 
+class SecurityProfile(ApiModel):
+    """A profile of the node's kernel for the pods, as Kubernetes has it."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "(self.type == 'Localhost') == has(self.localhostProfile)",
+            "localhostProfile names the profile of type Localhost, and of no other; set both or remove it",
+            ".localhostProfile",
+        ),
+    )
+
+    type: Literal["RuntimeDefault", "Localhost", "Unconfined"] = Field(
+        description="RuntimeDefault, Localhost (one that is on every node) or Unconfined (none; namespaces that "
+        "enforce baseline or restricted refuse it)."
+    )
+    localhost_profile: str | None = Field(
+        None, min_length=1, max_length=512, description="The profile on the nodes, with type Localhost."
+    )
+
+
+class SeccompProfile(SecurityProfile):
+    """A list of the system calls that are allowed."""
+
+    rules = (
+        *SecurityProfile.rules,
+        Rule(
+            "!has(self.localhostProfile) || !self.localhostProfile.matches('^/|(^|/)[.][.](/|$)')",
+            "must be a path under the kubelet's folder for seccomp profiles, such as profiles/terminal.json: neither "
+            "an absolute one nor one with ..",
+            ".localhostProfile",
+        ),
+    )
+
+
 class WorkerTemplate(ApiModel):
     """Settings of the worker pods. On a laptop only env and terminationGracePeriod apply."""
 
@@ -136,6 +170,14 @@ class WorkerTemplate(ApiModel):
     )
     service_account_name: Annotated[str, SUBDOMAIN] | None = Field(
         None, max_length=253, description="Service account of the pods; the namespace's default one when not set."
+    )
+    seccomp_profile: SeccompProfile | None = Field(
+        None,
+        description="System calls that the pods may use; RuntimeDefault when not set, which forbids the sandbox of the "
+        "tool terminal.",
+    )
+    app_armor_profile: SecurityProfile | None = Field(
+        None, description="AppArmor's profile of the pods; what the node has when not set."
     )
     labels: Annotated[LabelMap, LABELS, not_reserved("labels")] = Field(
         default_factory=dict, max_length=32, description="More labels on the pods."

@@ -183,7 +183,7 @@ class PoolReconciler:
 
     def _show_metrics(self, pool: WorkerPool, decided: Plan, seen: dict[str, EndpointObserved]) -> None:
         limited = any(each.type == "ScalingLimited" and each.status is Status.TRUE for each in decided.conditions)
-        self._metrics.show_scaling(pool_labels(pool), limited=limited)
+        self._metrics.show_scaling(pool_labels(pool), limited=limited, needed=decided.needed)
         for endpoint in decided.endpoints:
             observed = seen[endpoint.name]
             self._metrics.show_endpoint(

@@ -35,8 +35,8 @@ class EndpointPlan:
 class Plan:
     """The decision for a pool. ``look_again_at`` is when time alone will change it (None: only events will).
 
-    ``needed``: workers that what waits and runs can use, before delays and the pool's maximum; None when it is not for
-    us to say. ``replicas``: what the pool's ``spec.replicas`` must say (None: nothing).
+    ``needed``: workers that what waits and runs can use, before delays and the pool's maximum; None when it cannot be
+    said. ``replicas``: what the pool's ``spec.replicas`` must say (None: nothing).
     """
 
     endpoints: tuple[EndpointPlan, ...]
@@ -55,17 +55,13 @@ class Plan:
 class _Rule:
     """Which rule decides. Without ``patience`` it acts at once: people said so, or nothing is to be changed.
 
-    ``follows_load``: its needs are those of what waits and runs.
+    ``needed``: workers that what waits and runs can use, whoever decides on their number; None when it is not known.
     """
 
     needs: Mapping[str, Need]
     patience: Patience | None = None
     keeps_minimum: bool = True
-    follows_load: bool = False
-
-    @property
-    def needed(self) -> int | None:
-        return sum(need.workers for need in self.needs.values()) if self.follows_load else None
+    needed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +149,10 @@ def _rule(pool: PoolPolicy, observed: Observed, seen: Seen) -> _Rule:
         return _Rule(unchanged(pool, seen, queue.unseen_reason, f"cannot see the queue: {queue.unseen}"))
     if queue.stop is StopPolicy.HOLD_AND_DRAIN:
         return _Rule(draining(pool, seen), keeps_minimum=False)
+    load = None if queue.backlog is None or queue.hold else from_load(pool, queue, seen)
+    needed = None if load is None else sum(need.workers for need in load.values())
     if external:
-        return _Rule(from_outside(pool, seen), keeps_minimum=False)
-    if queue.hold:
+        return _Rule(from_outside(pool, seen), keeps_minimum=False, needed=needed)
+    if load is None:
         return _Rule(unchanged(pool, seen, "QueueOnHold", f"{queue.hold}: no task is started"))
-    return _Rule(from_load(pool, queue, seen), pool.patience, follows_load=True)
+    return _Rule(load, pool.patience, needed=needed)

@@ -105,7 +105,7 @@ def _scaling_active(pool: PoolPolicy, queue: QueueObserved, hpa_trouble: str) ->
         return Condition(kind, Status.FALSE, "QueueIsExternal", EXTERNAL_QUEUE)
     external = pool.mode is AutoscalingMode.EXTERNAL
     if external and queue.stop is not StopPolicy.HOLD_AND_DRAIN:
-        return Condition(kind, Status.FALSE, "External", "autoscaling.mode is External: spec.replicas decides")
+        return Condition(kind, Status.FALSE, "External", f"autoscaling.mode is External: {_outside_decides(queue)}")
     if queue.backlog is None:
         text = f"cannot see the queue: {queue.unseen}; the workers stay as they are"
         return Condition(kind, Status.FALSE, queue.unseen_reason, text)
@@ -117,6 +117,12 @@ def _scaling_active(pool: PoolPolicy, queue: QueueObserved, hpa_trouble: str) ->
         text = "the number of workers follows the queue by the controller's HPA, and to and from zero by the controller"
         return Condition(kind, Status.TRUE, "FollowsHPA", text)
     return Condition(kind, Status.TRUE, "FollowsQueue", "the number of workers follows the queue")
+
+
+def _outside_decides(queue: QueueObserved) -> str:
+    """Whoever decides may do so by the need, and is told when it is not known, and why."""
+    why = f"cannot see the queue: {queue.unseen}" if queue.backlog is None else queue.hold
+    return "spec.replicas decides" + (why and f"; how many workers are needed is not told: {why}")
 
 
 def _scaling_disputed(pool: PoolPolicy, second: str) -> Condition:

@@ -47,7 +47,6 @@ class Flow:
         self._asked = asked
         self._checkpoint = checkpoint
         self._window = max(LEAST_WINDOW, WINDOW_BATCHES * asked.batch_size)
-        self._fed = False
         self._next_row = 0  # to be read
         self._next_out = 0  # to be handed out
         self._bytes: dict[int, int] = {}  # of the rows on their way
@@ -93,16 +92,26 @@ class Flow:
         self._news.set()
 
     async def _feed(self) -> None:
-        while not self._rows.ended:
-            while self._next_row - self._next_out >= self._window or self._bytes_open >= WINDOW_BYTES:
-                self._room.clear()
-                await self._room.wait()
-            first = self._next_row == 0
-            chunk = await self._rows.chunk(self._asked.batch_size)
-            tasks = await self._tasks(chunk, nothing_asked_yet=first)
-            if tasks:
-                await self._submit(tasks)
-            self._news.set()
+        """One submission is on its way while the next rows are read and made into tasks."""
+        submitting: asyncio.Task[None] | None = None
+        try:
+            while not self._rows.ended:
+                while self._next_row - self._next_out >= self._window or self._bytes_open >= WINDOW_BYTES:
+                    self._room.clear()
+                    await self._room.wait()
+                first = self._next_row == 0
+                chunk = await self._rows.chunk(self._asked.batch_size)
+                tasks = await self._tasks(chunk, nothing_asked_yet=first)
+                if submitting is not None:
+                    await submitting
+                submitting = asyncio.create_task(self._submit(tasks)) if tasks else None
+                self._news.set()
+            if submitting is not None:
+                await submitting
+        finally:
+            if submitting is not None:
+                submitting.cancel()
+                await asyncio.gather(submitting, return_exceptions=True)
 
     async def _tasks(self, chunk: list[object], *, nothing_asked_yet: bool) -> list[NewTask]:
         """The tasks of these rows. One that can be none has failed; all of the first ones are a mistake of the call."""

@@ -28,6 +28,7 @@ async def reserve(
         limits.tokens or 0,
         len(back) // 3,
         *back,
-        *wanted,
+        len(wanted),
+        *(wanted if limits.tokens else ()),
     )
     return Reservation(granted, at, wait / 1000, Lacking(lacking.decode()), requests, tokens)

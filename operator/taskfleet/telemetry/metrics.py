@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
 from prometheus_client.registry import Collector
 
+from taskfleet.core.names import METRIC_NEEDED_WORKERS
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, RateLimited, Retry
 from taskfleet.core.ratelimit import NO_LIMITS, RateLimits
 from taskfleet.core.settlement import QueueStats, Verdict
@@ -221,6 +222,12 @@ class ControllerMetrics:
         self.pool_desired = Gauge(
             "taskfleet_pool_desired_workers", "Workers that the last plan asked for.", ENDPOINT, registry=registry
         )
+        self.pool_needed = Gauge(
+            METRIC_NEEDED_WORKERS,
+            "Workers that what waits and runs can use, before delays and maxWorkers; absent while that cannot be said.",
+            POOL,
+            registry=registry,
+        )
         self.endpoint_healthy = Gauge(
             "taskfleet_endpoint_healthy", "1 when the endpoint answers its probe, else 0.", ENDPOINT, registry=registry
         )
@@ -290,13 +297,18 @@ class ControllerMetrics:
         self._forget_endpoints(pool, self._endpoints.get(pool, set()) - set(endpoints))
         self._endpoints[pool] = set(endpoints)
         self.scale_reaction.labels(*pool)
-        self.show_scaling(pool, limited=False)
+        self.show_scaling(pool, limited=False, needed=None)
         self.scale_decisions.open(pool)
         for endpoint in endpoints:
             self.show_endpoint((*pool, endpoint), desired=0, ready=0, healthy=False)
 
-    def show_scaling(self, pool: PoolLabels, *, limited: bool) -> None:
+    def show_scaling(self, pool: PoolLabels, *, limited: bool, needed: int | None) -> None:
+        """``needed``: None where it is not known: no 0 is shown then, for somebody may scale by it."""
         self.scaling_limited.labels(*pool).set(limited)
+        if needed is None:
+            self.pool_needed.remove(*pool)
+        else:
+            self.pool_needed.labels(*pool).set(needed)
 
     def show_endpoint(self, endpoint: EndpointLabels, *, desired: int, ready: int, healthy: bool) -> None:
         self.pool_workers.labels(*endpoint, "ready").set(ready)
@@ -311,6 +323,7 @@ class ControllerMetrics:
         self.scale_decisions.forget(pool)
         self.scale_reaction.remove(*pool)
         self.scaling_limited.remove(*pool)
+        self.pool_needed.remove(*pool)
 
     def _forget_endpoints(self, pool: PoolLabels, endpoints: Collection[str]) -> None:
         for endpoint in endpoints:

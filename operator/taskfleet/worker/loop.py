@@ -148,6 +148,7 @@ class ClaimLoop:
             else:
                 self._limiter.ended(task.id, None)
                 self._outbox.put(Settlement(task.id, task.fence, Verdict.RELEASE), task)
+        await self._limiter.flush()
 
     async def _read_policy(self, version: int) -> None:
         """Use the new policy. When it cannot be read the old one stays in force: the claimed tasks must run."""

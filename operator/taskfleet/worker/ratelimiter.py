@@ -60,20 +60,29 @@ class RateLimiter:
 
     async def admit(self, tasks: Sequence[LeasedTask]) -> int:
         """How many of the tasks just claimed may start, from the first on; now that they are known their own tokens are
-        reserved in place of the guess. The others are to be handed back. Raises StoreError."""
+        reserved in place of the guess. The others are to be handed back. What stays over of the guess is given back
+        with ``flush``, which the tasks need not wait for. Raises StoreError."""
         if self._paused_until > time.monotonic():
             tasks = ()
         if not self._limits:
             return len(tasks)
         guess, self._reserved = self._reserved, Reservation(0, 0)
-        if self._limits.tokens is None and len(tasks) == guess.granted:
-            admitted = guess
+        estimates = [self._estimate(task) for task in tasks]
+        guessed_tokens = guess.granted * (self._tokens_each if self._limits.tokens else 0)
+        over = Returned(guess.at, len(tasks) - guess.granted, sum(estimates) - guessed_tokens)
+        if over.tokens <= 0:
+            at, admitted = guess.at, len(tasks)
+            if over.requests or over.tokens:
+                self._changes.append(over)
         else:
-            admitted = await self._exchange(guess, tasks)
+            back = Returned(guess.at, -guess.granted, -guessed_tokens)
+            exchanged = await self._reserve_to_start(estimates, back)
+            at, admitted = exchanged.at, exchanged.granted
+        self._count(tasks, estimates, admitted, at)
         if tasks and time.monotonic() > self._start_by:
             log.warning("the store answered too late for the rate limit; the claimed tasks are handed back")
             return 0
-        return admitted.granted
+        return admitted
 
     def ended(self, task_id: str, outcome: Outcome | None) -> None:
         """A call ended, or was stopped (None): what it used counts in place of the estimate, when that is known."""
@@ -111,20 +120,15 @@ class RateLimiter:
         if self._changes:
             await self._reserve([])
 
-    async def _exchange(self, guess: Reservation, tasks: Sequence[LeasedTask]) -> Reservation:
-        estimates = [self._estimate(task) for task in tasks]
-        reserved_each = self._tokens_each if self._limits.tokens else 0
-        back = Returned(guess.at, -guess.granted, -guess.granted * reserved_each)
-        admitted = await self._reserve_to_start(estimates, back)
+    def _count(self, tasks: Sequence[LeasedTask], estimates: Sequence[int], admitted: int, at: int) -> None:
         if self._limits.tokens is None:
-            return admitted
-        for task, estimate in zip(tasks[: admitted.granted], estimates, strict=False):
-            self._estimates[task.id] = (admitted.at, estimate)
-        if admitted.granted < len(tasks):
-            self._tokens_each = estimates[admitted.granted]  # so that it is not claimed again before it has room
+            return
+        for task, estimate in zip(tasks[:admitted], estimates, strict=False):
+            self._estimates[task.id] = (at, estimate)
+        if admitted < len(tasks):
+            self._tokens_each = estimates[admitted]  # so that it is not claimed again before it has room
         elif estimates:
             self._tokens_each = -(-sum(estimates) // len(estimates))
-        return admitted
 
     async def _reserve_to_start(self, wanted: Sequence[int], *back: Returned) -> Reservation:
         self._start_by = time.monotonic() + START_WITHIN_SECONDS

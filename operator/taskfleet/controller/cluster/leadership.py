@@ -35,10 +35,15 @@ class Term:
         self._candidacy = candidacy
         self._over = False
 
+    @property
+    def is_over(self) -> bool:
+        """Once it was, it stays so: a renewal that is answered later does not bring back what was refused meanwhile."""
+        self._over = self._over or clock() >= self._candidacy.acts_until
+        return self._over
+
     def check(self) -> None:
         """Raises NotLeading when this controller may act no more."""
-        self._over = self._over or clock() >= self._candidacy.acts_until
-        if self._over:
+        if self.is_over:
             raise NotLeading("nothing more is done by this controller: its Lease is lost, or could not be renewed")
 
     def end(self) -> None:
@@ -87,11 +92,11 @@ class Leadership:
         """Work while renewing; whichever ends first ends the other."""
         term = Term(self._candidacy)
         working = asyncio.ensure_future(work(term.check))
-        renewing = asyncio.create_task(self._renew_until_lost())
+        renewing = asyncio.create_task(self._renew_until_lost(term))
         try:
             await asyncio.wait((working, renewing), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            lost = clock() >= self._candidacy.acts_until
+            lost = term.is_over
             term.end()
             self._candidacy.let_go()
             for task in (working, renewing):
@@ -103,11 +108,12 @@ class Leadership:
         elif troubles:
             raise troubles[0]
 
-    async def _renew_until_lost(self) -> None:
+    async def _renew_until_lost(self, term: Term) -> None:
         candidacy = self._candidacy
-        while (now := clock()) < candidacy.acts_until:
+        while not term.is_over:
+            now = clock()
             await asyncio.sleep(min(candidacy.next_renewal(now), candidacy.acts_until) - now)
-            if clock() < candidacy.acts_until:
+            if not term.is_over:
                 await self._write(self._me) or await self._look()
 
     async def _look(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.modelserver import WORKER_PORT
 from taskfleet.api.workerpool import WorkerPool
-from taskfleet.api.workertemplate import Resources
+from taskfleet.api.workertemplate import Resources, WorkerTemplate
 from taskfleet.controller.cluster.sidecar import server_container, server_volumes
 from taskfleet.controller.cluster.toolvolumes import tool_mounts, tool_volumes
 from taskfleet.core.names import (
@@ -116,7 +116,7 @@ def _pod(
     spec: Object = {
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": round(template.termination_grace_period.seconds) + _HAND_BACK_SECONDS,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": _security(template),
         "containers": [_container(pool, endpoint, environment, defaults)],
     }
     if endpoint.server:
@@ -168,6 +168,17 @@ def _container(
             "readOnlyRootFilesystem": True,
         },
     }
+
+
+def _security(template: WorkerTemplate) -> Object:
+    chosen = template.seccomp_profile
+    security: Object = {
+        "runAsNonRoot": True,
+        "seccompProfile": chosen.to_wire() if chosen else {"type": "RuntimeDefault"},
+    }
+    if template.app_armor_profile:
+        security["appArmorProfile"] = template.app_armor_profile.to_wire()
+    return security
 
 
 def _resources(chosen: Resources) -> Object:

@@ -117,7 +117,10 @@ class Chromium:
         if not self._port:
             self._port = await self._proxy.start()
         if self._playwright is None:
-            self._playwright = await async_playwright().start()
+            try:
+                self._playwright = await async_playwright().start()
+            except Exception as error:  # a program of its own, whose end has no kind of error
+                raise BrowserBroken(f"Playwright's driver does not start: {error}; its words are above") from error
         if self._spare is not None:
             self._spare.cancel()  # of a browser that has died
             self._spare = None

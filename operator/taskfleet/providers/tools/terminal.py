@@ -33,16 +33,9 @@ class TerminalTool:
         command = arguments.command
         words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
         try:
-            line = await self._sandbox.command_line(words)
+            process = await self._sandbox.start(words)
         except NoSandbox as why:
             return failed("no_sandbox", f"there is no sandbox on this worker, so that nothing is run: {why}")
-        process = await asyncio.create_subprocess_exec(
-            *line,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={},
-        )
         return Ok(await _Run(process, self._settings, arguments).told())
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
 -- needs: lib
 -- ARGV: pool/endpoint, ms that a call counts, requests and tokens a minute (0: no limit), number of changes, of each its
--- ms, requests and tokens, then the tokens of each wanted call. Reply: {granted, now, ms until the next may have room,
--- what is lacking, requests and tokens that count}.
+-- ms, requests and tokens, then the number of wanted calls and, if tokens are limited, those of each. Reply: {granted,
+-- now, ms until the next may have room, what is lacking, requests and tokens that count}.
 -- The key holds totals and, for each quarter of a second, what was reserved in it. A quarter counts until its last moment
 -- is as many ms ago: a whole minute of them is never looked at, and a limit of any size takes the same room.
 
@@ -11,7 +11,8 @@ local changes = tonumber(ARGV[5])
 local QUARTER_MS = 250
 local current = math.floor(now / QUARTER_MS)
 local oldest = math.floor((now - counted_ms) / QUARTER_MS)  -- that counts
-local LAST_ARG = 5 + 3 * changes
+local LAST_ARG = 6 + 3 * changes
+local wanted = tonumber(ARGV[LAST_ARG])
 go_on_when_full()
 
 local state = call('HMGET', key, 'r', 't', 'first', 'paused')
@@ -49,7 +50,7 @@ first = math.max(first, oldest)
 
 -- What is given back leaves the quarter in which it was reserved, if that counts still. What was used beyond the estimate
 -- counts from now on: it makes the next minute smaller.
-for i = 6, LAST_ARG, 3 do
+for i = 6, LAST_ARG - 1, 3 do
     local quarter = math.floor(tonumber(ARGV[i]) / QUARTER_MS)
     for kind, by in pairs({r = tonumber(ARGV[i + 1]), t = tonumber(ARGV[i + 2])}) do
         if by > 0 then
@@ -76,12 +77,14 @@ local function ms_until_room(kind, want)
     return counted_ms
 end
 
+local function tokens_of(number) return most.t > 0 and tonumber(ARGV[LAST_ARG + number]) or 0 end
+
 local granted, lacking, wait = 0, '', 0
 if now < paused then
     lacking, wait = 'paused', paused - now
 else
-    for i = LAST_ARG + 1, #ARGV do
-        local want = tonumber(ARGV[i])
+    for i = 1, wanted do
+        local want = tokens_of(i)
         if not has_room('r', 1) then
             lacking, wait = 'requests', ms_until_room('r', 1)
         elseif not has_room('t', want) then
@@ -95,7 +98,7 @@ end
 
 if granted > 0 then
     local tokens = 0
-    for i = LAST_ARG + 1, LAST_ARG + granted do tokens = tokens + tonumber(ARGV[i]) end
+    for i = 1, granted do tokens = tokens + tokens_of(i) end
     total.r, total.t = total.r - granted, total.t - tokens
     count('r', current, granted)
     count('t', current, tokens)
