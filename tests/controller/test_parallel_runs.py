@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from taskfleet.api.parallelobject import ParallelQueue
 from taskfleet.controller.parallelruns.attendants import Attendants
 from taskfleet.controller.parallelruns.slots import RUNS_AT_ONCE
 from taskfleet.core.errors import NotLeading
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import QueueKey
+from taskfleet.parallel import loop
 from taskfleet.parallel.coordinator import Coordinator, Order
 from taskfleet.store import Store
 from tests.support.parallelqueues import named
@@ -204,3 +207,22 @@ async def test_a_run_whose_templates_take_long_gives_others_their_turn(store: St
         job.cancel()
     await asyncio.wait(jobs)
     assert len(seen) > 4, seen
+
+
+async def test_items_that_are_fetched_for_longer_than_a_turn_are_taken_all_the_same(
+    store: Store, queue: QueueKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "TURN_SECONDS", 0.0)
+    await store.put_policy(queue, quick_policy())
+    desk = RecordingDesk()
+
+    async def ended(name: str) -> bool:
+        await work(store, queue)
+        return desk.phases().get(name) == "Completed"
+
+    after = {"first": {"parallelQueue": {"name": "first"}}}
+    second = named("second", queue, items="{{ first.outputs }}", inputsFrom=after)
+    async with attending(desk, store, named("first", queue, items=["a", "b"]), second):
+        await eventually(lambda: ended("first"), "the first to end")
+        await eventually(lambda: ended("second"), "the second to end")
+    assert desk.statuses["second"]["progress"] == "2/2"

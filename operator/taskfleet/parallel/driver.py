@@ -130,8 +130,9 @@ class Driver:
             await self._handle_all()
             self._look_at_the_time()
             await self._handle_all()
-            taken = sum([await loop.take(TAKEN_AT_ONCE) for loop in list(self._means.hungry)])
-            if self._end is None and not self._means.events and not self._errands.heard and not taken:
+            for loop in list(self._means.hungry):
+                await loop.take(TAKEN_AT_ONCE)
+            if self._end is None and not (self._means.events or self._errands.heard or self._means.hungry):
                 await self._something_new()
             else:
                 await asyncio.sleep(0)
