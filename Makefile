@@ -25,6 +25,8 @@ PLATFORMS ?= linux/amd64,linux/arm64
 NODE_IMAGE ?=
 REGISTRY ?=
 TAG ?=
+# What is compiled once is kept, also where the environment says not to: tests start our programs hundreds of times.
+export PYTHONDONTWRITEBYTECODE :=
 CHART = $(subst :,-,$(IMAGE)).tgz
 
 .PHONY: help demo test check generate verify bench chaos image kind kind-cluster e2e wheel chart

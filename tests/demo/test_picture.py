@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from demo.figures import Sample, figures
-from demo.picture import draw
 from demo.timeline import Moment
 
 
@@ -28,6 +27,8 @@ def results(count: int) -> list[dict[str, object]]:
 @pytest.mark.parametrize("sample", [None, Sample(10, 2.0)])
 @pytest.mark.parametrize("count", [1, 200])
 def test_a_run_becomes_a_large_png(tmp_path: Path, count: int, sample: Sample | None) -> None:
+    from demo.picture import draw  # late: matplotlib takes a while to load, in each process that collects tests
+
     moments = [Moment(0.1, count, 0, 0, 0, 1), Moment(21.0, 0, 0, count, 0, 1), Moment(25.0, 0, 0, count, 0, 0)]
     path = tmp_path / "demo.png"
     draw(path, figures(results(count)), results(count), moments, sample)

@@ -11,15 +11,8 @@ from typing import Any
 import hypothesis
 import orjson
 import pytest
-import schemathesis
 from hypothesis import Phase
 from hypothesis import strategies as st
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 from starlette.routing import Route
 
 from taskfleet.gateway.apicalls import CALLS
@@ -28,7 +21,6 @@ from taskfleet.gateway.openapi import ERRORS, document
 from tests.gateway.conftest import Site
 
 EXAMPLES = int(os.environ.get("TASKFLEET_FUZZ_EXAMPLES", "1"))
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "openapi.json"
 
 
@@ -88,6 +80,8 @@ def test_no_request_is_answered_with_a_5xx_or_what_the_document_does_not_say(
 
 def _try_everything(url: str, namespace: str, queue: str, task_id: str) -> None:
     known = {"namespace": namespace, "name": queue, "id": task_id, "model": "stub"}
+    import schemathesis  # more than a second, which other tests need not pay
+
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     for found in schema.get_all_operations():
         operation = found.ok()
@@ -100,11 +94,21 @@ def _try_everything(url: str, namespace: str, queue: str, task_id: str) -> None:
 def _try(operation: Any, known: dict[str, str]) -> None:
     """``known``: parts of paths that lead to what is there."""
 
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi import checks
+
+    wanted = [
+        not_a_server_error,
+        checks.status_code_conformance,
+        checks.content_type_conformance,
+        checks.response_schema_conformance,
+    ]
+
     @hypothesis.settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
     @hypothesis.given(case=operation.as_strategy(), real=st.booleans())
-    def ask(case: schemathesis.Case, real: bool) -> None:
+    def ask(case: Any, real: bool) -> None:
         if real:
             case.path_parameters.update({name: known[name] for name in case.path_parameters if name in known})
-        case.call_and_validate(checks=CHECKS, timeout=10)
+        case.call_and_validate(checks=wanted, timeout=10)
 
     ask()

@@ -1,5 +1,6 @@
 """The store seen from inside: time moved by hand, and a census that compares every counter with the sets it counts."""
 
+import asyncio
 import struct
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -175,17 +176,19 @@ async def _census_of(store: Store, place: QueueKey) -> Census:
     start = keys.prefix(place)
     names = await _keys_in(store, place)
     open_stages = {int(stage) for stage in await call(store, "ZRANGE", start + "stages", 0, -1)}
-    for name in names:
-        await _count_key(census, store, start, name, open_stages)
-    for name in ("leases", "scheduled", "failed", "deadlines"):
-        census.sets[name] = {
-            member.decode() for member in await call(store, "ZRANGE", start + name, 0, -1)
-        } - NOT_PACKED
-    for name in ("holders", "attempts", "progress"):
-        census.sets[name] = {member.decode() for member in await call(store, "HKEYS", start + name)} - NOT_PACKED
-    census.lane_counts = await _numbers(store, start + "lanes")
-    census.tenant_counts = await _numbers(store, start + "tenants")
-    census.stats = await _numbers(store, start + "stats")
+    tasks = [name[2:] for name in names if name.startswith("t:")]
+    records = await call(store, "MGET", *(f"{start}t:{task_id}" for task_id in tasks)) if tasks else ()
+    for task_id, record in zip(tasks, records, strict=True):
+        _count_task(census, task_id, record, open_stages)
+    sorted_sets, hashes = ("leases", "scheduled", "failed", "deadlines"), ("holders", "attempts", "progress")
+    *members, census.lane_counts, census.tenant_counts, census.stats = await asyncio.gather(
+        *(call(store, "ZRANGE", start + name, 0, -1) for name in sorted_sets),
+        *(call(store, "HKEYS", start + name) for name in hashes),
+        *(_numbers(store, start + name) for name in ("lanes", "tenants", "stats")),
+    )
+    for name, found in zip(sorted_sets + hashes, members, strict=True):
+        census.sets[name] = {member.decode() for member in found} - NOT_PACKED
+    await asyncio.gather(*(_count_key(census, store, start, name) for name in names))
     return census
 
 
@@ -207,10 +210,8 @@ def _count_task(census: Census, task_id: str, record: bytes, open_stages: set[in
         census.staged.add(task_id)
 
 
-async def _count_key(census: Census, store: Store, start: str, name: str, open_stages: set[int]) -> None:
-    if name.startswith("t:"):
-        _count_task(census, name[2:], await call(store, "GET", start + name), open_stages)
-    elif name.startswith("events:"):
+async def _count_key(census: Census, store: Store, start: str, name: str) -> None:
+    if name.startswith("events:"):
         ((_, last),) = await call(store, "XREVRANGE", start + name, "+", "-", "COUNT", 1)
         census.last_events[name[7:]] = last[b"k"].decode()
     elif name.startswith("flow:"):

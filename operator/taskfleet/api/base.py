@@ -38,7 +38,10 @@ class ApiModel(BaseModel):
     (the API server, ``validate.py``).
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+    # Most programs need few of the models: each is built when it is used first.
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, defer_build=True
+    )
     rules: ClassVar[tuple[Rule, ...]] = ()
 
     @classmethod
@@ -137,7 +140,7 @@ ModelName = Annotated[str, Field(max_length=128), MODEL_NAME]
 class ObjectMeta(BaseModel):
     """The part of Kubernetes metadata that we read; the rest passes through."""
 
-    model_config = ConfigDict(extra="ignore", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", alias_generator=to_camel, populate_by_name=True, defer_build=True)
 
     name: str
     namespace: str = "default"

@@ -25,7 +25,7 @@ _OWN_HEADERS = frozenset(("host", "content-length", "transfer-encoding", "connec
 class ToolArguments(BaseModel):
     """Base of the arguments of every tool, also of those in other packages. Unknown fields are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 A = TypeVar("A", bound=ToolArguments)

@@ -1,6 +1,6 @@
 """What a worker outside says to a gateway, read and checked: each wrong field is named."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar
 
 import orjson
@@ -13,6 +13,7 @@ from taskfleet.core.settlement import Settlement, Turn, Verdict, WorkerReport
 from taskfleet.core.task import TaskError, Usage
 
 M = TypeVar("M")
+S = TypeVar("S", bound="Said")
 LONGEST_LEASE = 7 * 86400.0
 _MOST_AT_ONCE = 1000
 
@@ -20,7 +21,7 @@ _MOST_AT_ONCE = 1000
 class Said(BaseModel):
     """A body, or a part of one: nothing that is not known is taken."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class ClaimWanted(Said):
@@ -44,7 +45,7 @@ class Beat(Said):
     def as_report(self) -> WorkerReport:
         """Raises InputError."""
         usual = {"pool": "", "endpoint": "", "slots": len(self.leases), "inflight": len(self.leases)}
-        return read(_REPORT, usual | self.report | {"worker": self.worker}, "report")
+        return _checked(_REPORT.validate_python, usual | self.report | {"worker": self.worker}, "report")
 
 
 class SaidError(Said):
@@ -125,11 +126,14 @@ class SaidPublications(Said):
 _REPORT = TypeAdapter(WorkerReport)
 
 
-def read(model: TypeAdapter[M] | type[M], found: Mapping[str, Any], where: str = "") -> M:
+def read(model: type[S], found: Mapping[str, Any]) -> S:
     """What was said, as ``model``. Raises InputError that names the first field that is wrong."""
-    reader = model if isinstance(model, TypeAdapter) else TypeAdapter(model)
+    return _checked(model.model_validate, found)
+
+
+def _checked(check: Callable[[Mapping[str, Any]], M], found: Mapping[str, Any], where: str = "") -> M:
     try:
-        return reader.validate_python(found)
+        return check(found)
     except ValidationError as error:
         first = error.errors()[0]
         field = field_name(((where,) if where else ()) + tuple(first["loc"]))

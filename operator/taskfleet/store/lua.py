@@ -8,11 +8,14 @@ constants, which are in capitals.
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from functools import cache
+from pathlib import Path
 
 from taskfleet.store import keys
 
+_SCRIPTS = Path(__file__).with_name("scripts")
 _NEEDS = "-- needs:"
 _COMMENT = re.compile(r"--[^\n]*")
 _WORD = re.compile(r"[A-Za-z_]\w*")
@@ -32,20 +35,31 @@ class Script:
     sha: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """A prelude's statement: the names that it defines, and all the words in it."""
+
+    text: str
+    defined: frozenset[str]
+    words: frozenset[str]
+
+
+@cache  # every program loads all scripts, and most ask for the same preludes
 def _read(name: str) -> str:
-    return (files("taskfleet.store") / "scripts" / f"{name}.lua").read_text(encoding="utf-8")
+    return (_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8")
 
 
 def load(name: str) -> Script:
     """The script of a file. Errors: ValueError when its first line does not say what it needs, or when a prelude has
     anything but local definitions."""
-    parts: dict[str, str] = {}
-    _gather(name, parts)
-    own = parts.pop(name)
-    if not parts:
+    found: list[str] = []
+    _gather(name, found)
+    preludes = found[:-1]
+    if not preludes:
         raise ValueError(f"{name}.lua must begin with '{_NEEDS} ...'")
-    used = _used("\n".join(parts.values()), own)
-    text = _written_out("\n".join(("local P = KEYS[1]", *used, _COMMENT.sub("", own).strip())))
+    own = _COMMENT.sub("", _read(name)).strip()
+    statements = [statement for prelude in preludes for statement in _statements(prelude)]
+    text = _written_out("\n".join(("local P = KEYS[1]", *_used(statements, own), own)))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -57,28 +71,37 @@ def _written_out(text: str) -> str:
     return _WORD_OR_STRING.sub(lambda found: meanings.get(found[0], found[0]), text)
 
 
-def _gather(name: str, parts: dict[str, str]) -> None:
-    """Add a file to ``parts`` behind all that it needs, each once."""
-    if name not in parts:
-        source = _read(name)
-        first, _, _ = source.partition("\n")
+def _gather(name: str, found: list[str]) -> None:
+    """Add a file to ``found`` behind all that it needs, each once."""
+    if name not in found:
+        first, _, _ = _read(name).partition("\n")
         if first.startswith(_NEEDS):
             for needed in first.removeprefix(_NEEDS).split(","):
-                _gather(needed.strip(), parts)
-        parts[name] = source
+                _gather(needed.strip(), found)
+        found.append(name)
 
 
-def _used(preludes: str, script: str) -> list[str]:
+@cache
+def _statements(prelude: str) -> tuple[_Statement, ...]:
+    text = _COMMENT.sub("", _read(prelude))
+    found = (each.rstrip() for each in re.split(r"^(?=local )", text, flags=re.MULTILINE))
+    return tuple(_statement(each) for each in found if each.strip())
+
+
+def _statement(text: str) -> _Statement:
+    defined = _DEFINED.match(text)
+    if defined is None:
+        raise ValueError(f"a prelude may only define locals: {text.strip()!r}")
+    return _Statement(text, frozenset(_WORD.findall(defined[1] or defined[2])), frozenset(_WORD.findall(text)))
+
+
+def _used(statements: Sequence[_Statement], script: str) -> list[str]:
     """The statements of the preludes that a script uses, itself or through others, in their order."""
-    statements = [text.rstrip() for text in re.split(r"^(?=local )", _COMMENT.sub("", preludes), flags=re.MULTILINE)]
-    words, used = set(_WORD.findall(_COMMENT.sub("", script))), list[str]()
-    for statement in reversed([text for text in statements if text.strip()]):
-        defined = _DEFINED.match(statement)
-        if defined is None:
-            raise ValueError(f"a prelude may only define locals: {statement.strip()!r}")
-        if words.intersection(_WORD.findall(defined[1] or defined[2])):
-            words.update(_WORD.findall(statement))
-            used.append(statement)
+    words, used = set(_WORD.findall(script)), list[str]()
+    for statement in reversed(statements):
+        if not words.isdisjoint(statement.defined):
+            words |= statement.words
+            used.append(statement.text)
     return used[::-1]
 
 

@@ -6,7 +6,6 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -22,6 +21,7 @@ async def status_server(
     ``ready()`` is "" when the process can work, else the reason why not, which ``/readyz`` answers with status 503.
     Raises InputError, which names the port's ``setting``, when the port is taken or may not be used.
     """
+    from aiohttp import web  # a fifth of a worker's start, and one on a laptop has no port
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
