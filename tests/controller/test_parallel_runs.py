@@ -226,3 +226,23 @@ async def test_items_that_are_fetched_for_longer_than_a_turn_are_taken_all_the_s
         await eventually(lambda: ended("first"), "the first to end")
         await eventually(lambda: ended("second"), "the second to end")
     assert desk.statuses["second"]["progress"] == "2/2"
+
+
+async def test_a_command_that_cancels_a_run_has_the_time_to_end_it(store: Store, queue: QueueKey) -> None:
+    await store.put_policy(queue, quick_policy(leaseDuration="1s"))
+    desk = RecordingDesk()
+    async with attending(desk, store, named("one", queue)):
+        await eventually(lambda: desk.phases().get("one") == "Running", "its run")
+        await eventually(lambda: pending(store, queue), "its task")
+        await store.claim(queue, "silent", [MODEL], 1)
+        command = await (await Coordinator.open(store, queue)).cancel("one")
+        cancelling = asyncio.create_task(command.run(60.0))
+
+        async def lease_ended() -> bool:
+            await store.tick(queue)
+            return cancelling.done()
+
+        await eventually(lease_ended, "the command to end", timeout=20)
+        cancelling.result()  # nobody took the run from it
+        await eventually(lambda: desk.phases()["one"] == "Cancelled", "the status to say so")
+    assert ("one", "Cancelled") in desk.events

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 SHOW_SECONDS = 2.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 LEAVE_SECONDS = 5.0
+OTHERS_SECONDS = 15.0  # that a command has to end a run which it took over; then the run is taken back
 _NO_FOLDER = Path("/nonexistent")  # items are never of a file here
 _DELETED = Stop(RunState.CANCELLED, "its ParallelQueue was deleted", OnUntil.CANCEL)
 _LOOKS_FOR_ITEMS = Look(doing=("Starting", "its items are being found"))
@@ -146,8 +147,20 @@ class Attendant:
             await self._desk.ensure_finalizer(self._queue)
             self._guarded = True
             driver = await self._begin_or_go_on(store, coordinator)
-            await self._drive(driver, coordinator.kept_seconds)
+            try:
+                await self._drive(driver, coordinator.kept_seconds)
+            except TakenOver:
+                await self._left_to_others(coordinator)
         await self._tell_end(self._record)
+
+    async def _left_to_others(self, coordinator: Coordinator) -> None:
+        """To a `taskfleet parallel cancel`, say, until it has ended the run. Raises TakenOver when it does not."""
+        for _ in range(round(OTHERS_SECONDS / FIRST_PAUSE)):
+            self._record = await self._own_record(coordinator)
+            if self._record is not None and self._record.state.is_final:
+                return
+            await asyncio.sleep(FIRST_PAUSE)
+        raise TakenOver(self._queue.metadata.name)
 
     async def _coordinator(self, store: Store) -> Coordinator:
         try:
@@ -265,7 +278,7 @@ class Attendant:
     async def _tell_trouble(self, error: Exception) -> bool:
         """Why it stands still, once in an event and then in the status. Whether that is news."""
         if isinstance(error, TakenOver):
-            log.info("%s", error, extra=self._about)  # by a `taskfleet parallel cancel`, say: the next look sees it
+            log.info("%s", error, extra=self._about)
             return False
         reason = error.reason if isinstance(error, StandsStill) else type(error).__name__
         foreseen = isinstance(error, TaskfleetError)  # then its sentence says it all
