@@ -229,7 +229,7 @@ async def test_items_that_are_fetched_for_longer_than_a_turn_are_taken_all_the_s
 
 
 async def test_a_command_that_cancels_a_run_has_the_time_to_end_it(store: Store, queue: QueueKey) -> None:
-    await store.put_policy(queue, quick_policy(leaseDuration="1s"))
+    await store.put_policy(queue, quick_policy(leaseDuration="5s"))
     desk = RecordingDesk()
     async with attending(desk, store, named("one", queue)):
         await eventually(lambda: desk.phases().get("one") == "Running", "its run")
