@@ -12,6 +12,7 @@ import pytest
 from taskfleet.core.cleanup import to_its_end
 from taskfleet.core.errors import InputError, TakenOver
 from taskfleet.core.parallel.rules import ItemStatus, RunState
+from taskfleet.core.task import TaskState
 from taskfleet.parallel.coordinator import Coordinator
 from tests.parallel.conftest import KEPT, Ask, Bench
 from tests.support.programs import started
@@ -123,6 +124,25 @@ async def test_a_run_that_is_cancelled_keeps_its_results_and_ends_what_runs(benc
     assert [line["status"] for line in await bench.lines()] == [*["completed"] * 3, "cancelled", "completed"]
     with pytest.raises(InputError, match="has ended already: it is cancelled"):
         await coordinator.cancel(bench.name)
+
+
+async def test_whoever_cancels_need_not_know_what_the_words_were_made_from(bench: Bench, ask: Ask) -> None:
+    """Of a queue that uses what an earlier one came to, the record has not that."""
+    with bench.failing(ask("with 7"), kind="hang"):
+        step = {"name": "a", "action": ask("with {{ before.completed }}")}
+        pipeline = bench.spec(on=["x"], action_loop=[step])
+        running = asyncio.create_task((await bench.driver(pipeline, {"before": {"completed": 7}})).run(KEPT))
+        await eventually(bench_has_record(bench), "the run to be written down")
+        await eventually(lambda: bench.calls("with 7"), "the call")
+        cancelling = await (await Coordinator.open(bench.store, bench.queue)).cancel(bench.name)
+        await cancelling.run(KEPT)
+        with pytest.raises(TakenOver):
+            await running
+    (line,) = await bench.lines()
+    assert (line["status"], line["error"]) == ("cancelled", "it was cancelled")
+    (view,) = await bench.store.get(bench.queue, [f"{cancelling.record.nonce}-0-0-0-0"])
+    assert view is not None
+    assert view.state is TaskState.CANCELLED
 
 
 async def test_a_run_of_another_file_and_items_that_changed_are_not_gone_on_with(bench: Bench, ask: Ask) -> None:

@@ -31,9 +31,9 @@ class AskedUntil(Until):
         return None if waits else max(0.0, self._next_look - time.monotonic())
 
     @property
-    def on_its_way(self) -> list[str]:
-        """The task of the question that was not answered."""
-        return [] if self._errand is None else [self._errand.task_id]
+    def on_its_way(self) -> str:
+        """The task of the question that was not answered: ours, or one of an earlier coordinator, if that asked it."""
+        return self._id if self._errand is None else self._errand.task_id
 
     def look(self) -> None:
         if self._errand is not None or self._moment() == self._judged_at or time.monotonic() < self._next_look:
@@ -49,8 +49,12 @@ class AskedUntil(Until):
             return
         told = of_run(record.tally, record.total, record.taken, self._results)
         work = self._condition.judged(words, told)
-        self._errand = Errand(f"{record.nonce}-until-{record.judged}", work, self._answered)
+        self._errand = Errand(self._id, work, self._answered)
         self._means.errands.begin(self._errand)
+
+    @property
+    def _id(self) -> str:
+        return f"{self._record.nonce}-until-{self._record.judged}"
 
     def _moment(self) -> int:
         """Grows with what there is to be judged."""

@@ -172,9 +172,9 @@ class Driver:
 
     async def _ask_no_more(self) -> None:
         """A question whether the run is to end has no meaning any more."""
-        if isinstance(self._until, AskedUntil) and self._until.on_its_way:
+        if isinstance(self._until, AskedUntil):
             with contextlib.suppress(StoreError):  # then somebody answers it, and nobody hears it
-                await self._store.cancel(self._queue, self._until.on_its_way)
+                await self._store.cancel(self._queue, [self._until.on_its_way])
 
     # What the loop of the queue tells
 

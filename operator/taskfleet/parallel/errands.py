@@ -13,10 +13,13 @@ from taskfleet.api.tasklines import TaskReader
 from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.moves import Outcome
 from taskfleet.core.task import NewTask, QueueKey, TaskState, TaskView
-from taskfleet.parallel.asking import ByTasks, NoAnswer
+from taskfleet.parallel.asking import MOST_TASKS, ByTasks, NoAnswer
 from taskfleet.parallel.sender import Sender
 from taskfleet.store import Store
 from taskfleet.store.watch import Watch
+
+MOST_OF_A_STEP = 2 * MOST_TASKS + 1  # its condition, its arguments, its call
+_CANCELLED = "its task was cancelled"
 
 
 @dataclass(slots=True)
@@ -30,6 +33,7 @@ class Errand:
     delay: float = 0.0
     cancelled: bool = False
     late: str = ""
+    blind: bool = False
     number: int = 0  # of tasks so far
     task_id: str = ""  # the one that it waits for
     outcome: Outcome | None = None
@@ -72,8 +76,10 @@ class Errands:
             errand = self._by_task.pop(task_id, None)
             if errand is None:
                 continue
-            if view is None:
-                _end(errand, Outcome.CANCELLED, "its task was cancelled")
+            if errand.blind:
+                self._cancel_blindly(errand)
+            elif view is None:
+                _end(errand, Outcome.CANCELLED, _CANCELLED)
             else:
                 self._advance(errand, view)
 
@@ -97,6 +103,10 @@ class Errands:
         except NoAnswer as why:
             _end(errand, why.outcome, str(why))
         except InputError as error:
+            if errand.cancelled:
+                errand.blind = True
+                self._cancel_blindly(errand)
+                return
             errand.retryable = False
             _end(errand, Outcome.FAILED, str(error))
         else:
@@ -108,6 +118,16 @@ class Errands:
                 delay = errand.delay if errand.number == 0 else 0.0
                 self.sender.submit(NewTask(task.id, task.model, task.body, once=True, delay=delay))
             errand.number += 1
+
+    def _cancel_blindly(self, errand: Errand) -> None:
+        """Whoever only cancels may not know all that the words were made from: then each task is ended that may be."""
+        if errand.number >= MOST_OF_A_STEP:
+            _end(errand, Outcome.CANCELLED, _CANCELLED)
+            return
+        errand.task_id = _task_id(errand)
+        errand.number += 1
+        self._by_task[errand.task_id] = errand
+        self.sender.cancel(errand.task_id)
 
 
 def _end(errand: Errand, outcome: Outcome, error: str = "") -> None:

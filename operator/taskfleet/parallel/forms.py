@@ -88,7 +88,7 @@ def _brief(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The same with fewer words about what may be left out: some models have room for few."""
     needed = schema.get("required", [])
     properties = {
-        name: part if name in needed else {word: part[word] for word in ("type", "enum") if word in part}
+        name: part if name in needed else {word: part[word] for word in ("type", "enum", "anyOf") if word in part}
         for name, part in schema["properties"].items()
     }
     return {"type": "object", "properties": properties, "required": needed}
