@@ -246,3 +246,21 @@ async def test_a_command_that_cancels_a_run_has_the_time_to_end_it(store: Store,
         cancelling.result()  # nobody took the run from it
         await eventually(lambda: desk.phases()["one"] == "Cancelled", "the status to say so")
     assert ("one", "Cancelled") in desk.events
+
+
+async def test_one_deleted_after_its_run_ended_unseen_is_let_go(store: Store, queue: QueueKey) -> None:
+    await store.put_policy(queue, quick_policy())
+    desk = RecordingDesk()
+    async with attending(desk, store, named("one", queue)):
+        await eventually(lambda: desk.phases().get("one") == "Running", "its run")
+        running = desk.statuses["one"]
+
+        async def ended() -> bool:
+            await work(store, queue)
+            return desk.phases()["one"] == "Completed"
+
+        await eventually(ended, "its end")
+    desk.finalizers.add("one")
+    async with attending(desk, store, named("one", queue, status=running, deleted=True)):
+        await eventually(lambda: not desk.finalizers, "the finalizer to go")
+    assert desk.phases() == {"one": "Completed"}

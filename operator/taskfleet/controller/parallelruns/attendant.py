@@ -2,33 +2,28 @@
 
 import asyncio
 import contextlib
-import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from taskfleet.api.parallelobject import ParallelQueue
 from taskfleet.controller.parallelruns.desk import Desk, StandsStill
 from taskfleet.controller.parallelruns.inputs import Earlier, check_earlier, of_config_maps, runs_before
 from taskfleet.controller.parallelruns.problems import check, in_spec
 from taskfleet.controller.parallelruns.slots import Slots
-from taskfleet.controller.parallelruns.status import Look, in_words, status_of
+from taskfleet.controller.parallelruns.status import Look
+from taskfleet.controller.parallelruns.teller import Teller
 from taskfleet.core.cleanup import to_its_end
-from taskfleet.core.errors import DatasetError, InputError, NotFound, NotLeading, TakenOver, TaskfleetError
+from taskfleet.core.errors import DatasetError, InputError, NotFound, NotLeading, TakenOver
 from taskfleet.core.names import FINALIZER
 from taskfleet.core.parallel.moves import Stop
 from taskfleet.core.parallel.phase import Phase
 from taskfleet.core.parallel.rules import OnUntil, RunState
-from taskfleet.core.wiretime import wire_time
 from taskfleet.parallel.coordinator import Coordinator, Order
 from taskfleet.parallel.driver import Driver
 from taskfleet.parallel.pipelinerun import of_earlier
 from taskfleet.parallel.record import Record
 from taskfleet.store import Store
-
-log = logging.getLogger(__name__)
 
 # The status of a run that goes on is written no more often than this.
 SHOW_SECONDS = 2.0
@@ -59,9 +54,8 @@ class Attendant:
         self._queue = queue
         self._office = office
         self._desk = office.desk
-        self._status: dict[str, Any] = dict(queue.status)
+        self._teller = Teller(queue, office.desk, office.count)
         self._record: Record | None = None
-        self._trouble: tuple[str, str] | None = None  # that was told last
         self._driver: Driver | None = None
         self._guarded = False  # the finalizer was asked for; the object may not show it yet
         self._news = asyncio.Event()
@@ -75,11 +69,11 @@ class Attendant:
     @property
     def phase(self) -> Phase:
         """As last written."""
-        return Phase(self._status.get("phase", Phase.PENDING))
+        return self._teller.phase
 
     def see(self, queue: ParallelQueue) -> None:
         changed = queue.metadata.generation != self._queue.metadata.generation
-        self._queue = queue
+        self._queue = self._teller.queue = queue
         if queue.metadata.deletion_timestamp is not None:
             self._deleted.set()
             if self._driver is not None:
@@ -114,7 +108,8 @@ class Attendant:
             except NotLeading:
                 await asyncio.Event().wait()  # what is done from now on, others do
             except Exception as error:
-                pause = FIRST_PAUSE if await self._tell_trouble(error) else min(2 * pause, LONGEST_PAUSE)
+                is_news = await self._teller.trouble(error, self._record)
+                pause = FIRST_PAUSE if is_news else min(2 * pause, LONGEST_PAUSE)
             else:
                 self._office.count("ok")
                 return
@@ -151,7 +146,8 @@ class Attendant:
                 await self._drive(driver, coordinator.kept_seconds)
             except TakenOver:
                 await self._left_to_others(coordinator)
-        await self._tell_end(self._record)
+        assert self._record is not None
+        await self._teller.ended(self._record)
 
     async def _left_to_others(self, coordinator: Coordinator) -> None:
         """To a `taskfleet parallel cancel`, say, until it has ended the run. Raises TakenOver when it does not."""
@@ -185,8 +181,8 @@ class Attendant:
         spec, record = self._queue.spec.of_run(), self._record
         if record is None:
             if self.phase is Phase.RUNNING:
-                self._tell_event("RunLost", "the store has lost the run; it begins anew", warning=True)
-            await self._tell(_LOOKS_FOR_ITEMS)
+                self._teller.event("RunLost", "the store has lost the run; it begins anew", warning=True)
+            await self._teller.show(_LOOKS_FOR_ITEMS)
             inputs = {**spec.inputs, **await of_config_maps(self._queue, self._desk)}
         else:  # with what it began with
             spec, inputs = record.read_spec(), record.inputs
@@ -198,13 +194,8 @@ class Attendant:
             driver = await coordinator.driver(order)
         except (InputError, DatasetError) as error:
             raise StandsStill("InvalidSpec", in_spec(str(error))) from None
-        goes_on, self._record, self._trouble = record is not None, driver.record, None
-        await self._tell(Look(driver.record))
-        words, most = in_words(driver.record), self._queue.spec.max_parallel
-        if goes_on:
-            self._tell_event("GoesOn", f"the run goes on; {words}")
-        else:
-            self._tell_event("Started", f"{words}, {most} at once, on the TaskQueue {self._queue.queue.name}")
+        self._record = driver.record
+        await self._teller.begun(driver.record, goes_on=record is not None)
         return driver
 
     async def _drive(self, driver: Driver, kept_seconds: float) -> None:
@@ -232,71 +223,25 @@ class Attendant:
                 if record is not None and not record.state.is_final:
                     self._desk.may_act()
                     driver = await coordinator.cancel(self._queue.metadata.name)
-                    self._record = driver.record
+                    record = self._record = driver.record
                     await self._drive(driver, coordinator.kept_seconds)
                 if record is not None:
-                    await self._tell_end(self._record)
+                    await self._teller.ended(record)
         await self._desk.release(self._queue)
 
     @property
     def _nonce(self) -> str:
         return (self._queue.metadata.uid or "").replace("-", "")
 
-    # What is told
-
-    async def _tell(self, look: Look) -> None:
-        status = status_of(self._queue, look, self._status, wire_time(time.time()))
-        if status != self._status:
-            await self._desk.write_status(self._queue, status)
-            self._status = status
-
-    def _tell_event(self, reason: str, message: str, *, warning: bool = False) -> None:
-        self._desk.event(self._queue, reason, message, warning=warning)
-
-    async def _tell_wait(self, why: str) -> None:
-        await self._tell(Look(self._record, doing=("Queued", why)))
-
-    async def _tell_end(self, record: Record | None) -> None:
-        assert record is not None
-        await self._tell(Look(record))
-        phase = Phase.of(record.state)
-        failed = f"; most often: {record.tally.commonest(1)[0][0]}" if record.tally.causes else ""
-        why = f"{record.reason}; " if record.reason else ""
-        warning = phase is not Phase.COMPLETED or bool(record.tally.causes)
-        self._tell_event(phase.value, f"{why}{in_words(record)}{failed}", warning=warning)
-
     async def _show(self, driver: Driver) -> None:
-        """Its progress, for ever. That it cannot be shown stops nothing."""
+        """Its progress, for ever."""
         while True:
             await asyncio.sleep(SHOW_SECONDS)
             trouble = ("Waiting", driver.trouble) if driver.trouble else None
-            try:
-                await self._tell(Look(driver.record, trouble))
-            except TaskfleetError as error:
-                log.warning("status not written: %s", error, extra=self._about)
+            await self._teller.show_anyhow(Look(driver.record, trouble))
 
-    async def _tell_trouble(self, error: Exception) -> bool:
-        """Why it stands still, once in an event and then in the status. Whether that is news."""
-        if isinstance(error, TakenOver):
-            log.info("%s", error, extra=self._about)
-            return False
-        reason = error.reason if isinstance(error, StandsStill) else type(error).__name__
-        foreseen = isinstance(error, TaskfleetError)  # then its sentence says it all
-        text = str(error) if foreseen else f"{reason}: {error}; the controller's log says more"
-        is_news, self._trouble = (reason, text) != self._trouble, (reason, text)
-        if is_news and not isinstance(error, StandsStill):
-            self._office.count("error")
-            log.error("%s", text, extra=self._about, exc_info=None if foreseen else error)
-        with contextlib.suppress(TaskfleetError):  # the API server may be the trouble
-            await self._tell(Look(self._record, (reason, text)))
-            if is_news:
-                self._tell_event(reason, text, warning=True)
-        return is_news
-
-    @property
-    def _about(self) -> dict[str, str]:
-        meta = self._queue.metadata
-        return {"kind": "ParallelQueue", "object": f"{meta.namespace}/{meta.name}"}
+    async def _tell_wait(self, why: str) -> None:
+        await self._teller.show(Look(self._record, doing=("Queued", why)))
 
 
 async def _leave(driver: Driver) -> None:
