@@ -239,6 +239,9 @@ class Attendant:
             await asyncio.sleep(SHOW_SECONDS)
             trouble = ("Waiting", driver.trouble) if driver.trouble else None
             await self._teller.show_anyhow(Look(driver.record, trouble))
+            self._office.count(
+                "ok"
+            )  # a look, as those at other kinds are counted: else one error would be all there is
 
     async def _tell_wait(self, why: str) -> None:
         await self._teller.show(Look(self._record, doing=("Queued", why)))
