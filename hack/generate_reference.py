@@ -68,7 +68,7 @@ def _type(field: Schema) -> str:
         return f"list of {_type(field['items'])}"
     if isinstance(field.get("additionalProperties"), dict):
         return f"map to {_type(field['additionalProperties'])}"
-    return str(field["type"])
+    return str(field.get("type", "anything"))
 
 
 def _rules(schema: Schema) -> str:

@@ -27,4 +27,4 @@ def test_the_table_speaks_of_every_file_and_of_no_other() -> None:
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.name)
 def test_a_good_manifest_is_accepted(path: Path) -> None:
     found = load([path])
-    assert found.queues or found.pools
+    assert found.queues or found.pools or found.parallel

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from taskfleet.api import crd, generate
-from taskfleet.api.rules import INT_OR_STRING, KEYWORD
+from taskfleet.api.rules import INT_OR_STRING, KEYWORD, PRESERVED
 
 ROOT = Path(__file__).parents[2]
 DEFINITIONS = crd.build()
@@ -37,7 +37,8 @@ SPEC = [(path, node) for path, node in ALL if ".spec" in path]
 @pytest.mark.parametrize(("path", "node"), ALL, ids=[path for path, _ in ALL])
 def test_every_part_is_structural(path: str, node: Node) -> None:
     assert not NOT_STRUCTURAL & node.keys()
-    assert isinstance(node.get("type"), str) != bool(node.get(INT_OR_STRING))
+    anything = node.get(INT_OR_STRING) or (node.get(PRESERVED) and "type" not in node)
+    assert isinstance(node.get("type"), str) != bool(anything)
     assert node.get("additionalProperties") not in (True, False)
 
 

@@ -143,7 +143,7 @@ def test_files_that_cannot_be_read_say_why(write: Write) -> None:
 
 def test_files_without_anything_of_ours_are_an_error(write: Write) -> None:
     assert problems(write("secret.yaml", SECRET), write("empty.yaml", "# nothing\n---\n")) == [
-        "no TaskQueue and no WorkerPool in these files"
+        "no TaskQueue, no WorkerPool and no ParallelQueue in these files"
     ]
 
 

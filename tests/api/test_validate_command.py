@@ -15,7 +15,7 @@ MANY = MANIFESTS / "broken" / "many-documents.yaml"
 def test_valid_manifests_are_counted_and_the_rest_is_remarked_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["validate", "-f", GOOD]) == 0
     printed = capsys.readouterr()
-    assert printed.out == "valid: 4 TaskQueues, 10 WorkerPools\n"
+    assert printed.out == "valid: 4 TaskQueues, 10 WorkerPools, 2 ParallelQueues\n"
     assert "skipped ConfigMap (v1): not of Taskfleet" in printed.err
 
 

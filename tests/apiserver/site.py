@@ -69,6 +69,16 @@ class Site:
             "WorkerPool", name, {"queueRef": {"name": queue}, "endpoints": made, "autoscaling": fast, **spec}
         )
 
+    def parallel(self, name: str, items: Any, *actions: str, **spec: Any) -> Object:
+        """A ParallelQueue whose steps, called a, b and so on, ask the model these."""
+        steps = [{"name": step, "action": action} for step, action in zip("abcdef", actions, strict=False)]
+        own = {"queueRef": {"name": "demo"}, "items": items, "actionLoop": steps}
+        return self._object("ParallelQueue", name, {**own, **spec})
+
+    def config_map(self, name: str, **data: str) -> Object:
+        meta = {"name": name, "namespace": self.namespace}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+
     def endpoint(self, name: str, **fields: Any) -> Object:
         return {"name": name, "url": self.model_url, "models": [MODEL], "concurrency": 1, **fields}
 
@@ -90,8 +100,10 @@ class Site:
         root, plural = {
             "TaskQueue": ("/apis/taskfleet.dev/v1alpha1", "taskqueues"),
             "WorkerPool": ("/apis/taskfleet.dev/v1alpha1", "workerpools"),
+            "ParallelQueue": ("/apis/taskfleet.dev/v1alpha1", "parallelqueues"),
             "Deployment": ("/apis/apps/v1", "deployments"),
             "Secret": ("/api/v1", "secrets"),
+            "ConfigMap": ("/api/v1", "configmaps"),
             "Pod": ("/api/v1", "pods"),
             "Service": ("/api/v1", "services"),
             "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
@@ -186,5 +198,8 @@ class Site:
             return wait_until(predicate, what, timeout=timeout)
         except AssertionError as error:
             said = [line for controller in self.controllers for line in controller.lines[-15:]]
-            shown = {kind: [obj.get("status") for obj in self.list(kind)] for kind in ("TaskQueue", "WorkerPool")}
+            shown = {
+                kind: [obj.get("status") for obj in self.list(kind)]
+                for kind in ("TaskQueue", "WorkerPool", "ParallelQueue")
+            }
             raise AssertionError(f"{error}; the controller said {said}; status: {shown}") from None

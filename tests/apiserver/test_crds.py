@@ -13,7 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taskfleet.api.documents import read_documents
-from taskfleet.api.status import EndpointStatus, TaskQueueStatus, WorkerPoolStatus
+from taskfleet.api.status import (
+    Cause,
+    EndpointStatus,
+    ParallelQueueStatus,
+    StepCounts,
+    TaskQueueStatus,
+    WorkerPoolStatus,
+)
 from taskfleet.api.validate import validate
 from tests.support.apiserver import ApiServer
 from tests.support.brokenmanifests import BROKEN, GOOD, NOT_YAML, SAMPLES, expected, said_by_kubectl, texts
@@ -83,6 +90,8 @@ def test_a_new_object_has_every_default_in_its_spec(crds: ApiServer, namespace: 
         ("tq.spec.taskTimeout", ["Longest time of one attempt, a duration from 100ms to 24h", "120s when not set"]),
         ("wp.spec.endpoints.url", ["Base URL, such as http://vllm:8000/v1"]),
         ("wp.spec.autoscaling.mode", ["ENUM", "Operator", "External"]),
+        ("pq.spec.items", ["The items: a list, an expression in double braces"]),
+        ("pq.spec.actionLoop.onError", ["ENUM", "continue", "skip when not set"]),
         ("tq.status.oldestPendingTime", ["When the oldest pending task was submitted"]),
     ],
 )
@@ -171,18 +180,23 @@ def test_a_write_of_the_spec_leaves_the_status_and_the_other_way_round(crds: Api
     assert after["metadata"]["generation"] == before["metadata"]["generation"] + 1
 
 
-@pytest.mark.parametrize("kind", ["taskqueues", "workerpools"])
+@pytest.mark.parametrize("kind", ["taskqueues", "workerpools", "parallelqueues"])
 def test_every_field_of_the_status_models_is_kept_by_the_server(crds: ApiServer, namespace: str, kind: str) -> None:
-    manifest = "queue-minimal" if kind == "taskqueues" else "pool-minimal"
+    manifest = {"taskqueues": "queue-minimal", "workerpools": "pool-minimal", "parallelqueues": "parallel-minimal"}[
+        kind
+    ]
     crds.kubectl("apply", "-n", namespace, "-f", str(MANIFESTS / "good" / f"{manifest}.yaml"), check=True)
     conditions = [_condition("Ready", "Unknown", "Starting")]
     endpoint = EndpointStatus(name="local", healthy=False, latency_seconds=1.5, tasks_per_minute=3.25, reason="Idle")
     now = "2026-01-01T00:00:00Z"
-    status = (
-        TaskQueueStatus(oldest_pending_time=now, pools=["minimal"], conditions=conditions).to_wire()
-        if kind == "taskqueues"
-        else WorkerPoolStatus(endpoints=[endpoint], last_scale_time=now, conditions=conditions).to_wire()
-    )
+    steps, causes = [StepCounts(name="ask", ok=3, failed=1)], [Cause(cause="server_error: 500", items=1)]
+    status = {
+        "taskqueues": TaskQueueStatus(oldest_pending_time=now, pools=["minimal"], conditions=conditions),
+        "workerpools": WorkerPoolStatus(endpoints=[endpoint], last_scale_time=now, conditions=conditions),
+        "parallelqueues": ParallelQueueStatus(
+            total=4, steps=steps, causes=causes, start_time=now, conditions=conditions
+        ),
+    }[kind].to_wire()
     _write_status(crds, namespace, kind, "minimal", status)
     assert crds.get(kind, "minimal", "-n", namespace)["status"] == status
 

@@ -97,6 +97,7 @@ def test_the_controller_uses_every_right_that_it_is_given_and_misses_none(site: 
     site.until(lambda: site.deployment("two") is None, "the other one to go")
     site.finish_all()
     use_an_hpa_and_shrink(site)
+    run_a_parallel_queue(site)
     site.delete("WorkerPool")
     site.delete("TaskQueue")
     site.until(lambda: site.get("TaskQueue") is None, "the queue to be released")
@@ -117,6 +118,19 @@ def use_an_hpa_and_shrink(site: Site) -> None:
     site.until(lambda: not site.list("HorizontalPodAutoscaler"), "the end of the HPA, which might still write")
     site.apply(site.pool(autoscaling={"mode": "External", "maxWorkers": 3}, replicas=1))
     site.until(lambda: site.replicas() == 1, "one worker")
+
+
+def run_a_parallel_queue(site: Site) -> None:
+    site.apply(
+        site.config_map("sources", text="no words"),
+        site.parallel(
+            "none",
+            "{{ text.split() and [] }}",
+            "ask",
+            inputsFrom={"text": {"configMap": {"name": "sources", "key": "text"}}},
+        ),
+    )
+    site.until(lambda: site.condition("ParallelQueue", "Ended", "none").get("status") == "True", "the run to end")
 
 
 def used_by(site: Site) -> set[tuple[str, str]]:

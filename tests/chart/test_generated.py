@@ -48,7 +48,7 @@ def test_install_yaml_is_the_chart_for_people_without_helm() -> None:
     text = (ROOT / "manifests" / "install.yaml").read_text()
     documents = list(yaml.safe_load_all(text))
     kinds = [each["kind"] for each in documents]
-    assert kinds[:3] == ["Namespace", "CustomResourceDefinition", "CustomResourceDefinition"]
+    assert kinds[:4] == ["Namespace", *["CustomResourceDefinition"] * 3]
     assert kinds[-2:] == ["StatefulSet", "Deployment"]
     assert documents[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     assert not {"Secret", "Pod", "TaskQueue"} & set(kinds), "no password in a public file, and nothing of helm test"

@@ -61,6 +61,7 @@ def test_as_it_comes_it_serves_the_whole_cluster_with_a_valkey_that_has_a_passwo
         "ClusterRoleBinding",
         "CustomResourceDefinition",
         "CustomResourceDefinition",
+        "CustomResourceDefinition",
         "Deployment",
         "NetworkPolicy",
         "NetworkPolicy",
@@ -173,11 +174,11 @@ def test_a_digest_wins_over_a_tag_for_the_controller_its_workers_and_the_tests()
 
 def test_crds_are_templates_so_that_an_upgrade_brings_the_new_ones_and_stay_when_the_release_goes() -> None:
     kept = [each for each in render() if each["kind"] == "CustomResourceDefinition"]
-    assert [each["metadata"]["annotations"]["helm.sh/resource-policy"] for each in kept] == ["keep", "keep"]
+    assert [each["metadata"]["annotations"]["helm.sh/resource-policy"] for each in kept] == ["keep"] * 3
     sources = {path.name: yaml.safe_load(path.read_text()) for path in CHART.parents[1].glob("crds/*.yaml")}
     assert [each["spec"] for each in kept] == [sources[name]["spec"] for name in sorted(sources)]
     going = [each for each in render({"crds": {"keep": False}}) if each["kind"] == "CustomResourceDefinition"]
-    assert [each["metadata"].get("annotations") for each in going] == [None, None]
+    assert [each["metadata"].get("annotations") for each in going] == [None] * 3
     assert "CustomResourceDefinition" not in {each["kind"] for each in render({"crds": {"enabled": False}})}
 
 

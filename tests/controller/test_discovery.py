@@ -4,7 +4,7 @@ from taskfleet.controller.cluster.cache import ObjectCache
 from taskfleet.controller.cluster.feed import DELETED, SERVICE, Feed
 from taskfleet.core.task import QueueKey
 from tests.controller.control import Control, controlling, task_queue
-from tests.support.services import Object, searching_pool, service
+from tests.support.services import NoParallelQueues, Object, searching_pool, service
 from tests.support.waiting import eventually
 
 SCALING = {"minWorkers": 4, "maxWorkers": 8}
@@ -14,6 +14,7 @@ POOL = ("test", "pool")
 def feed(control: Control) -> Feed:
     return Feed(
         control.reconciler,
+        NoParallelQueues(),
         {"TaskQueue": ObjectCache(), "WorkerPool": ObjectCache()},
         ObjectCache(),
         ObjectCache(),

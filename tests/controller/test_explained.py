@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from taskfleet.controller import chronicler
+from taskfleet.controller.parallelruns.status import Look, status_of
 from taskfleet.core.explanation import NOBODY_LOOKED, Scene, pool_lines, queue_lines, task_lines
+from taskfleet.core.parallel.rules import RunState
 from taskfleet.core.task import NewTask, QueueKey, new_task_id
 from taskfleet.store import Store
 from tests.controller.control import Control, Hand, controlling, submit, task_queue, worker_pool
 from tests.store.given import POLICY
+from tests.support.parallelqueues import NOW, named, record
 from tests.support.valkeyserver import running_valkey
 from tests.support.waiting import eventually
 
@@ -200,3 +203,30 @@ async def test_a_queue_that_no_controller_saw_says_so(store: Store, queue: Queue
     lines = queue_lines(queue.name, Scene(stats, [], await store.chronicle(queue)))
     assert NOBODY_LOOKED in lines
     assert "nothing waits" in lines
+
+
+async def test_a_parallel_queue_that_stands_still_is_told_of_until_it_has_ended(
+    store: Store, store_url: str, queue: QueueKey, stub_model: Any
+) -> None:
+    async with staged(store, store_url, queue, stub_model, waiting=1) as stage:
+        parallel = named("work", stage.queue)
+        chronicler = stage.control.reconciler.chronicler
+        trouble = status_of(parallel, Look(trouble=("InputNotFound", "there is no ConfigMap sources")), {}, NOW)
+        await chronicler.write_status("ParallelQueue", parallel, trouble)
+        await stage.says("parallel queue work: Pending: Ready is False: there is no ConfigMap sources (InputNotFound)")
+
+        going = status_of(parallel, Look(record(taken=3)), trouble, NOW)
+        await chronicler.write_status("ParallelQueue", parallel, going)
+        chronicler.event("ParallelQueue", parallel, "Started", "5 items, 2 at once", warning=False)
+        text = await stage.says(
+            "parallel queue work: Running, 0/5 items have ended", "parallel queue work: 5 items, 2 at once"
+        )
+        assert "no ConfigMap" not in text
+
+        ended = status_of(parallel, Look(record(state=RunState.COMPLETED, finished=1.0)), going, NOW)
+        await chronicler.write_status("ParallelQueue", parallel, ended)
+
+        async def gone() -> bool:
+            return not (await stage.scene()).runs()
+
+        await eventually(gone, "it to be passed over in silence")

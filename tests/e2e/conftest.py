@@ -41,9 +41,8 @@ def release(cluster: Cluster) -> Iterator[Release]:
     yield made
     made.uninstall()
     assert cluster.get("crd", "workerpools.taskfleet.dev"), "whoever uninstalls by mistake keeps the queues"
-    cluster.kubectl(
-        "delete", "crd", "taskqueues.taskfleet.dev", "workerpools.taskfleet.dev", "--timeout=60s", seconds=70
-    )
+    crds = [f"{kind}.taskfleet.dev" for kind in ("taskqueues", "workerpools", "parallelqueues")]
+    cluster.kubectl("delete", "crd", *crds, "--timeout=60s", seconds=70)
     cluster.kubectl("delete", "namespace", SYSTEM, "--timeout=120s", seconds=130)
     left = cluster.get("clusterroles,clusterrolebindings,crds", "-l", "app.kubernetes.io/part-of=taskfleet")
     assert not left or not left["items"], left

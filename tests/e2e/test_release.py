@@ -70,7 +70,7 @@ def test_the_password_is_shown_nowhere(installed: Cluster, release: Release, nam
     installed.kubectl("apply", "-n", namespace, *APPLIED)
     installed.kubectl("wait", "--for=condition=Ready", "tq/demo", "-n", namespace, "--timeout=30s")
     password = installed.password()
-    kinds = "deployments,statefulsets,replicasets,pods,configmaps,events,taskqueues,workerpools"
+    kinds = "deployments,statefulsets,replicasets,pods,configmaps,events,taskqueues,workerpools,parallelqueues"
     shown = installed.kubectl("get", kinds, "--all-namespaces", "-o", "yaml")
     shown += installed.kubectl("logs", "-n", SYSTEM, "deployment/taskfleet-controller")
     shown += installed.kubectl("logs", "-n", SYSTEM, "statefulset/taskfleet-valkey")

@@ -10,7 +10,7 @@ from taskfleet.controller.cluster.cache import Object, ObjectCache, uid_of
 from taskfleet.controller.cluster.feed import DELETED, SERVICE, Feed
 from taskfleet.core.conditions import Condition
 from taskfleet.core.task import QueueKey
-from tests.support.services import searching_pool, service
+from tests.support.services import NoParallelQueues, searching_pool, service
 
 
 class Told:
@@ -42,7 +42,7 @@ def told() -> Told:
 @pytest.fixture
 def feed(told: Told) -> Feed:
     caches: Any = {"TaskQueue": ObjectCache(), "WorkerPool": ObjectCache()}
-    return Feed(told, caches, ObjectCache(), ObjectCache(), ObjectCache(), lambda *_: None, set())
+    return Feed(told, NoParallelQueues(), caches, ObjectCache(), ObjectCache(), ObjectCache(), lambda *_: None, set())
 
 
 ONE, TWO = "http://one.test.svc:11434", "http://two.test.svc:11434"

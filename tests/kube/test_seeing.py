@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from taskfleet.api.parallelobject import ParallelQueue
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.cluster.cache import ObjectCache
@@ -79,12 +80,19 @@ class Notes:
     def touch_pool(self, namespace: str, name: str) -> None:
         self.told.append(("touch pool", name))
 
+    def set(self, queue: ParallelQueue) -> None:
+        self.told.append(("set parallel", queue.metadata.name))
+
+    def forget(self, namespace: str, name: str) -> None:
+        self.told.append(("forget parallel", name))
+
 
 def feed() -> tuple[Feed, Notes, list[str], set[str]]:
     notes, complaints, invalid = Notes(), list[str](), set[str]()
     made = Feed(
         notes,
-        {"TaskQueue": ObjectCache(), "WorkerPool": ObjectCache()},
+        notes,
+        {"TaskQueue": ObjectCache(), "WorkerPool": ObjectCache(), "ParallelQueue": ObjectCache()},
         ObjectCache(),
         ObjectCache(),
         ObjectCache(),
@@ -233,3 +241,21 @@ def test_a_cold_start_goes_from_the_pods_creation_to_its_workers_start_in_the_ne
     assert cold_start([first]) == 120.0
     assert cold_start([on_its_way]) is None
     assert cold_start([]) is None
+
+
+def test_parallel_queues_go_to_whoever_runs_them_and_one_whose_items_are_none_is_told_of() -> None:
+    made, notes, complaints, invalid = feed()
+
+    def parallel(version: int, items: Any) -> dict[str, Any]:
+        spec = {"queueRef": {"name": "q"}, "items": items, "actionLoop": [{"name": "ask", "action": "say"}]}
+        return {"apiVersion": "taskfleet.dev/v1alpha1", "kind": "ParallelQueue", **obj(version, "p", spec=spec)}
+
+    made.event("ParallelQueue", None, parallel(1, 5))
+    assert complaints == [
+        "spec.items: Value error, must be a list, the path of a file, or an expression such as {{ urls }}"
+    ]
+    assert invalid == {"uid-p"}
+    made.event("ParallelQueue", "MODIFIED", parallel(2, ["x"]))
+    made.event("ParallelQueue", "DELETED", parallel(3, ["x"]))
+    assert notes.told == [("set parallel", "p"), ("forget parallel", "p")]
+    assert not invalid

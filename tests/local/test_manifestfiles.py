@@ -25,6 +25,15 @@ spec:
   - {name: a, url: "http://a/v1", models: [small], apiKeySecretRef: {name: llm.key, key: api-token}}
   - {name: b, url: "http://b/v1", models: [small], apiKeySecretRef: {name: other, key: token}}
 """
+PARALLEL = """\
+apiVersion: taskfleet.dev/v1alpha1
+kind: ParallelQueue
+metadata: {name: work}
+spec:
+  queueRef: {name: demo}
+  items: [a]
+  actionLoop: [{name: say, action: "say {{ $item }}"}]
+"""
 
 
 def files(*paths: Path, namespace: str = "team", **environment: str) -> ManifestFiles:
@@ -99,3 +108,10 @@ def test_mode_hpa_works_as_operator_where_there_are_no_hpas_and_is_told(tmp_path
     scaling = manifests.pools[0].spec.autoscaling
     assert (scaling.mode, scaling.max_workers) == (AutoscalingMode.OPERATOR, 7)
     assert "autoscaling.mode HPA works as Operator here" in manifests.notes[-1]
+
+
+def test_a_parallel_queue_is_left_to_its_command_and_a_note_says_which(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(f"{QUEUE.format(namespace='')}---\n{PARALLEL}")
+    manifests = files(tmp_path).load()
+    assert manifests.parallel == []
+    assert manifests.notes == ["ParallelQueue work: run it with `taskfleet parallel run FILE`"]

@@ -31,7 +31,7 @@ apiVersion: taskfleet.dev/v1alpha1
 kind: ParallelQueue
 metadata: {name: checks}
 spec:
-  on: [a, b]
+  items: [a, b]
   maxParallel: 2
   tool: http
   actionLoop:
@@ -49,7 +49,7 @@ BROKEN: list[tuple[str, str, int, str, str]] = [
         "max_parallell: 2",
         8,
         "max_parallell",
-        "unknown field; there are on, as, actionLoop, maxParallel",
+        "unknown field; there are items, as, actionLoop, maxParallel",
     ),
     ("on: [a, b]", "on: 3", 7, "on", "must be a list, the path of a file, or an expression"),
     ("on: [a, b]", "on: items.doc", 7, "on", "no file (.jsonl"),
@@ -157,7 +157,10 @@ def test_the_line_and_the_field_are_named(
         ("{{ $item }}", "{{ $itm }}", 10, "spec.actionLoop[0].arguments.url: $itm is not known here"),
         ("{{ $item }}", "{{ $item.__init__ }}", 10, "the attribute __init__ is forbidden"),
         ("  - name: get\n", "  - name: get\n    model: x\n", 10, "spec.actionLoop[0].model: a tool has no model"),
-        ("  on: [a, b]", '  "on": {file: x}', 5, "spec.on: must be a list, the path of a file"),
+        ("items: [a, b]", "items: {file: x}", 5, "spec.items: must be a list, the path of a file"),
+        ("items: [a, b]", "on: [a, b]", 5, "spec.on: is called items in the kind ParallelQueue, since kubectl reads"),
+        ("  items: [a, b]\n", "", 4, "spec.items: is missing"),
+        ("items: [a, b]", "items: '{{ gone }}'", 5, "spec.items: gone is not known here"),
         ("spec:", "status: {}\nspec:", 4, "status: unknown field"),
     ],
 )

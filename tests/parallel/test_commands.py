@@ -9,6 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from demo.site import Site, serving
 from taskfleet.cli.main import run
@@ -70,6 +71,29 @@ def test_a_run_that_has_ended_is_run_again_only_when_that_is_said(parallel: Comm
     code, out, _ = parallel("run", file, "--again", "-o", "json")
     assert (code, json.loads(out)["runs"][0]["items"]["completed"]) == (0, 1)
     assert bench.calls("a") == 2
+
+
+def test_what_a_cluster_finds_by_itself_is_given_by_hand_on_a_laptop(parallel: Command, bench: Bench, ask: Ask) -> None:
+    manifest = {
+        "apiVersion": "taskfleet.dev/v1alpha1",
+        "kind": "ParallelQueue",
+        "metadata": {"name": bench.word},
+        "spec": {
+            "inputsFrom": {"document": {"configMap": {"name": "sources", "key": "text"}}},
+            "items": "{{ document.split() }}",
+            "actionLoop": [{"name": "say", "action": ask("{{ $item }}")}],
+        },
+    }
+    file = bench.folder / "kind.yaml"
+    file.write_text(yaml.safe_dump(manifest))
+    assert parallel("validate", file)[0] == 0
+    code, _, err = parallel("run", file)
+    assert (code, "inputsFrom: document: a cluster has that; give it here, as --input document=@FILE" in err) == (
+        2,
+        True,
+    )
+    assert parallel("run", file, "--input", "document=one two")[0] == 0
+    assert bench.all_calls() == {"one": 1, "two": 1}
 
 
 def test_failed_items_are_grouped_by_their_cause_and_the_exit_code_says_that_there_are_some(

@@ -4,8 +4,21 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from taskfleet.api.parallelobject import ParallelQueue
+
 Object = dict[str, Any]
 LABELS = {"app": "ollama"}
+
+
+class NoParallelQueues:
+    """Takes them where a test has none."""
+
+    def set(self, queue: ParallelQueue) -> None:
+        raise AssertionError(queue)
+
+    def forget(self, namespace: str, name: str) -> None:
+        raise AssertionError(name)
+
 
 _versions = itertools.count(1)
 

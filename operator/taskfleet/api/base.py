@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from taskfleet.api.rules import DNS_LABEL, INT_OR_STRING, MODEL_NAME, Rule, add_rules
+from taskfleet.api.rules import DNS_LABEL, INT_OR_STRING, MODEL_NAME, PRESERVED, Rule, add_rules
 from taskfleet.core.quantities import parse_duration, parse_size
 
 
@@ -27,6 +27,8 @@ class Keywords:
 BY_NAME = Keywords({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]})
 BY_TYPE = Keywords({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]})
 UNIQUE = Keywords({"x-kubernetes-list-type": "set"})
+# What people may put what they like into; the API server would drop it otherwise.
+ANYTHING = Keywords({PRESERVED: True})
 
 
 class ApiModel(BaseModel):

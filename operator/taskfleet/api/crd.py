@@ -3,8 +3,9 @@
 from typing import Any
 
 from taskfleet.api.base import ApiModel
+from taskfleet.api.parallelobject import ParallelQueue, ParallelQueueObjectSpec
 from taskfleet.api.rules import KEYWORD, Rule
-from taskfleet.api.status import TaskQueueStatus, WorkerPoolStatus
+from taskfleet.api.status import ParallelQueueStatus, TaskQueueStatus, WorkerPoolStatus
 from taskfleet.api.structural import Schema, structural_schema
 from taskfleet.api.taskqueue import TaskQueue, TaskQueueSpec
 from taskfleet.api.workerpool import WorkerPool, WorkerPoolSpec
@@ -55,6 +56,21 @@ def build() -> dict[str, dict[str, Any]]:
                 "labelSelectorPath": ".status.selector",
             },
         ),
+        "ParallelQueue": _definition(
+            ParallelQueue,
+            ParallelQueueObjectSpec,
+            ParallelQueueStatus,
+            short_name="pq",
+            columns=[
+                _column("Queue", "string", ".spec.queueRef.name", "The TaskQueue on which it runs."),
+                _column("Phase", "string", ".status.phase", "Where it is, or how it ended."),
+                _column("Done", "string", ".status.progress", "Items that have ended, of how many."),
+                _column("Open", "integer", ".status.open", "Items that are on their way."),
+                _column("Failed", "integer", ".status.failed", "Items that failed."),
+                _reason_column(priority=0),
+                _age_column(),
+            ],
+        ),
     }
 
 
@@ -91,14 +107,14 @@ def _definition(
                     "storage": True,
                     "subresources": {"status": {}, **({"scale": scale} if scale else {})},
                     "additionalPrinterColumns": columns,
-                    "schema": {"openAPIV3Schema": _root_schema(spec, status)},
+                    "schema": {"openAPIV3Schema": _root_schema(resource, spec, status)},
                 }
             ],
         },
     }
 
 
-def _root_schema(spec: type[ApiModel], status: type[ApiModel]) -> Schema:
+def _root_schema(resource: type[ApiModel], spec: type[ApiModel], status: type[ApiModel]) -> Schema:
     spec_schema = structural_schema(spec, defaults=True)
     return {
         "description": spec_schema["description"],
@@ -111,7 +127,7 @@ def _root_schema(spec: type[ApiModel], status: type[ApiModel]) -> Schema:
             "spec": spec_schema,
             "status": structural_schema(status, defaults=False),
         },
-        KEYWORD: [_FITTING_NAME.to_wire()],
+        KEYWORD: [rule.to_wire() for rule in (_FITTING_NAME, *resource.rules)],
     }
 
 

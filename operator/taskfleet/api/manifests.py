@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from taskfleet.api.documents import Document, Unreadable, read_documents
+from taskfleet.api.parallelobject import ParallelQueue
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.validate import is_ours, validate
 from taskfleet.api.workerpool import WorkerPool
@@ -14,6 +15,11 @@ from taskfleet.core.errors import InvalidManifest
 
 SUFFIXES = (".yaml", ".yml", ".json")
 STDIN = Path("-")
+_MODELS: dict[str, type[TaskQueue] | type[WorkerPool] | type[ParallelQueue]] = {
+    "TaskQueue": TaskQueue,
+    "WorkerPool": WorkerPool,
+    "ParallelQueue": ParallelQueue,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,7 @@ class Manifests:
 
     queues: list[TaskQueue] = field(default_factory=list)
     pools: list[WorkerPool] = field(default_factory=list)
+    parallel: list[ParallelQueue] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -69,16 +76,18 @@ class _Loading:
             self.problems.append(f"{file}:{error.line}: {error}")
 
     def finish(self) -> Manifests:
-        if not self.problems and not self.found.queues and not self.found.pools:
-            self.problems.append("no TaskQueue and no WorkerPool in these files")
+        if not self.problems and not self.places:
+            self.problems.append("no TaskQueue, no WorkerPool and no ParallelQueue in these files")
         if self.problems:
             raise InvalidManifest("\n".join(self.problems))
         queues = {queue.key for queue in self.found.queues}
-        for pool in self.found.pools:
-            if pool.queue not in queues:
-                place = self.places["WorkerPool", pool.metadata.namespace, pool.metadata.name]
+        objects: list[WorkerPool | ParallelQueue] = [*self.found.pools, *self.found.parallel]
+        for obj in objects:
+            if obj.queue not in queues:
+                place = self.places[obj.kind, obj.metadata.namespace, obj.metadata.name]
+                does = "serves" if isinstance(obj, WorkerPool) else "runs on"
                 self.found.warnings.append(
-                    f'{place}: WorkerPool "{pool.metadata.name}" serves the TaskQueue "{pool.queue}", '
+                    f'{place}: {obj.kind} "{obj.metadata.name}" {does} the TaskQueue "{obj.queue}", '
                     "which is in none of these files"
                 )
         return self.found
@@ -102,8 +111,7 @@ class _Loading:
         if validated.problems:
             return
         place = f"{file}:{document.line_of(base)}"
-        model = TaskQueue if value["kind"] == "TaskQueue" else WorkerPool
-        parsed = model.model_validate(validated.manifest)
+        parsed = _MODELS[value["kind"]].model_validate(validated.manifest)
         key = (parsed.kind, parsed.metadata.namespace, parsed.metadata.name)
         if key in self.places:
             self.problems.append(
@@ -114,5 +122,7 @@ class _Loading:
         self.places[key] = place
         if isinstance(parsed, TaskQueue):
             self.found.queues.append(parsed)
-        else:
+        elif isinstance(parsed, WorkerPool):
             self.found.pools.append(parsed)
+        else:
+            self.found.parallel.append(parsed)

@@ -137,8 +137,13 @@ def _loop(spec: ParallelQueueSpec, step: InnerLoop, at: Path, inputs: Collection
 
 def _call(spec: ParallelQueueSpec, step: Call, at: Path) -> Iterator[Problem]:
     if isinstance(step, InnerLoop):
-        for field, name in (("as_", "as"), ("max_parallel", "maxParallel"), ("while_", "while")):
-            if field in step.model_fields_set:
+        # Not whether it was written: the API server writes the default of maxParallel into each step.
+        for name, is_set in (
+            ("as", step.as_ is not None),
+            ("maxParallel", step.max_parallel != 1),
+            ("while", step.while_ is not None),
+        ):
+            if is_set:
                 yield Problem((*at, name), "this is for a loop: a step with on and actionLoop")
     if step.action is None and step.arguments is None:
         yield Problem(at, "it needs an action (what a model is asked), or arguments for a tool")

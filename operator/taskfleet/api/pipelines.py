@@ -1,6 +1,7 @@
 """Reads a file of parallel queues: the kind ParallelQueue, or a pipeline of steps. A problem has its line and field.
 
-YAML takes a bare ``on`` for ``true``, also as a key; here that key is meant as it is written.
+A pipeline may call its items ``on``. YAML takes a bare ``on`` for ``true``, also as a key; here that key is meant as it
+is written. The kind has ``items`` only: on its way to a cluster nobody puts that right.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from taskfleet.api.base import ApiModel
 from taskfleet.api.documents import Document, Unreadable, read_documents
 from taskfleet.api.fielderrors import Path as FieldPath
 from taskfleet.api.fielderrors import field_name
+from taskfleet.api.parallelobject import ParallelQueueObjectSpec
 from taskfleet.api.parallelqueue import ParallelQueueSpec, PipelineStep
 from taskfleet.api.pipelinerules import Problem, across, of_inputs, of_spec
 from taskfleet.core.errors import InvalidManifest
@@ -23,17 +25,20 @@ from taskfleet.core.names import API_VERSION
 KIND = "ParallelQueue"
 _PIPELINE_FIELDS = ("name", "inputs", "steps")
 _KIND_FIELDS = ("apiVersion", "kind", "metadata", "spec")
-_ON, _ON_AS_READ = "on", "true"
+_ITEMS, _ON, _ON_AS_READ = "items", "on", "true"
+_NO_ON = "is called items in the kind ParallelQueue, since kubectl reads a bare on as true; rename it"
 M = TypeVar("M", bound=ApiModel)
 
 
 @dataclass(frozen=True, slots=True)
 class ParallelQueue:
-    """One queue of a file. ``at`` is where its fields are in the document, ``id`` its name in a pipeline."""
+    """One queue of a file. ``at`` is where its fields are in the document, ``id`` its name in a pipeline.
+    ``inputs_from`` are names of inputs that only a cluster finds by itself."""
 
     id: str
     spec: ParallelQueueSpec
     at: FieldPath
+    inputs_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +108,10 @@ class _Reading:
         metadata = value.get("metadata")
         if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
             self._complain(("metadata",), "it needs a name: metadata.name")
-        elif (spec := self._model(ParallelQueueSpec, value.get("spec"), ("spec",))) is not None:
+        elif (spec := self._model(ParallelQueueObjectSpec, value.get("spec"), ("spec",))) is not None:
+            self.problems += [Problem(path, _NO_ON) for path in _ons(value["spec"], ("spec",))]
             self.problems += of_inputs(spec.inputs, ("spec", "inputs"))
-            yield ParallelQueue(metadata["name"], spec, ("spec",))
+            yield ParallelQueue(metadata["name"], spec.of_run(), ("spec",), tuple(spec.inputs_from))
 
     def _of_pipeline(self, value: dict[str, Any]) -> Iterator[ParallelQueue]:
         self._only(value, _PIPELINE_FIELDS)
@@ -163,19 +169,37 @@ def _with_on(raw: Any) -> Any:
     return renamed
 
 
+def _ons(spec: Mapping[str, Any], at: FieldPath) -> Iterator[FieldPath]:
+    """Where a spec, or a step in it, calls its items ``on``."""
+    for key, value in spec.items():
+        if key in (_ON, _ON_AS_READ):
+            yield (*at, key)
+        elif to_camel(key) == "actionLoop" and isinstance(value, list):
+            for number, step in enumerate(value):
+                if isinstance(step, dict):
+                    yield from _ons(step, (*at, key, number))
+
+
 def _as_read(value: Any, path: FieldPath) -> FieldPath:
     """A path with the keys that the document has, which may have them in another case or without quotes."""
     found: list[str | int] = []
+    items = _ITEMS if isinstance(value, dict) and "kind" in value else _ON
     for step in path:
         if isinstance(value, dict):
-            same = (key for key in value if isinstance(step, str) and to_camel(key) == to_camel(step))
-            key = step if step in value else next(same, _ON_AS_READ if step == _ON else step)
+            key = step if step in value else _key_of(str(step), value, items)
             found.append(key)
             value = value.get(key)
         else:
             found.append(step)
             value = value[step] if isinstance(value, list) and isinstance(step, int) and step < len(value) else None
     return tuple(found)
+
+
+def _key_of(field: str, value: Mapping[str, Any], items: str) -> str:
+    """What a map calls a field; ``items``: what the items are to be called where there are none."""
+    is_items = field in (_ITEMS, _ON)
+    names = {to_camel(name) for name in ((_ITEMS, _ON, _ON_AS_READ) if is_items else (field,))}
+    return next((key for key in value if to_camel(key) in names), items if is_items else field)
 
 
 def _words(found: Any, model: type[BaseModel]) -> str:

@@ -18,6 +18,7 @@ KEYWORD = "x-kubernetes-validations"
 OPTIONAL_OLD = "optionalOldSelf"
 UNLESS_KEPT = " || oldSelf."
 INT_OR_STRING = "x-kubernetes-int-or-string"
+PRESERVED = "x-kubernetes-preserve-unknown-fields"
 
 # Each unit at most once, largest first, and digits so few that the sum always fits CEL's 64 bits of nanoseconds.
 _DURATION = (
@@ -100,6 +101,10 @@ MODEL_NAME = Rule(
 TENANT_NAMES = Rule(
     "self.all(tenant, tenant.matches('^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'))",
     "must have names of tenants: at most 63 letters, digits, '.', '_' and '-', beginning with a letter or digit",
+)
+INPUT_NAMES = Rule(
+    "self.all(name, name.matches('^[A-Za-z][A-Za-z0-9_]*$'))",
+    "must have names for templates: letters, digits and _, beginning with a letter, such as document",
 )
 LABELS = Rule(
     f"self.all(key, key.matches('{LABEL_KEY}') && self[key].matches('{LABEL_VALUE}'))",

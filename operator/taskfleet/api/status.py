@@ -1,4 +1,4 @@
-"""The status of both kinds, which the controller builds and writes: what ``kubectl get`` and ``describe`` show.
+"""The status of each kind, which the controller builds and writes: what ``kubectl get`` and ``describe`` show.
 
 ``to_wire()`` is the whole status: what is not in it is not known or no longer true, so whoever writes it as a merge
 patch has to send null for the fields that have gone (``oldestPendingTime`` of a queue that has become empty).
@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from taskfleet.api.base import BY_NAME, BY_TYPE, UNIQUE, ApiModel, Keywords, Name
+from taskfleet.core.parallel.phase import Phase
 
 MAX_STATUS_LIST = 256
 
@@ -108,4 +109,49 @@ class WorkerPoolStatus(ApiModel):
         max_length=32,
         description="Ready, ScalingActive, ScalingLimited, ScalingDisputed, EndpointsHealthy and, with discovery, "
         "ServicesFound, each with its reason.",
+    )
+
+
+class StepCounts(ApiModel):
+    """How often one step ended in which way, over all items and rounds."""
+
+    name: str = Field(max_length=253, description="Name of the step.")
+    ok: Count = Field(0, description="Times that it did what it was to do.")
+    skipped: Count = Field(0, description="Times that its condition did not hold.")
+    failed: Count = Field(0, description="Times that it failed for good.")
+    cancelled: Count = Field(0, description="Times that the run ended before it did.")
+
+
+class Cause(ApiModel):
+    """Why items failed."""
+
+    cause: str = Field(max_length=1024, description="The error, as a sentence.")
+    items: Count = Field(description="Items that failed with it.")
+
+
+class ParallelQueueStatus(ApiModel):
+    """How far the run is, or how it ended."""
+
+    observed_generation: Count = Field(0, description="The metadata.generation that the controller has acted on.")
+    phase: Phase = Field(
+        Phase.PENDING,
+        description="Pending: it has not begun. Running. Completed: also when items failed, or until holds. Failed: a "
+        "step stopped it, or its items could not be read. Cancelled. Expired: its deadline passed.",
+    )
+    progress: str = Field("", max_length=64, description="Items that have ended, of how many.")
+    total: Count | None = Field(None, description="Items in all; absent until they are known.")
+    open: Count = Field(0, description="Items that are on their way.")
+    completed: Count = Field(0, description="Items that went through all of their steps.")
+    failed: Count = Field(0, description="Items that a step of theirs has failed.")
+    cancelled: Count = Field(0, description="Items that were begun and not finished when the run ended.")
+    steps: Annotated[list[StepCounts], BY_NAME] = Field(
+        default_factory=list, max_length=MAX_STATUS_LIST, description="What the steps came to, in their order."
+    )
+    causes: list[Cause] = Field(
+        default_factory=list, max_length=32, description="The commonest reasons for which items failed."
+    )
+    start_time: Time | None = Field(None, description="When the run began; from then on the spec cannot change.")
+    end_time: Time | None = Field(None, description="When the run ended.")
+    conditions: Annotated[list[ConditionStatus], BY_TYPE] = Field(
+        default_factory=list, max_length=32, description="Ready and Ended, each with its reason."
     )

@@ -73,6 +73,6 @@ def _figures(schema: Schema) -> str:
     words = []
     if "minimum" in schema and "maximum" in schema:
         words.append(f"from {schema['minimum']} to {schema['maximum']}")
-    if schema.get("default") not in (None, "", []):
+    if schema.get("default") not in (None, "", [], {}):
         words.append(f"{schema['default']} when not set")
     return f" ({', '.join(words)})" if words else ""

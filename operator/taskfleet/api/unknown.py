@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from taskfleet.api.fielderrors import Path
+from taskfleet.api.rules import PRESERVED
 
 _TYPE_META = frozenset(("apiVersion", "kind", "metadata"))
 _OBJECT_META = frozenset(
@@ -26,6 +27,8 @@ def unknown_fields(manifest: Mapping[str, Any], schema: Mapping[str, Any]) -> li
 
 def _walk(value: Any, schema: Mapping[str, Any] | None, path: Path) -> Iterator[Path]:
     known = schema or {}
+    if known.get(PRESERVED):
+        return
     if isinstance(value, dict):
         for key, child in value.items():
             if key in known.get("properties", {}):

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from taskfleet.api.manifests import Manifests, load
+from taskfleet.api.parallelobject import ParallelQueue
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.cli import exits
@@ -14,7 +15,8 @@ from taskfleet.core.errors import InvalidManifest
 
 EPILOG = """
 Prints one line for each problem, FILE:LINE: MESSAGE, with the message of the API server. Exit code 0 when all is
-valid, 2 when not. Objects of other kinds than TaskQueue and WorkerPool are left to others.
+valid, 2 when not. The templates of a ParallelQueue are for `taskfleet parallel validate`. Objects of other kinds are
+left to others.
 
 \b
 Examples:
@@ -41,7 +43,7 @@ def validate(manifests: tuple[Path, ...], output: Output) -> int:
     output.result(
         {
             "valid": True,
-            "objects": [*map(_identity, found.queues), *map(_identity, found.pools)],
+            "objects": [*map(_identity, found.queues), *map(_identity, found.pools), *map(_identity, found.parallel)],
             "warnings": found.warnings,
             "notes": found.notes,
         },
@@ -50,12 +52,14 @@ def validate(manifests: tuple[Path, ...], output: Output) -> int:
     return exits.OK
 
 
-def _identity(resource: TaskQueue | WorkerPool) -> dict[str, str]:
+def _identity(resource: TaskQueue | WorkerPool | ParallelQueue) -> dict[str, str]:
     return {"kind": resource.kind, "namespace": resource.metadata.namespace, "name": resource.metadata.name}
 
 
 def _summary(found: Manifests) -> str:
-    return f"valid: {_count(len(found.queues), 'TaskQueue')}, {_count(len(found.pools), 'WorkerPool')}"
+    parts = [_count(len(found.queues), "TaskQueue"), _count(len(found.pools), "WorkerPool")]
+    parts += [_count(len(found.parallel), "ParallelQueue")] if found.parallel else []
+    return f"valid: {', '.join(parts)}"
 
 
 def _count(number: int, kind: str) -> str:

@@ -9,9 +9,10 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
+from taskfleet.api.parallelobject import ParallelQueue
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
-from taskfleet.controller.fleet import Kind, Surface
+from taskfleet.controller.fleet import Guarded, Kind, Shown, Surface
 from taskfleet.controller.storelink import StoreLink
 from taskfleet.core.chronicle import MOST_DECISIONS, Chronicle, Decision, Subject
 from taskfleet.core.errors import NotLeading, StoreError
@@ -41,20 +42,20 @@ class Chronicler:
         self._decisions: defaultdict[QueueKey, deque[Decision]] = defaultdict(lambda: deque(maxlen=MOST_DECISIONS))
         self._news = asyncio.Event()
 
-    async def write_status(self, kind: Kind, obj: TaskQueue | WorkerPool, status: dict[str, Any]) -> None:
+    async def write_status(self, kind: Kind, obj: Shown, status: dict[str, Any]) -> None:
         await self._surface.write_status(kind, obj, status)
         self._say(_queue_of(obj), (kind, obj.metadata.name), status | _limits(obj))
 
-    def event(self, kind: Kind, obj: TaskQueue | WorkerPool, reason: str, message: str, *, warning: bool) -> None:
+    def event(self, kind: Kind, obj: Shown, reason: str, message: str, *, warning: bool) -> None:
         self._surface.event(kind, obj, reason, message, warning=warning)
         self._decisions[_queue_of(obj)].appendleft(Decision(time.time(), kind, obj.metadata.name, reason, message))
         self._news.set()
 
-    async def ensure_finalizer(self, queue: TaskQueue) -> None:
-        await self._surface.ensure_finalizer(queue)
+    async def ensure_finalizer(self, obj: Guarded) -> None:
+        await self._surface.ensure_finalizer(obj)
 
-    async def release(self, queue: TaskQueue) -> None:
-        await self._surface.release(queue)
+    async def release(self, obj: Guarded) -> None:
+        await self._surface.release(obj)
 
     def forget_queue(self, queue: QueueKey) -> None:
         """It is gone, with all that was kept of it."""
@@ -62,9 +63,9 @@ class Chronicler:
         self._unwritten.pop(queue, None)
         self._decisions.pop(queue, None)
 
-    def forget_pool(self, pool: WorkerPool) -> None:
-        """It is gone, or serves another queue."""
-        self._say(pool.queue, (pool.kind, pool.metadata.name), None)
+    def forget(self, obj: WorkerPool | ParallelQueue) -> None:
+        """It is gone, or of another queue by now."""
+        self._say(obj.queue, (obj.kind, obj.metadata.name), None)
 
     def store_changed(self) -> None:
         """Another store, or one that lost its memory, may be there."""
@@ -109,13 +110,13 @@ class Chronicler:
             self._decisions.pop(queue, None)
 
 
-def _limits(obj: TaskQueue | WorkerPool) -> dict[str, Any]:
-    if isinstance(obj, TaskQueue):
+def _limits(obj: Shown) -> dict[str, Any]:
+    if not isinstance(obj, WorkerPool):
         return {}
     shown = ("models", "concurrency", "maxWorkers", "rateLimit")
     specs = {endpoint.name: endpoint.to_wire() for endpoint in obj.spec.endpoints}
     return {"limits": {name: {field: spec[field] for field in shown if field in spec} for name, spec in specs.items()}}
 
 
-def _queue_of(obj: TaskQueue | WorkerPool) -> QueueKey:
+def _queue_of(obj: Shown) -> QueueKey:
     return obj.key if isinstance(obj, TaskQueue) else obj.queue

@@ -9,13 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from taskfleet.api.parallelobject import ParallelQueue
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.core.errors import TaskfleetError
 from taskfleet.core.plan import Plan
 from taskfleet.core.pool import AutoscalersObserved
 
-Kind = Literal["TaskQueue", "WorkerPool"]
+Kind = Literal["TaskQueue", "WorkerPool", "ParallelQueue"]
+Shown = TaskQueue | WorkerPool | ParallelQueue
+Guarded = TaskQueue | ParallelQueue
+"""The kinds that get our finalizer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +78,20 @@ class Fleet(Protocol):
 
 
 class Surface(Protocol):
-    """Where people see queues and pools. ``obj`` is the newest object that the reconciler was given."""
+    """Where people see our objects. ``obj`` is the newest one that the reconciler was given."""
 
-    async def write_status(self, kind: Kind, obj: TaskQueue | WorkerPool, status: dict[str, Any]) -> None:
+    async def write_status(self, kind: Kind, obj: Shown, status: dict[str, Any]) -> None:
         """Show ``status``, whole and in wire form. Only called when it changed. An object that is gone is no error."""
         ...
 
-    def event(self, kind: Kind, obj: TaskQueue | WorkerPool, reason: str, message: str, *, warning: bool) -> None:
+    def event(self, kind: Kind, obj: Shown, reason: str, message: str, *, warning: bool) -> None:
         """Tell of one decision. Must not block and must not raise."""
         ...
 
-    async def ensure_finalizer(self, queue: TaskQueue) -> None:
-        """Put ``core.names.FINALIZER`` on the queue. Only called when it is missing and nobody deletes the queue."""
+    async def ensure_finalizer(self, obj: Guarded) -> None:
+        """Put ``core.names.FINALIZER`` on the object. Only called when it is missing and nobody deletes the object."""
         ...
 
-    async def release(self, queue: TaskQueue) -> None:
-        """Take the finalizer away: the queue's tasks are gone from the store. An object that is gone is no error."""
+    async def release(self, obj: Guarded) -> None:
+        """Take the finalizer away: nothing of the object is left to be done. An object that is gone is no error."""
         ...

@@ -103,6 +103,11 @@ class Reconciler:
             health_changed=self._mark_queue,
         )
 
+    @property
+    def chronicler(self) -> Chronicler:
+        """Where others show what they do for a queue, so that `taskfleet explain` finds it."""
+        return self._chronicler
+
     def set_queue(self, queue: TaskQueue) -> None:
         """Take in a TaskQueue as it is now: new, edited, being deleted, or the same again."""
         state = self._world.queues.get(queue.key)
@@ -150,7 +155,7 @@ class Reconciler:
             return
         if before is not None and before.queue != pool.queue:
             self._metrics.forget_pool(pool_labels(before))
-            self._chronicler.forget_pool(before)
+            self._chronicler.forget(before)
             self._mark_queue(before.queue)
         self._metrics.open_pool(pool_labels(pool), [endpoint.name for endpoint in pool.spec.endpoints])
         self._prober.watch(pool)
@@ -165,7 +170,7 @@ class Reconciler:
         self._prober.forget((namespace, name))
         self._reporter.forget("WorkerPool", namespace, name)
         self._metrics.forget_pool(pool_labels(gone))
-        self._chronicler.forget_pool(gone)
+        self._chronicler.forget(gone)
         self._agenda.mark(("WorkerPool", (namespace, name)))
         self._mark_queue(gone.queue)
 

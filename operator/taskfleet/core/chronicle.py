@@ -6,7 +6,7 @@ from typing import Any
 
 MOST_DECISIONS = 50
 
-Subject = tuple[str, str]  # kind (TaskQueue or WorkerPool) and name
+Subject = tuple[str, str]  # kind (TaskQueue, WorkerPool or ParallelQueue) and name
 # As its custom resource has it. That of a pool has ``limits`` beside it: by the name of each endpoint what it serves,
 # and the most that is asked of it, as its spec has them.
 Status = Mapping[str, Any]

@@ -13,7 +13,8 @@ from taskfleet.core.settlement import QueueStats, WorkerReport, seconds_to_serve
 from taskfleet.core.task import TaskState, TaskView
 from taskfleet.core.wiretime import wire_time
 
-QUEUE, POOL = "TaskQueue", "WorkerPool"
+QUEUE, POOL, PARALLEL = "TaskQueue", "WorkerPool", "ParallelQueue"
+_SUBJECTS = {QUEUE: "queue", POOL: "pool", PARALLEL: "parallel queue"}
 NOBODY_LOOKED = "no controller has looked at it: is `taskfleet up` or the controller running on this store?"
 NOTHING_WAITS = "nothing waits"
 DECISIONS_SHOWN = 8
@@ -36,6 +37,11 @@ class Scene:
         """The pools that serve it, by name."""
         return {name: status for (kind, name), status in self.chronicle.said.items() if kind == POOL and status}
 
+    def runs(self) -> dict[str, Status]:
+        """The ParallelQueues on it that have not ended, by name."""
+        said = {name: status for (kind, name), status in self.chronicle.said.items() if kind == PARALLEL and status}
+        return {name: status for name, status in said.items() if conditions(status)["Ended"]["status"] != "True"}
+
     def queue(self, name: str) -> Status | None:
         return self.chronicle.said.get((QUEUE, name))
 
@@ -47,6 +53,7 @@ def queue_lines(name: str, scene: Scene) -> list[str]:
     lines += [NOBODY_LOOKED] if status is None else _headline(status)
     for pool, its in scene.pools().items():
         lines += [f"pool {pool}: {line}" for line in (*_unwell(its), *_endpoint_lines(its))]
+    lines += [f"parallel queue {name}: {_run_line(its)}" for name, its in scene.runs().items()]
     return lines + _decision_lines(scene)
 
 
@@ -56,6 +63,7 @@ def concerns(name: str, scene: Scene) -> list[str]:
     lines = [] if status is not None else [NOBODY_LOOKED]
     lines += [line for line in _why_waiting(scene) if line != NOTHING_WAITS]
     lines += [] if status is None else _different(status)
+    lines += [f"parallel queue {name}: {line}" for name, its in scene.runs().items() for line in _different(its)]
     return lines + [f"pool {pool}: {line}" for pool, its in scene.pools().items() for line in _different(its)]
 
 
@@ -138,6 +146,11 @@ def _why_waiting(scene: Scene) -> Iterator[str]:
             yield f"{count(report.inflight, 'call')} to {report.pool}/{report.endpoint} by {report.worker} itself"
 
 
+def _run_line(status: Status) -> str:
+    done = f", {status['progress']} items have ended" if status.get("progress") else ""
+    return f"{status['phase']}{done}: {_told('Ready', conditions(status)['Ready'])}"
+
+
 def _condition_lines(status: Status) -> list[str]:
     return [_told(kind, one) for kind, one in conditions(status).items()]
 
@@ -184,12 +197,8 @@ def _number(count: int, what: str) -> str:
 
 def _decision_lines(scene: Scene, of: tuple[str, str] | None = None, begins: str = "") -> list[str]:
     found = [
-        f"{wire_time(one.at)} {_subject(one.kind)} {one.name}: {one.message} ({one.reason})"
+        f"{wire_time(one.at)} {_SUBJECTS[one.kind]} {one.name}: {one.message} ({one.reason})"
         for one in scene.chronicle.decisions
         if (of is None or (one.kind, one.name) == of) and one.message.startswith(begins)
     ][:DECISIONS_SHOWN]
     return ["the last decisions, newest first:", *(f"  {line}" for line in found)] if found else []
-
-
-def _subject(kind: str) -> str:
-    return "queue" if kind == QUEUE else "pool"

@@ -25,6 +25,7 @@ class Resource:
 
 TASK_QUEUES = Resource(API_VERSION, "TaskQueue", "taskqueues")
 WORKER_POOLS = Resource(API_VERSION, "WorkerPool", "workerpools")
+PARALLEL_QUEUES = Resource(API_VERSION, "ParallelQueue", "parallelqueues")
 DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments")
 AUTOSCALERS = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 SERVICES = Resource("v1", "Service", "services")

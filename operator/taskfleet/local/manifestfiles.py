@@ -39,7 +39,7 @@ class ManifestFiles:
         _refuse_discovery(manifests)
         _refuse_own_servers(manifests)
         check_api_keys(manifests.pools, self._environment)
-        return _without_hpas(manifests)
+        return _without_parallel_queues(_without_hpas(manifests))
 
     def changed(self) -> bool:
         """Whether a file appeared, went or was written since the last load, also one that failed."""
@@ -87,6 +87,15 @@ def _without_hpas(manifests: Manifests) -> Manifests:
         else:
             pools.append(pool)
     return dataclasses.replace(manifests, pools=pools, notes=notes)
+
+
+def _without_parallel_queues(manifests: Manifests) -> Manifests:
+    """On a cluster the controller runs them; here each is run by a command, which shows how far it is."""
+    notes = [
+        f"ParallelQueue {queue.metadata.name}: run it with `taskfleet parallel run FILE`"
+        for queue in manifests.parallel
+    ]
+    return dataclasses.replace(manifests, parallel=[], notes=[*manifests.notes, *notes])
 
 
 def _refuse_own_servers(manifests: Manifests) -> None:

@@ -3,9 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from taskfleet.api.taskqueue import TaskQueue
-from taskfleet.api.workerpool import WorkerPool
-from taskfleet.controller.fleet import Kind
+from taskfleet.controller.fleet import Guarded, Kind, Shown
 
 
 class MemorySurface:
@@ -19,15 +17,15 @@ class MemorySurface:
         """The newest status in wire form; empty before the first."""
         return self._statuses.get((kind, namespace, name), {})
 
-    async def write_status(self, kind: Kind, obj: TaskQueue | WorkerPool, status: dict[str, Any]) -> None:
+    async def write_status(self, kind: Kind, obj: Shown, status: dict[str, Any]) -> None:
         self._statuses[kind, obj.metadata.namespace, obj.metadata.name] = status
 
-    def event(self, kind: Kind, obj: TaskQueue | WorkerPool, reason: str, message: str, *, warning: bool) -> None:
+    def event(self, kind: Kind, obj: Shown, reason: str, message: str, *, warning: bool) -> None:
         mark = "warning: " if warning else ""
         self._tell(f"{mark}{'queue' if kind == 'TaskQueue' else 'pool'} {obj.metadata.name}: {message} ({reason})")
 
-    async def ensure_finalizer(self, queue: TaskQueue) -> None:
+    async def ensure_finalizer(self, obj: Guarded) -> None:
         """A queue that leaves the manifests keeps its tasks in the data folder: nothing to hold back."""
 
-    async def release(self, queue: TaskQueue) -> None:
+    async def release(self, obj: Guarded) -> None:
         """No object was held back."""

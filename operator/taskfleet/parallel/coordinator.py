@@ -36,7 +36,8 @@ _LOOK_SECONDS = 0.1
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is to be run. ``earlier``: what templates know of the queues before it; ``source``: its items, where those
-    are all that such a queue came to."""
+    are all that such a queue came to. ``nonce`` tells the run from others of its name and makes the ids of its tasks;
+    "": a new one does."""
 
     name: str
     spec: ParallelQueueSpec
@@ -44,6 +45,7 @@ class Order:
     folder: Path
     earlier: Mapping[str, Any]
     source: Source | None = None
+    nonce: str = ""
 
 
 class Coordinator:
@@ -103,7 +105,7 @@ class Coordinator:
         if source is None:
             source = await self._by_tasks(source_of(order.spec, plan, order.folder))
         record = Record(
-            nonce=secrets.token_hex(5),
+            nonce=order.nonce or secrets.token_hex(5),
             spec=order.spec.to_wire(),
             inputs=dict(order.inputs),
             kept=source.all if isinstance(source, ItemList) else None,

@@ -21,7 +21,7 @@ from taskfleet.parallel.errands import Errands
 from taskfleet.parallel.items import Source
 from taskfleet.parallel.journal import Journal
 from taskfleet.parallel.loop import Loop
-from taskfleet.parallel.means import Means
+from taskfleet.parallel.means import TURN_SECONDS, ALoop, Means
 from taskfleet.parallel.openitem import OpenItem
 from taskfleet.parallel.place import Written, item_key
 from taskfleet.parallel.plan import Plan
@@ -94,6 +94,7 @@ class Driver:
 
         Who is cancelled leaves the run to be gone on with.
         """
+        await self._journal.write()  # before its first task: who goes on with the run must know the ids of those
         errands = self._errands
         helpers = [
             asyncio.create_task(work)
@@ -126,17 +127,21 @@ class Driver:
         while self._end is None:
             self._news.clear()
             self._errands.go_on()
-            self._handle_all()
+            await self._handle_all()
             self._look_at_the_time()
-            self._handle_all()
-            hungry = [] if self._journal.behind else list(self._means.hungry)
-            taken = sum([await loop.take(TAKEN_AT_ONCE) for loop in hungry])
-            if self._end is None and not self._means.events and not self._errands.heard and not taken:
+            await self._handle_all()
+            for loop in self._hungry():
+                await loop.take(TAKEN_AT_ONCE)
+            if self._end is None and not (self._means.events or self._errands.heard or self._hungry()):
                 await self._something_new()
             else:
                 await asyncio.sleep(0)
         self.record.state, self.record.reason = self._end.state, self._end.reason
         self.record.finished = time.time()
+
+    def _hungry(self) -> list[ALoop]:
+        """Who has room for items; nobody while results wait to be written down."""
+        return [] if self._journal.behind else list(self._means.hungry)
 
     def _begin(self) -> None:
         entries = self._means.written.items("")
@@ -151,11 +156,15 @@ class Driver:
         except TimeoutError:
             pass
 
-    def _handle_all(self) -> None:
-        events = self._means.events
+    async def _handle_all(self) -> None:
+        """A template may take long for each item: others have their turn meanwhile."""
+        events, turn = self._means.events, time.monotonic() + TURN_SECONDS
         while events:
             loop, event = events.popleft()
             loop.handle(event)
+            if time.monotonic() > turn:
+                await asyncio.sleep(0)
+                turn = time.monotonic() + TURN_SECONDS
 
     def _look_at_the_time(self) -> None:
         self._timers.ring()

@@ -20,7 +20,7 @@ from taskfleet.core.parallel.moves import (
 )
 from taskfleet.parallel.innerloop import InnerLoop
 from taskfleet.parallel.items import Fetch, Given, ItemList, Source
-from taskfleet.parallel.means import Means, Owner, Progress
+from taskfleet.parallel.means import TURN_SECONDS, Means, Owner, Progress
 from taskfleet.parallel.openitem import OpenItem
 from taskfleet.parallel.place import item_key
 from taskfleet.parallel.plan import LoopPlan
@@ -63,9 +63,9 @@ class Loop:
     def handle(self, event: Event) -> None:
         self._obey(self.machine.handle(event))
 
-    async def take(self, most: int) -> int:
-        """Bring items as long as there is room for them, up to a number; how many came."""
-        taken = 0
+    async def take(self, most: int) -> None:
+        """Bring items as long as there is room for them, up to a number and for one turn."""
+        taken, turn = 0, time.monotonic() + TURN_SECONDS
         while self._room and taken < most and self.machine.stop is None:
             try:
                 given = self._next()
@@ -75,13 +75,14 @@ class Loop:
                 continue
             if isinstance(given, Fetch):
                 await given.bring()
-                continue
-            self._room = 0  # the machine says anew how much there is
-            taken += given is not None
-            self.handle(SourceEnded() if given is None else self._came(*given))
+            else:
+                self._room = 0  # the machine says anew how much there is
+                taken += given is not None
+                self.handle(SourceEnded() if given is None else self._came(*given))
+            if time.monotonic() > turn:
+                break
         if not self._room or self.machine.stop is not None:
             self._means.hungry.pop(self, None)
-        return taken
 
     def _next(self) -> Given | None:
         if self._coming is None:

@@ -13,6 +13,8 @@ from taskfleet.parallel.openitem import OpenItem
 from taskfleet.parallel.place import Written
 from taskfleet.parallel.timers import Timers
 
+TURN_SECONDS = 0.02  # of work at a stretch, before others have their turn
+
 
 class ALoop(Protocol):
     """``items`` are the open ones."""
@@ -24,7 +26,7 @@ class ALoop(Protocol):
 
     def handle(self, event: Event) -> None: ...
 
-    async def take(self, most: int) -> int: ...
+    async def take(self, most: int) -> None: ...
 
 
 class Progress(Protocol):

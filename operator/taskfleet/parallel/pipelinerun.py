@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from taskfleet.api.parallelqueue import MAX_ITEMS
+from taskfleet.api.parallelqueue import MAX_ITEMS, ParallelQueueSpec
 from taskfleet.api.pipelines import ParallelQueue, Pipeline
 from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.rules import ItemStatus, RunState
@@ -14,9 +14,13 @@ from taskfleet.core.task import QueueKey
 from taskfleet.parallel.coordinator import Coordinator, Order
 from taskfleet.parallel.driver import Driver
 from taskfleet.parallel.earlier import EarlierResults, last_step, streamed
+from taskfleet.parallel.items import Source
 from taskfleet.parallel.record import Record
 from taskfleet.parallel.results import lines_in_order
 from taskfleet.store import Store
+
+Earlier = tuple[QueueKey, str, Record]
+"""A queue that has completed: where its run is, and what it came to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +57,17 @@ async def stages(
 ) -> AsyncIterator[Stage]:
     """Each queue when the ones before it have completed; after one that did not, none. Who iterates runs the drivers.
     Raises InputError, DatasetError."""
-    earlier: dict[str, tuple[str, Record]] = {}
+    earlier: dict[str, Earlier] = {}
     for queue in pipeline.queues:
         name = run_name(pipeline, queue)
         record = await coordinator.record(name)
         if record is None or not record.state.is_final:
             spec = queue.spec
-            source, said = None, spec.to_wire()
-            if (wanted := streamed(spec.on, earlier)) is not None:
-                source = EarlierResults(store, key, *earlier[wanted[0]], outputs=wanted[1])
-                del said["on"]
-            named = {other: found for other, found in earlier.items() if other.encode() in orjson.dumps(said)}
-            known = {other: await _outcome(store, key, *found) for other, found in named.items()}
+            if missing := [each for each in queue.inputs_from if each not in inputs]:
+                raise InputError(
+                    f"inputsFrom: {', '.join(missing)}: a cluster has that; give it here, as --input {missing[0]}=@FILE"
+                )
+            known, source = await of_earlier(store, spec, earlier)
             order = Order(name, spec, {**spec.inputs, **inputs}, pipeline.file.parent, known, source)
             driver = await coordinator.driver(order)
             yield Stage(name, driver.record, driver)
@@ -73,11 +76,24 @@ async def stages(
             yield Stage(name, record, None)
         if record.state is not RunState.COMPLETED:
             return
-        earlier[queue.id] = name, record
+        earlier[queue.id] = key, name, record
+
+
+async def of_earlier(
+    store: Store, spec: ParallelQueueSpec, earlier: Mapping[str, Earlier]
+) -> tuple[dict[str, Any], Source | None]:
+    """What templates are to know of the queues before it, and its items where those are all that one of them came to.
+    Raises InputError when that is too much."""
+    source, said = None, spec.to_wire()
+    if (wanted := streamed(spec.on, earlier)) is not None:
+        source = EarlierResults(store, *earlier[wanted[0]], outputs=wanted[1])
+        del said["items"]
+    named = {other: found for other, found in earlier.items() if other.encode() in orjson.dumps(said)}
+    return {other: await _outcome(store, *found) for other, found in named.items()}, source
 
 
 async def _outcome(store: Store, key: QueueKey, name: str, record: Record) -> dict[str, Any]:
-    """What templates of later queues know of one. Raises InputError when that is too much."""
+    """What templates of later queues know of one."""
     if record.tally.done > MAX_ITEMS:
         raise InputError(
             f"{name} has {record.tally.done:,} results, and a template takes at most {MAX_ITEMS:,}; go over them one "

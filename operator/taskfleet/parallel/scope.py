@@ -23,15 +23,14 @@ def check(pipeline: Pipeline, inputs: Collection[str] = ()) -> None:
     problems: list[Problem] = []
     earlier: list[str] = []
     for queue in pipeline.queues:
-        problems += _of_queue(queue.spec, queue.at, {*inputs, *queue.spec.inputs}, earlier)
+        problems += of_queue(queue.spec, queue.at, {*inputs, *queue.spec.inputs, *queue.inputs_from}, earlier)
         earlier.append(queue.id)
     if problems:
         raise InvalidManifest("\n".join(map(pipeline.complaint, problems)))
 
 
-def _of_queue(
-    spec: ParallelQueueSpec, at: Path, inputs: Collection[str], earlier: Collection[str]
-) -> Iterator[Problem]:
+def of_queue(spec: ParallelQueueSpec, at: Path, inputs: Collection[str], earlier: Collection[str]) -> Iterator[Problem]:
+    """What is wrong with the templates of one queue, which know these inputs and the queues before it."""
     outside = {*inputs, *earlier}
     if isinstance(spec.on, str) and file_form(spec.on) is None:
         yield from _asked_or_expression(spec.on, (*at, "on"), outside, {})

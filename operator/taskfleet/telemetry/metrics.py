@@ -250,10 +250,11 @@ class ControllerMetrics:
         )
         # What to remove is known by its labels: to look for it would be a look at the series of all others.
         self._endpoints: dict[PoolLabels, set[str]] = {}
-        for kind in ("TaskQueue", "WorkerPool"):
-            self.reconcile_seconds.labels(kind)
+        for kind in ("TaskQueue", "WorkerPool", "ParallelQueue"):
             for outcome in ("ok", "error"):
                 self.reconciles.labels(kind, outcome)
+        for kind in ("TaskQueue", "WorkerPool"):  # what brings a ParallelQueue to its end takes as long as its run
+            self.reconcile_seconds.labels(kind)
 
     def open_queue(self, queue: QueueKey) -> None:
         """Create the series of a queue at 0."""

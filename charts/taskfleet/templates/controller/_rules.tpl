@@ -1,17 +1,21 @@
 {{/* What the controller does, and nothing else. A test runs it with exactly this role and sees every verb used. */}}
 {{- define "taskfleet.rules" -}}
-# Read queues and pools, show their status.
+# Read our objects, show their status.
 - apiGroups: [taskfleet.dev]
-  resources: [taskqueues, workerpools]
+  resources: [taskqueues, workerpools, parallelqueues]
   verbs: [list, watch]
 - apiGroups: [taskfleet.dev]
-  resources: [taskqueues/status, workerpools/status]
+  resources: [taskqueues/status, workerpools/status, parallelqueues/status]
   verbs: [patch]
-# The finalizer that keeps a queue until its tasks are done, and spec.replicas of a pool: its way from and to zero, where
-# an HPA does the rest.
+# The finalizer that keeps a queue until its tasks are done and a parallel queue until its run has ended, and
+# spec.replicas of a pool: its way from and to zero, where an HPA does the rest.
 - apiGroups: [taskfleet.dev]
-  resources: [taskqueues, workerpools]
+  resources: [taskqueues, workerpools, parallelqueues]
   verbs: [patch]
+# The ConfigMaps that a ParallelQueue names in inputsFrom, each asked for by its name.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
 # The workers. Server-side apply of an object that is not there needs create beside patch.
 - apiGroups: [apps]
   resources: [deployments]

@@ -1,4 +1,4 @@
-"""From what the API server shows to what the reconciler knows: the newest valid object of each queue and pool."""
+"""From what the API server shows to what the reconciler knows: the newest valid object of each of our kinds."""
 
 import logging
 from collections.abc import Callable, Collection, Sequence
@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from taskfleet.api.parallelobject import ParallelQueue
 from taskfleet.api.taskqueue import TaskQueue
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.cluster.cache import Object, ObjectCache, name_of, uid_of, version_of
@@ -24,6 +25,7 @@ DELETED = "DELETED"
 DEPLOYMENT = "Deployment"
 SERVICE = "Service"
 AUTOSCALER = "HorizontalPodAutoscaler"
+_KINDS: dict[str, Kind] = {"TaskQueue": "TaskQueue", "WorkerPool": "WorkerPool", "ParallelQueue": "ParallelQueue"}
 
 
 class Sink(Protocol):
@@ -34,6 +36,13 @@ class Sink(Protocol):
     def set_pool(self, pool: WorkerPool, services: Condition | None = None) -> None: ...
     def forget_pool(self, namespace: str, name: str) -> None: ...
     def touch_pool(self, namespace: str, name: str) -> None: ...
+
+
+class ParallelSink(Protocol):
+    """What drives ParallelQueues takes from a watch."""
+
+    def set(self, queue: ParallelQueue) -> None: ...
+    def forget(self, namespace: str, name: str) -> None: ...
 
 
 class Feed:
@@ -47,6 +56,7 @@ class Feed:
     def __init__(
         self,
         sink: Sink,
+        parallel: ParallelSink,
         caches: dict[Kind, ObjectCache],
         deployments: ObjectCache,
         services: ObjectCache,
@@ -55,6 +65,7 @@ class Feed:
         invalid_uids: set[str],
     ) -> None:
         self._sink = sink
+        self._parallel = parallel
         self._invalid_uids = invalid_uids
         self._discovery = Discovery(services, sink.set_pool)
         own = {str(kind): cache for kind, cache in caches.items()}
@@ -105,12 +116,14 @@ class Feed:
         try:
             if kind == "TaskQueue":
                 self._sink.set_queue(TaskQueue.model_validate(whole))
-            else:
+            elif kind == "WorkerPool":
                 self._discovery.set_pool(WorkerPool.model_validate(whole))
+            else:
+                self._parallel.set(ParallelQueue.model_validate(whole))
             self._invalid_uids.discard(uid_of(obj))
         except ValidationError as error:
             self._invalid_uids.add(uid_of(obj))
-            self._invalid("TaskQueue" if kind == "TaskQueue" else "WorkerPool", obj, _words(error))
+            self._invalid(_KINDS[kind], obj, _words(error))
 
     def _gone(self, kind: str, obj: Object) -> None:
         namespace, name = name_of(obj)
@@ -120,6 +133,8 @@ class Feed:
         elif kind == "WorkerPool":
             self._discovery.forget_pool(namespace, name)
             self._sink.forget_pool(namespace, name)
+        elif kind == "ParallelQueue":
+            self._parallel.forget(namespace, name)
         elif kind == SERVICE:
             self._discovery.look_again(namespace)
         elif kind == AUTOSCALER:

@@ -14,7 +14,7 @@ _UNREAD = ("annotations", "managedFields")
 
 
 def of_custom_resource(obj: Object) -> Object:
-    """A queue or pool. Its spec is what the reconciler has as a model."""
+    """One of ours. Its spec is what the reconciler has as a model."""
     return {"metadata": _metadata(obj), "status": _sharing(obj.get("status", {}))}
 
 

@@ -20,6 +20,7 @@ from taskfleet.controller.cluster.invalid import InvalidObjects
 from taskfleet.controller.cluster.leadership import Leadership
 from taskfleet.controller.cluster.lease import Lease
 from taskfleet.controller.cluster.objects import WorkerDefaults
+from taskfleet.controller.cluster.parallelthread import ParallelThread
 from taskfleet.controller.cluster.resync import Resync
 from taskfleet.controller.cluster.surface import KubernetesSurface
 from taskfleet.controller.cluster.urls import url_from_elsewhere
@@ -105,6 +106,7 @@ class _Controller:
         caches: dict[Kind, ObjectCache] = {
             "TaskQueue": ObjectCache(keeping.of_custom_resource),
             "WorkerPool": ObjectCache(keeping.of_custom_resource),
+            "ParallelQueue": ObjectCache(keeping.of_custom_resource),
         }
         deployments, services = ObjectCache(keeping.of_deployment), ObjectCache(keeping.of_service)
         autoscalers = ObjectCache(keeping.of_autoscaler)
@@ -119,8 +121,22 @@ class _Controller:
             reach=url_from_elsewhere,
             may_act=may_act,
         )
+        self._parallel = ParallelThread(
+            options.store_url,
+            client,
+            self._reconciler.chronicler,
+            lambda outcome: metrics.reconciles.labels("ParallelQueue", outcome).inc(),
+            may_act,
+        )
         self._feed = Feed(
-            self._reconciler, caches, deployments, services, autoscalers, self._invalid.found, invalid_uids
+            self._reconciler,
+            self._parallel,
+            caches,
+            deployments,
+            services,
+            autoscalers,
+            self._invalid.found,
+            invalid_uids,
         )
         self._resync = Resync(client, self._feed, options.namespaces)
         self._watch = Watch(options.kubeconfig, options.namespaces, self._on_event)
@@ -133,6 +149,7 @@ class _Controller:
         if not await _unless(stop, self._resync.until_it_works()):
             return
         self._watch.start()
+        self._parallel.start()
         try:
             async with asyncio.TaskGroup() as group:
                 background = [
@@ -144,6 +161,7 @@ class _Controller:
                 for task in background:
                     task.cancel()
         finally:
+            await self._parallel.stop()
             await self._watch.stop()
 
     def _on_event(self, kind: str, event_type: str | None, obj: Object) -> None:

@@ -1,7 +1,7 @@
 """Whole lists beside the watch: at the start, after a watch had to begin anew, and now and then.
 
 A watch that begins anew (the API server has forgotten where it was) shows what is there and not what went meanwhile:
-only a list tells. The list now and then costs five requests and means that no missed event is missed for ever.
+only a list tells. The list now and then costs six requests and means that no missed event is missed for ever.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from taskfleet.core.names import LABEL_NAME
 from taskfleet.kube import (
     AUTOSCALERS,
     DEPLOYMENTS,
+    PARALLEL_QUEUES,
     SERVICES,
     TASK_QUEUES,
     WORKER_POOLS,
@@ -31,13 +32,14 @@ LAST_RETRY_SECONDS = 10.0
 
 WORKER_SELECTOR = f"{LABEL_NAME}=taskfleet-worker"
 
-# Pools last: one that is seen must find its workers, Services and autoscalers already seen.
+# Pools late: one that is seen must find its workers, Services and autoscalers already seen.
 _LISTED: tuple[tuple[str, Resource, str], ...] = (
     (DEPLOYMENT, DEPLOYMENTS, WORKER_SELECTOR),
     (SERVICE, SERVICES, ""),
     (AUTOSCALER, AUTOSCALERS, ""),
     ("TaskQueue", TASK_QUEUES, ""),
     ("WorkerPool", WORKER_POOLS, ""),
+    ("ParallelQueue", PARALLEL_QUEUES, ""),
 )
 
 

@@ -1,4 +1,4 @@
-"""Where people on a cluster see queues and pools: status, events, and the finalizer of a queue."""
+"""Where people on a cluster see our objects: status, events, and the finalizer of what must not go unnoticed."""
 
 import asyncio
 import logging
@@ -8,13 +8,12 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
-from taskfleet.api.taskqueue import TaskQueue
-from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.cluster.cache import Object, ObjectCache
-from taskfleet.controller.fleet import Kind
+from taskfleet.controller.fleet import Guarded, Kind, Shown
 from taskfleet.core.names import FINALIZER, GROUP
 from taskfleet.kube import (
     EVENTS,
+    PARALLEL_QUEUES,
     TASK_QUEUES,
     WORKER_POOLS,
     KubeClient,
@@ -26,7 +25,11 @@ from taskfleet.kube import (
 
 log = logging.getLogger(__name__)
 
-RESOURCES: dict[Kind, Resource] = {"TaskQueue": TASK_QUEUES, "WorkerPool": WORKER_POOLS}
+RESOURCES: dict[Kind, Resource] = {
+    "TaskQueue": TASK_QUEUES,
+    "WorkerPool": WORKER_POOLS,
+    "ParallelQueue": PARALLEL_QUEUES,
+}
 _EVENT_BACKLOG = 1000
 _MAX_NOTE = 1024
 _CONTROLLER = f"{GROUP}/controller"
@@ -42,7 +45,7 @@ class KubernetesSurface:
         self._events: asyncio.Queue[Object] = asyncio.Queue(_EVENT_BACKLOG)
         self._instance = socket.gethostname()[:128]
 
-    async def write_status(self, kind: Kind, obj: TaskQueue | WorkerPool, status: dict[str, Any]) -> None:
+    async def write_status(self, kind: Kind, obj: Shown, status: dict[str, Any]) -> None:
         """No request when the object already shows it, so that a status never answers to itself."""
         meta = obj.metadata
         live = self._caches[kind].get(meta.namespace, meta.name)
@@ -62,7 +65,7 @@ class KubernetesSurface:
             return
         self._caches[kind].saw(written)
 
-    def event(self, kind: Kind, obj: TaskQueue | WorkerPool, reason: str, message: str, *, warning: bool) -> None:
+    def event(self, kind: Kind, obj: Shown, reason: str, message: str, *, warning: bool) -> None:
         """Logged, for Kubernetes forgets events within the hour, and queued for ``post_events``.
 
         When too many wait, the newest are dropped and the log says so.
@@ -83,37 +86,37 @@ class KubernetesSurface:
             except KubeError as error:
                 log.warning("event not posted: %s", error, extra={"reason": manifest["reason"]})
 
-    async def ensure_finalizer(self, queue: TaskQueue) -> None:
+    async def ensure_finalizer(self, obj: Guarded) -> None:
         """The test of the version makes two writers of finalizers not overwrite each other."""
-        meta = queue.metadata
-        live = self._caches["TaskQueue"].get(meta.namespace, meta.name)
+        meta = obj.metadata
+        live = self._caches[obj.kind].get(meta.namespace, meta.name)
         if live is None or live["metadata"]["uid"] != meta.uid or FINALIZER in live["metadata"].get("finalizers", ()):
             return
         finalizers = [*live["metadata"].get("finalizers", ()), FINALIZER]
-        await self._patch_finalizers(live, finalizers)
+        await self._patch_finalizers(obj.kind, live, finalizers)
 
-    async def release(self, queue: TaskQueue) -> None:
-        meta = queue.metadata
-        live = self._caches["TaskQueue"].get(meta.namespace, meta.name)
+    async def release(self, obj: Guarded) -> None:
+        meta = obj.metadata
+        live = self._caches[obj.kind].get(meta.namespace, meta.name)
         if live is None or live["metadata"]["uid"] != meta.uid:
             return
         finalizers = [name for name in live["metadata"].get("finalizers", ()) if name != FINALIZER]
         try:
-            await self._patch_finalizers(live, finalizers)
+            await self._patch_finalizers(obj.kind, live, finalizers)
         except KubeNotFound:
             log.debug("gone before it was released", extra={"object": f"{meta.namespace}/{meta.name}"})
 
-    async def _patch_finalizers(self, live: Object, finalizers: list[str]) -> None:
+    async def _patch_finalizers(self, kind: Kind, live: Object, finalizers: list[str]) -> None:
         meta = live["metadata"]
         operations = [
             {"op": "test", "path": "/metadata/uid", "value": meta["uid"]},
             {"op": "test", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
             {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
         ]
-        written = await self._client.json_patch(TASK_QUEUES, meta["namespace"], meta["name"], operations)
-        self._caches["TaskQueue"].saw(written)
+        written = await self._client.json_patch(RESOURCES[kind], meta["namespace"], meta["name"], operations)
+        self._caches[kind].saw(written)
 
-    def _manifest(self, kind: Kind, obj: TaskQueue | WorkerPool, reason: str, message: str, *, warning: bool) -> Object:
+    def _manifest(self, kind: Kind, obj: Shown, reason: str, message: str, *, warning: bool) -> Object:
         meta = obj.metadata
         resource = RESOURCES[kind]
         return {

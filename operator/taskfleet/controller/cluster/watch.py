@@ -1,4 +1,4 @@
-"""The watch on queues, pools, worker Deployments, Services and HPAs, by kopf, which only hands on what it sees.
+"""The watch on our objects, worker Deployments, Services and HPAs, by kopf, which only hands on what it sees.
 
 kopf runs on a thread and an event loop of its own: when it stops it cancels every task of its loop that it did not
 find there at its start, which must not be the reconciler's. No create, update or delete handlers, daemons or timers:
@@ -85,6 +85,7 @@ def registry(kubeconfig: str | None, on_event: OnEvent) -> kopf.OperatorRegistry
 
     kopf.on.event(GROUP, VERSION, "taskqueues", registry=made, id="queue")(hand_on("TaskQueue"))
     kopf.on.event(GROUP, VERSION, "workerpools", registry=made, id="pool")(hand_on("WorkerPool"))
+    kopf.on.event(GROUP, VERSION, "parallelqueues", registry=made, id="parallel")(hand_on("ParallelQueue"))
     kopf.on.event("apps", "v1", "deployments", registry=made, id="deployment")(hand_on(DEPLOYMENT))
     kopf.on.event("", "v1", "services", registry=made, id="service")(hand_on(SERVICE))
     kopf.on.event("autoscaling", "v2", "horizontalpodautoscalers", registry=made, id="hpa")(hand_on(AUTOSCALER))

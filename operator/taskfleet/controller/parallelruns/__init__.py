@@ -1,0 +1,1 @@
+"""ParallelQueues of a cluster: the coordinator of each, inside the controller that leads."""

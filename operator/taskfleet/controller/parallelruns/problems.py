@@ -1,0 +1,51 @@
+"""What is wrong with a ParallelQueue that no schema can say: its templates, and where its items come from. Pure."""
+
+from collections.abc import Iterator
+
+from taskfleet.api.fielderrors import field_name
+from taskfleet.api.parallelobject import ParallelQueueObjectSpec
+from taskfleet.api.parallelqueue import ParallelQueueSpec
+from taskfleet.api.pipelinerules import AUTO, Problem, file_form, of_inputs, of_spec
+from taskfleet.controller.parallelruns.desk import StandsStill
+from taskfleet.parallel.scope import of_queue
+
+_ON, _ITEMS = "on", "items"
+
+
+def check(spec: ParallelQueueObjectSpec) -> None:
+    """Raises StandsStill with every problem and the field of each."""
+    run = spec.of_run()
+    if _is_file(run):
+        raise StandsStill(
+            "ItemsNotSupported",
+            f"spec.items: {run.on} is a file, and the controller has none of yours; write the items here, or put the "
+            "file into a ConfigMap, name that in inputsFrom, and give the name in double braces as the items",
+        )
+    if problems := list(dict.fromkeys(map(_words, _problems(spec, run)))):
+        raise StandsStill("InvalidSpec", "; ".join(problems))
+
+
+def in_spec(sentence: str) -> str:
+    """A sentence about a field, of those who know no custom resource."""
+    return f"spec.{_ITEMS}{sentence.removeprefix(_ON)}" if sentence.startswith(f"{_ON}: ") else f"spec.{sentence}"
+
+
+def _problems(spec: ParallelQueueObjectSpec, run: ParallelQueueSpec) -> Iterator[Problem]:
+    at = ("spec",)
+    names = {*run.inputs, *spec.inputs_from}
+    yield from of_inputs(run.inputs, (*at, "inputs"))
+    yield from of_inputs(spec.inputs_from, (*at, "inputsFrom"))
+    for name in spec.inputs_from:
+        if name in run.inputs:
+            yield Problem((*at, "inputsFrom", name), f"{name} is in inputs as well; give it another name")
+    yield from of_spec(run.model_copy(update={"inputs": dict.fromkeys(names)}), at)
+    yield from of_queue(run, at, names, ())
+
+
+def _is_file(run: ParallelQueueSpec) -> bool:
+    return isinstance(run.on, str) and "{{" not in run.on and AUTO not in run.on and file_form(run.on) is not None
+
+
+def _words(problem: Problem) -> str:
+    path = tuple(_ITEMS if step == _ON else step for step in problem.path)
+    return f"{field_name(path)}: {problem.text}"
