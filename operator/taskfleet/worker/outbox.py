@@ -21,6 +21,7 @@ OnSettled = Callable[[Mapping[str, TaskView | None]], None]
 
 LARGEST_BATCH = 256
 LARGEST_BATCH_BYTES = 8_000_000  # a batch is one command to the store, and long texts hold it up
+GATHER_SECONDS = 0.003
 
 
 class Outbox:
@@ -85,7 +86,11 @@ class Outbox:
         await self._empty.wait()
 
     async def run(self) -> None:
-        """Settle for ever: whatever finished while the last batch was on its way is the next batch."""
+        """Settle for ever: whatever finished while the last batch was on its way is the next batch.
+
+        Where that was more than one, results come thick: then some more are waited for, as a batch costs the store, and
+        the turns that it takes from worker and model server on a busy machine, more than what is in it.
+        """
         failures = 0
         while True:
             await self._filled.wait()
@@ -110,6 +115,8 @@ class Outbox:
                 self._on_settled(dict(map(self._as_settled, batch, accepted)))
             self._forget(batch)
             self._on_its_way = []
+            if len(batch) > 1 and len(self._waiting) < LARGEST_BATCH:
+                await asyncio.sleep(GATHER_SECONDS)
 
     def _as_settled(self, settlement: Settlement, taken: bool) -> tuple[str, TaskView | None]:
         task = self._tasks.get(settlement.task_id)
