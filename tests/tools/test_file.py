@@ -65,7 +65,7 @@ def test_what_cannot_be_done_is_said(host: ToolHost, inside: Path, arguments: di
     assert host.refused("file", **arguments) == code
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # as the root is: tests of a module may be run in several goes
 def inside(host: ToolHost, root: Path) -> Iterator[Path]:
     """The root with a folder, a pipe and a socket."""
     (root / "folder").mkdir()
@@ -76,7 +76,7 @@ def inside(host: ToolHost, root: Path) -> Iterator[Path]:
         yield root
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def outside(host: ToolHost, root: Path) -> Path:
     """A secret beside the root, and links to it."""
     folder = root.parent / "outside"
@@ -101,6 +101,7 @@ ESCAPES = [
 
 @pytest.mark.parametrize("action", ["read", "write", "list"])
 @pytest.mark.parametrize("path", ESCAPES)
+@pytest.mark.usefixtures("inside")
 def test_no_path_leads_out(host: ToolHost, outside: Path, root: Path, action: str, path: str) -> None:
     more = {"text": "changed"} if action == "write" else {}
     outcome = host.call("file", action=action, path=path, **more)
