@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from taskfleet.api.pipelines import Pipeline, load_pipeline
+from taskfleet.core.cleanup import to_its_end
 from taskfleet.core.parallel.rules import RunState
 from taskfleet.core.task import QueueKey
 from taskfleet.parallel.coordinator import Coordinator, Order
@@ -22,7 +23,7 @@ from taskfleet.parallel.record import Record
 from taskfleet.parallel.results import lines_in_order
 from taskfleet.store import Store
 from tests.support.modelstub import Fault, ModelStub, running
-from tests.support.waiting import wait_until
+from tests.support.waiting import eventually, wait_until
 from tests.support.workerprocess import MODEL, quick_policy, worker_process
 from tests.tools.host import tools_endpoint
 from tests.tools.site import ALLOWED, Server, serving
@@ -85,6 +86,21 @@ class Bench:
     async def run(self, **fields: Any) -> Record:
         """A run to its end."""
         driver = await self.driver(self.spec(**fields))
+        await driver.run(KEPT)
+        return driver.record
+
+    async def run_cut_off(self, pipeline: Pipeline, *calls: int) -> Record:
+        """A run to its end, by coordinators of which each is cancelled after that many calls. All but the second write
+        down where they are; that one has no time to, as when it is killed."""
+        for number, most in enumerate(calls):
+            driver = await self.driver(pipeline)
+            running = asyncio.create_task(driver.run(KEPT))
+            await eventually(lambda most=most: len(self.all_calls()) > most, f"{most} calls")
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            if number != 1:
+                await to_its_end(driver.leave())
+        driver = await self.driver(pipeline)
         await driver.run(KEPT)
         return driver.record
 

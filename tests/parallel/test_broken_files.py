@@ -56,6 +56,7 @@ BROKEN: list[tuple[str, str, int, str, str]] = [
     ("on: [a, b]", "on: '{{ missing }}'", 7, "on", "missing is not known here"),
     ("on: [a, b]", "on: '{{ $item }}'", 7, "on", "$item is not known here"),
     ("on: [a, b]", "on: '{{ most }} and {{ most }}'", 7, "on", "is not an expression"),
+    ("on: [a, b]", "on: '{{ most }}.csv'", 7, "on", "is not an expression"),
     ("on: [a, b]", "on: 'please <AUTO>list all</AUTO>'", 7, "on", "must begin it"),
     ("    on: [a, b]\n", "", 6, "on", "is missing"),
     ("- name: first", "- name: 1st", 10, "action_loop[0].name", "match pattern"),

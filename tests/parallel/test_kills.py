@@ -22,6 +22,7 @@ import yaml
 from taskfleet.core.task import QueueKey
 from taskfleet.parallel.results import lines_in_order
 from taskfleet.store import Store
+from tests.support.browsers import browsers_below
 from tests.support.modelstub import ModelStub
 from tests.support.programs import started
 from tests.support.valkeyserver import running_valkey
@@ -29,7 +30,6 @@ from tests.support.waiting import wait_until
 from tests.support.workerprocess import MODEL, WorkerProcess, quick_policy, worker_process
 from tests.tools.host import tools_endpoint
 from tests.tools.site import ALLOWED, Server
-from tests.tools.test_browser import above
 
 ROUNDS = int(os.environ.get("TASKFLEET_KILLS", "1"))
 ITEMS_A_KILL = 12
@@ -101,18 +101,6 @@ class Scene:
         found = [orjson.loads(line) async for line in lines_in_order(store, QUEUE, "kills.one")]
         await store.close()
         return found
-
-
-def browsers_below(worker: int) -> Iterator[int]:
-    """Chromium's main processes."""
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = file.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        process = int(file.parent.name)
-        if b"chrom" in words[0] and not any(word.startswith(b"--type=") for word in words) and worker in above(process):
-            yield process
 
 
 @pytest.fixture

@@ -123,17 +123,8 @@ async def test_a_coordinator_that_dies_in_inner_loops_is_replaced_and_no_step_ru
         {"name": name, "action": ask(f"{name} {{{{ $site }}}} {{{{ $item }}}}")} for name in ("check", "more")
     ]
     pipeline = bench.spec(on=["a", "b", "c"], **{"as": "site"}, max_parallel=2, action_loop=[loop])
-    for calls in (10, 30, 60, 90):
-        driver = await bench.driver(pipeline)
-        running = asyncio.create_task(driver.run(KEPT))
-        await eventually(lambda calls=calls: len(bench.all_calls()) > calls, f"{calls} calls")
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        if calls != 30:  # once nothing is written down at the end, as when it is killed
-            await to_its_end(driver.leave())
-    driver = await bench.driver(pipeline)
-    await driver.run(KEPT)
-    assert driver.record.tally.items[ItemStatus.COMPLETED] == 3
+    record = await bench.run_cut_off(pipeline, 10, 30, 60, 90)
+    assert record.tally.items[ItemStatus.COMPLETED] == 3
     assert len(bench.all_calls()) == 3 * 20 * 2
     assert set(bench.all_calls().values()) == {1}
     for line in await bench.lines():

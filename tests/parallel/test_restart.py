@@ -61,17 +61,8 @@ def test_after_sigkill_in_mid_run_the_same_command_goes_on_and_no_step_runs_twic
 
 async def test_coordinators_that_are_cancelled_again_and_again_bring_the_run_to_its_end(bench: Bench, ask: Ask) -> None:
     pipeline = bench.spec(on="{{ range(40) }}", max_parallel=10, action_loop=three_steps(ask))
-    for calls in (15, 40, 70):
-        driver = await bench.driver(pipeline)
-        running = asyncio.create_task(driver.run(KEPT))
-        await eventually(lambda calls=calls: len(bench.all_calls()) > calls, f"{calls} calls")
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        if calls != 40:  # once nothing is written down at the end, as when it is killed
-            await to_its_end(driver.leave())
-    driver = await bench.driver(pipeline)
-    await driver.run(KEPT)
-    assert driver.record.tally.items[ItemStatus.COMPLETED] == 40
+    record = await bench.run_cut_off(pipeline, 15, 40, 70)
+    assert record.tally.items[ItemStatus.COMPLETED] == 40
     assert [line["index"] for line in await bench.lines()] == list(range(40))
     assert set(bench.all_calls().values()) == {1}
     assert len(bench.all_calls()) == 120

@@ -12,6 +12,7 @@ import pytest
 
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, Retry
 from taskfleet.providers.tools import chromium
+from tests.support.browsers import browsers_below
 from tests.support.waiting import wait_until
 from tests.tools.conftest import Names
 from tests.tools.host import ToolHost, tools_endpoint
@@ -196,7 +197,7 @@ def test_a_call_that_is_cancelled_closes_its_page_and_the_browser_goes_on(host: 
 
 def test_after_a_browser_that_died_there_is_another(host: ToolHost, site: Server) -> None:
     host.result(TOOL, url=site.url("/about"))
-    ours = browsers()
+    ours = list(browsers_below(os.getpid()))
     assert ours
     for process in ours:
         os.kill(process, 9)
@@ -206,35 +207,6 @@ def test_after_a_browser_that_died_there_is_another(host: ToolHost, site: Server
         return outcome if isinstance(outcome, Ok) else None
 
     assert wait_until(again, "a page of the new browser", timeout=25.0)
-
-
-def browsers() -> list[int]:
-    """Chromium's main processes below this one, and nobody else's."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = file.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        process = int(file.parent.name)
-        is_main = any(b"--proxy-bypass-list" in word for word in words) and not any(
-            b"--type=" in word for word in words
-        )
-        if is_main and os.getpid() in above(process):
-            found.append(process)
-    return found
-
-
-def above(process: int) -> list[int]:
-    """The processes that started it, the nearest first."""
-    found: list[int] = []
-    try:
-        while process > 1:
-            process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-            found.append(process)
-    except OSError:
-        pass  # it has ended
-    return found
 
 
 def test_without_a_browser_it_is_said_what_to_install(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ class ConfigMapKey(ApiModel):
 
 
 class EarlierQueue(ApiModel):
-    """A ParallelQueue of the same namespace and TaskQueue, which must have completed."""
+    """A ParallelQueue of the same namespace, which must have completed."""
 
     name: Name = Field(description="Name of the ParallelQueue.")
 

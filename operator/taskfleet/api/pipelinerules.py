@@ -35,14 +35,17 @@ def auto(text: str) -> str | None:
     return None
 
 
-def file_form(path: str) -> str | None:
-    """How a file of items is read, by its name; None for a name that says nothing."""
-    return FILE_FORMS.get(PurePath(path.strip()).suffix.lower())
+def file_form(on: list[Any] | str) -> str | None:
+    """How the file that ``on`` names is read, by its ending; None where it names none: it is a list, an expression, or
+    what a model lists."""
+    if not isinstance(on, str) or "{{" in on or AUTO in on:
+        return None
+    return FILE_FORMS.get(PurePath(on.strip()).suffix.lower())
 
 
 def of_spec(spec: ParallelQueueSpec, at: Path) -> Iterator[Problem]:
     """What is wrong with one queue."""
-    yield from _source(spec.on, at, FILE_FORMS)
+    yield from _source(spec.on, at, may_be_file=True)
     yield from _steps(spec, spec.action_loop, at, {*spec.inputs})
     for field, condition in (("while", spec.while_), ("until", spec.until)):
         yield from _condition(condition, (*at, field))
@@ -98,12 +101,12 @@ def tool_of(spec: ParallelQueueSpec, step: Call) -> str | None:
     return None if asks else step.tool or spec.tool
 
 
-def _source(source: list[Any] | str, at: Path, files: Collection[str]) -> Iterator[Problem]:
+def _source(source: list[Any] | str, at: Path, *, may_be_file: bool) -> Iterator[Problem]:
     here = (*at, "on")
     if not isinstance(source, str):
         return
-    if "{{" not in source and AUTO not in source and PurePath(source.strip()).suffix.lower() not in files:
-        file = f" and no file ({', '.join(files)})" if files else ": a file is only for the whole queue"
+    if "{{" not in source and AUTO not in source and not (may_be_file and file_form(source)):
+        file = f" and no file ({', '.join(FILE_FORMS)})" if may_be_file else ": a file is only for the whole queue"
         yield Problem(here, f"{source[:60]!r} is no list, no expression {{{{ }}}}{file}")
     yield from _auto_is_all(source, here)
 
@@ -124,7 +127,7 @@ def _loop(spec: ParallelQueueSpec, step: InnerLoop, at: Path, inputs: Collection
     if step.on is None:
         yield Problem(at, "a step with an actionLoop goes over items; give them as on")
     else:
-        yield from _source(step.on, at, ())
+        yield from _source(step.on, at, may_be_file=False)
     if step.action_loop is None:
         yield Problem((*at, "on"), "a step with items goes over them with an actionLoop; give one")
         return

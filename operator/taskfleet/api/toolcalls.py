@@ -14,7 +14,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from taskfleet.core.errors import InvalidTask
 
 MAX_TIMEOUT = 600.0
-TOOLS_GROUP = "taskfleet.tools"  # of the entry points by which packages add their own
 _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f]")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _NOT_IN_A_HEADER = re.compile(r"[\r\n\0]")

@@ -20,6 +20,7 @@ ByTasks = Generator[TaskFields, TaskView, T]
 TRIES = 3
 MOST_TASKS = TRIES + 2  # a server may refuse functions, and schemas
 _SHOWN = 1000  # characters of an answer that is to be mended
+CANCELLED = "its task was cancelled"
 _REFUSED = (400, 422)  # of HTTP: how servers answer to what they do not know
 
 
@@ -108,7 +109,7 @@ def outcome_of(view: TaskView) -> Outcome:
 def words_of(view: TaskView) -> str:
     """Why a task did not complete."""
     if view.state is TaskState.CANCELLED:
-        return "its task was cancelled"
+        return CANCELLED
     return f"{view.error.code}: {view.error.message}" if view.error else view.state.value
 
 

@@ -1,7 +1,6 @@
 """What a queue before this one came to: its counts for templates, and its results, which may be many, one by one."""
 
 import asyncio
-import heapq
 import re
 from collections import deque
 from collections.abc import Collection, Iterator
@@ -14,7 +13,7 @@ from taskfleet.core.parallel.rules import ItemStatus
 from taskfleet.core.task import QueueKey
 from taskfleet.parallel.items import Fetch, Given
 from taskfleet.parallel.record import Record
-from taskfleet.parallel.results import index_of
+from taskfleet.parallel.results import InOrder
 from taskfleet.store import Store
 
 _ALL_OF_ONE = re.compile(r"\s*\{\{\s*(\w+)\.(results|outputs)\s*\}\}\s*")
@@ -47,9 +46,8 @@ class EarlierResults:
         self._queue = queue
         self._run = run
         self._block = 0
-        self._waiting: list[tuple[int, bytes]] = []
+        self._order = InOrder()
         self._ready: deque[tuple[int, bytes]] = deque()
-        self._next_index = 0
         self._ended = False
 
     def items(self, cursor: Any) -> Iterator[Given]:
@@ -64,7 +62,7 @@ class EarlierResults:
                 elif result["status"] == ItemStatus.COMPLETED:
                     yield result["steps"][self._last_step]["output"], index + 1
             if self._ended:
-                if self._next_index < self._count:
+                if self._order.given < self._count:
                     raise DatasetError(f"on: the results of {self._run} are no longer kept; run it again")
                 return
             yield Fetch(self._bring)
@@ -77,12 +75,10 @@ class EarlierResults:
             return
         self._block += len(blocks)
         for block in blocks:
-            for line in block:
-                heapq.heappush(self._waiting, (index_of(line), line))
+            self._ready.extend(self._order.add(block))
         self._ended = not blocks
-        while self._waiting and (self._ended or self._waiting[0][0] == self._next_index):
-            self._ready.append(heapq.heappop(self._waiting))
-            self._next_index += 1
+        if self._ended:
+            self._ready.extend(self._order.rest())
 
     def fingerprint(self) -> Any:
         return self._run

@@ -13,13 +13,12 @@ from taskfleet.api.tasklines import TaskReader
 from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.moves import Outcome
 from taskfleet.core.task import NewTask, QueueKey, TaskState, TaskView
-from taskfleet.parallel.asking import MOST_TASKS, ByTasks, NoAnswer
+from taskfleet.parallel.asking import CANCELLED, MOST_TASKS, ByTasks, NoAnswer
 from taskfleet.parallel.sender import Sender
 from taskfleet.store import Store
 from taskfleet.store.watch import Watch
 
 MOST_OF_A_STEP = 2 * MOST_TASKS + 1  # its condition, its arguments, its call
-_CANCELLED = "its task was cancelled"
 
 
 @dataclass(slots=True)
@@ -79,7 +78,7 @@ class Errands:
             if errand.blind:
                 self._cancel_blindly(errand)
             elif view is None:
-                _end(errand, Outcome.CANCELLED, _CANCELLED)
+                _end(errand, Outcome.CANCELLED, CANCELLED)
             else:
                 self._advance(errand, view)
 
@@ -122,7 +121,7 @@ class Errands:
     def _cancel_blindly(self, errand: Errand) -> None:
         """Whoever only cancels may not know all that the words were made from: then each task is ended that may be."""
         if errand.number >= MOST_OF_A_STEP:
-            _end(errand, Outcome.CANCELLED, _CANCELLED)
+            _end(errand, Outcome.CANCELLED, CANCELLED)
             return
         errand.task_id = _task_id(errand)
         errand.number += 1

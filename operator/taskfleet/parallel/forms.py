@@ -1,12 +1,12 @@
 """What models are asked for: items, whether something holds, and the arguments of a tool."""
 
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
 import orjson
 
-from taskfleet.api.toolcalls import ARGUMENTS, TOOLS_GROUP, ToolArguments, parse_arguments
+from taskfleet.api.packagetools import load, package_tools
+from taskfleet.api.toolcalls import ARGUMENTS, ToolArguments, parse_arguments
 from taskfleet.core.errors import InputError, InvalidTask
 from taskfleet.parallel.asking import Form
 
@@ -97,17 +97,14 @@ def _brief(schema: Mapping[str, Any]) -> dict[str, Any]:
 def _arguments_model(tool: str) -> type[ToolArguments]:
     if tool in ARGUMENTS:
         return ARGUMENTS[tool]
-    offered = {found.name: found for found in metadata.entry_points(group=TOOLS_GROUP)}
+    offered = package_tools()
     if tool not in offered:
         known = ", ".join((*ARGUMENTS, *offered))
         raise InputError(
             f"a model cannot choose the arguments of {tool!r}, whose JSON schema is not known here ({known} are); give "
             "arguments, or install the package of the tool where the run is driven"
         )
-    try:
-        model: type[ToolArguments] = offered[tool].load().arguments
-    except Exception as error:  # somebody else's code: it may fail as it likes
-        raise InputError(f"the tool {tool} of {offered[tool].value} cannot be loaded: {error}") from error
+    model: type[ToolArguments] = load(offered[tool]).arguments
     return model
 
 

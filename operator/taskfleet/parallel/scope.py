@@ -5,7 +5,7 @@ from typing import Any
 
 from taskfleet.api.fielderrors import Path
 from taskfleet.api.parallelqueue import Call, InnerLoop, ParallelQueueSpec
-from taskfleet.api.pipelinerules import AUTO, Problem, auto, file_form, is_loop, tool_of
+from taskfleet.api.pipelinerules import Problem, auto, file_form, is_loop, tool_of
 from taskfleet.api.pipelines import Pipeline
 from taskfleet.core.errors import InputError, InvalidManifest
 from taskfleet.parallel.earlier import streamed
@@ -88,7 +88,7 @@ def _keeps_items(spec: ParallelQueueSpec, earlier: Collection[str]) -> bool:
     """Whether all items are at hand: those of a file, or of an earlier queue, are read as they come."""
     if streamed(spec.on, earlier) is not None:
         return False
-    return not isinstance(spec.on, str) or AUTO in spec.on or file_form(spec.on) is None
+    return file_form(spec.on) is None
 
 
 def _of_arguments(argument: Any, at: Path, known: Collection[str], steps: Steps) -> Iterator[Problem]:

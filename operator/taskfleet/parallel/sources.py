@@ -28,7 +28,7 @@ def source_of(spec: ParallelQueueSpec, plan: Plan, folder: Path) -> ByTasks[Sour
 def file_source(spec: ParallelQueueSpec, folder: Path) -> Source:
     """The items of the file that ``on`` names, from ``folder`` on. Raises InputError and DatasetError."""
     path = folder / str(spec.on).strip()
-    return file_items(path, file_form(path.name) or "")
+    return file_items(path, file_form(spec.on) or "")
 
 
 def _listed(found: Any) -> ItemList:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from taskfleet.api.fielderrors import field_name
 from taskfleet.api.parallelobject import ParallelQueueObjectSpec
 from taskfleet.api.parallelqueue import ParallelQueueSpec
-from taskfleet.api.pipelinerules import AUTO, Problem, file_form, of_inputs, of_spec
+from taskfleet.api.pipelinerules import Problem, file_form, of_inputs, of_spec
 from taskfleet.controller.parallelruns.desk import StandsStill
 from taskfleet.parallel.scope import of_queue
 
@@ -15,7 +15,7 @@ _ON, _ITEMS = "on", "items"
 def check(spec: ParallelQueueObjectSpec) -> None:
     """Raises StandsStill with every problem and the field of each."""
     run = spec.of_run()
-    if _is_file(run):
+    if file_form(run.on) is not None:
         raise StandsStill(
             "ItemsNotSupported",
             f"spec.items: {run.on} is a file, and the controller has none of yours; write the items here, or put the "
@@ -40,10 +40,6 @@ def _problems(spec: ParallelQueueObjectSpec, run: ParallelQueueSpec) -> Iterator
             yield Problem((*at, "inputsFrom", name), f"{name} is in inputs as well; give it another name")
     yield from of_spec(run.model_copy(update={"inputs": dict.fromkeys(names)}), at)
     yield from of_queue(run, at, names, ())
-
-
-def _is_file(run: ParallelQueueSpec) -> bool:
-    return isinstance(run.on, str) and "{{" not in run.on and AUTO not in run.on and file_form(run.on) is not None
 
 
 def _words(problem: Problem) -> str:

@@ -5,10 +5,10 @@ Each is opened only where an endpoint serves it, and its libraries loaded then.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 
 from taskfleet.api.endpoint import Endpoint
-from taskfleet.api.toolcalls import ARGUMENTS, TOOLS_GROUP, ToolArguments
+from taskfleet.api.packagetools import load, package_tools
+from taskfleet.api.toolcalls import ARGUMENTS, ToolArguments
 from taskfleet.api.toolsettings import ToolSettings
 from taskfleet.core.errors import InputError
 from taskfleet.providers.tools.provider import OpenedTool, ToolsProvider
@@ -63,15 +63,11 @@ def tool_kind(name: str) -> ToolKind:
             return _Own(ARGUMENTS[name], _OURS[name]())
         except ImportError as error:
             raise InputError(f"the tool {name} needs {error.name}; install taskfleet[tools]") from error
-    offered = {found.name: found for found in metadata.entry_points(group=TOOLS_GROUP)}
+    offered = package_tools()
     if name not in offered:
         known = ", ".join((*_OURS, *offered))
         raise InputError(f"models: there is no tool {name!r} on this worker; it has {known} (see remoteNames, too)")
-    try:
-        kind: ToolKind = offered[name].load()
-    except Exception as error:  # somebody else's code: it may fail as it likes
-        words = f"the tool {name} of {offered[name].value} cannot be loaded: {type(error).__name__}: {error}"
-        raise InputError(words) from error
+    kind: ToolKind = load(offered[name])
     return kind
 
 

@@ -1,0 +1,29 @@
+"""The browsers that run below a process, and nobody else's."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def browsers_below(ancestor: int) -> Iterator[int]:
+    """Chromium's main processes; those that each of them starts have a type."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = file.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        process = int(file.parent.name)
+        ours = any(b"--proxy-bypass-list" in word for word in words)  # which the tool gives to each
+        if ours and not any(b"--type=" in word for word in words) and ancestor in _above(process):
+            yield process
+
+
+def _above(process: int) -> list[int]:
+    """The processes that started it, the nearest first."""
+    found: list[int] = []
+    try:
+        while process > 1:
+            process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+            found.append(process)
+    except OSError:
+        pass  # it has ended
+    return found
