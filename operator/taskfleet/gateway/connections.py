@@ -11,6 +11,9 @@ MAX_HEAD_BYTES = 64 * 1024
 REST_SECONDS = 5.0  # for what still comes of a body whose request was answered without it
 MAX_REST_BYTES = 64 * 2**20  # a client that is cut off while it sends does not see why
 UNREAD_SECONDS = 60.0  # for a client that takes nothing of what it asked for
+# Longer than clients and balancers keep an idle connection (OpenAI's client 5 s, aiohttp 15, Go 90, Google's balancers
+# 600): whoever closes first must not be the one to whom a request is on its way.
+IDLE_SECONDS = 620
 _FRAMING = 8  # bytes around each byte of a body whose client sends it one by one
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -27,6 +30,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
+        self.timeout_keep_alive = IDLE_SECONDS
         self._head = _Patience(HEAD_SECONDS, self._close)
         self._rest = _Patience(REST_SECONDS, self._abort)
         self._unread = _Patience(UNREAD_SECONDS, self._abort)
@@ -67,7 +71,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._overhead = 0
         if self._rest.is_on:
             self._rest.end()
-            self._head.begin(self.loop)
+            self.timeout_keep_alive_task = self.loop.call_later(IDLE_SECONDS, self.timeout_keep_alive_handler)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
