@@ -12,7 +12,8 @@ from tests.e2e.cluster import SYSTEM, Cluster
 from tests.e2e.conftest import ROOT
 from tests.e2e.nodeside import node_side
 from tests.e2e.release import Release
-from tests.e2e.test_cluster import APPLIED, status, task_lines
+from tests.e2e.test_cluster import APPLIED, quickstart, status, task_lines
+from tests.e2e.test_parallel import ITEMS, items_done, many_items
 from tests.e2e.test_shrinking import stub
 from tests.support.waiting import wait_until
 
@@ -46,7 +47,7 @@ def store(password: str) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_store(release: Release, installed: Cluster) -> Iterator[Cluster]:
     """The release with a store of its user's; then with the chart's again."""
     installed.create_namespace(PLACE)
@@ -59,6 +60,24 @@ def own_store(release: Release, installed: Cluster) -> Iterator[Cluster]:
     installed.kubectl("delete", "namespace", PLACE, "--timeout=120s", seconds=130)
 
 
+def kill(cluster: Cluster) -> None:
+    """SIGKILL to the store; it is up again, which Kubernetes puts off for longer each time."""
+
+    def pod() -> dict[str, Any]:
+        (found,) = cluster.get("pods", "-l", f"app={NAME}", "-n", PLACE)["items"]
+        return dict(found)
+
+    def container() -> dict[str, Any]:
+        return dict(pod()["status"]["containerStatuses"][0])
+
+    before = container()["restartCount"]
+    with node_side(cluster) as node:
+        node.kill(pod()["metadata"]["name"], "valkey-server")
+    wait_until(
+        lambda: container()["restartCount"] > before and container()["ready"], "the store to be back", timeout=90
+    )
+
+
 def test_a_killed_store_of_ones_own_loses_no_accepted_task(own_store: Cluster, namespace: str) -> None:
     cluster = own_store
     assert not cluster.get("statefulset", "taskfleet-valkey", "-n", SYSTEM), "no second store beside it"
@@ -66,18 +85,10 @@ def test_a_killed_store_of_ones_own_loses_no_accepted_task(own_store: Cluster, n
     cluster.kubectl("wait", "--for=condition=Ready", "tq/demo", "-n", namespace, "--timeout=30s")
     cluster.taskfleet("submit", "demo", "-n", namespace, "-f", "-", "--batch", "b", stdin=task_lines(TASKS))
     wait_until(lambda: status(cluster, namespace).get("completed", 0) > 5, "the first results", timeout=120)
-
-    (pod,) = cluster.get("pods", "-l", f"app={NAME}", "-n", PLACE)["items"]
-    with node_side(cluster) as node:
-        node.kill(pod["metadata"]["name"], "valkey-server")
-
-    def restarts() -> int:
-        (found,) = cluster.get("pods", "-l", f"app={NAME}", "-n", PLACE)["items"]
-        return int(found["status"]["containerStatuses"][0]["restartCount"])
-
-    wait_until(lambda: restarts() == 1, "the store to be started again", timeout=60)
     left = TASKS - int(status(cluster, namespace)["completed"])
+    kill(cluster)
     wait_until(lambda: status(cluster, namespace).get("completed") == TASKS, "every task", timeout=300)
+
     lines = cluster.taskfleet("result", "-n", namespace, "-q", "demo", "--batch", "b", "-o", "json").splitlines()
     calls = stub(cluster, namespace)["calls"]
     again = sum(calls.values()) - TASKS
@@ -86,3 +97,25 @@ def test_a_killed_store_of_ones_own_loses_no_accepted_task(own_store: Cluster, n
     assert status(cluster, namespace)["failed"] == 0
     assert len(calls) == TASKS
     assert [json.loads(line)["output"] for line in lines] == [f"echo: question {number}" for number in range(TASKS)]
+
+
+def test_a_parallel_queue_goes_on_after_its_store_was_killed(own_store: Cluster, namespace: str) -> None:
+    cluster = own_store
+    cluster.apply(*quickstart(namespace), many_items(namespace))
+    wait_until(lambda: items_done(cluster, namespace) >= ITEMS // 4, "a quarter of the items", timeout=120)
+    left = ITEMS - items_done(cluster, namespace)
+    kill(cluster)
+    cluster.kubectl("wait", "--for=condition=Ended", "pq/work", "-n", namespace, "--timeout=180s", seconds=190)
+
+    ended = cluster.get("pq", "work", "-n", namespace)["status"]
+    lines = cluster.taskfleet("parallel", "results", "work", "-q", "demo", "-n", namespace).splitlines()
+    calls = stub(cluster, namespace)["calls"]
+    again = sum(calls.values()) - 2 * ITEMS
+    print(
+        f"\nits store killed with {left} of {ITEMS} items of a ParallelQueue open: {again} calls made again, none lost"
+    )
+    assert left > 0
+    assert (ended["phase"], ended["completed"]) == ("Completed", ITEMS)
+    assert sorted(json.loads(line)["item"] for line in lines) == list(range(ITEMS))
+    assert len(calls) == 2 * ITEMS
+    cluster.kubectl("delete", "pq", "work", "-n", namespace, "--timeout=60s", seconds=70)
