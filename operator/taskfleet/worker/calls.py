@@ -160,11 +160,11 @@ class Calls:
                 following = self._next()
             else:
                 self._ended(call, outcome)
-            self._on_freed()
 
     def _ended(self, call: RunningCall, outcome: Outcome | None) -> None:
         self._end(call, outcome)
         self._begin()
+        self._on_freed()  # last: the result goes out before the next claim
 
     def _end(self, call: RunningCall, outcome: Outcome | None) -> None:
         if outcome is not None:
