@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from taskfleet.core.errors import StoreError, TaskfleetError
 from taskfleet.core.task import TaskView
+from taskfleet.store import codec
 
 T = TypeVar("T")
 
@@ -115,6 +116,11 @@ class Watch:
                     self._early[view.id] = view
                 self._tell(view)
         self.nudge(task_id for task_id, view in ends.items() if view is None)
+
+    def heard(self, ends: Mapping[str, bytes | None]) -> None:
+        """These have just ended, each as its record says, where that came with it."""
+        waited = {each: record for each, record in ends.items() if each in self._open or each in self._expected}
+        self.settled({each: codec.final_view(each, record) if record else None for each, record in waited.items()})
 
     def nudge(self, ids: Iterable[str]) -> None:
         """These may have ended just now."""
