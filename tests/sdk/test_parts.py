@@ -178,7 +178,7 @@ async def test_the_watch_remembers_what_is_open_and_not_what_was() -> None:
         if number % 100 == 99:
             await watch.ends_of([str(number)])
     assert watch.open == ["open"]
-    assert len(watch._turn) < 1500
+    assert len(watch._rounds) < 1500
     watching.cancel()
 
 
