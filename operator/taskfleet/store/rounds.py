@@ -28,6 +28,8 @@ class Rounds:
 
     def add(self, task_id: str) -> None:
         self._turn.append(task_id)
+        if self._nudged and len(self._open) == 1:
+            self._next = time.monotonic() + NUDGED
         if len(self._turn) > 2 * len(self._open) + AT_ONCE:  # most have ended: in a long run they would pile up
             self._turn = deque(self._open)
 

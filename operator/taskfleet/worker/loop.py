@@ -111,13 +111,7 @@ class ClaimLoop:
         self.asked = allowed
         began = time.monotonic()
         try:
-            claiming = self._store.claim(self._settings.queue, self._settings.worker, lanes, allowed)
-            if beside:  # not waited for: one way to the store in place of two, and ``admit`` has the last word
-                allowing = asyncio.create_task(self._allow(count))
-                claim = await claiming
-                await allowing
-            else:
-                claim = await claiming
+            claim = await (self._claim_and_ask(lanes, allowed) if beside else self._claim_only(lanes, allowed))
             self._pace.claimed(time.monotonic() - began)
             self._served()
             if claim.policy_version != self._policy_version:
@@ -130,6 +124,17 @@ class ClaimLoop:
         due = LONGEST_SLEEP if claim.next_due_in is None else min(claim.next_due_in, LONGEST_SLEEP)
         self._dry_until = time.monotonic() + due
         return due
+
+    async def _claim_only(self, lanes: list[str], count: int) -> Claim:
+        return await self._store.claim(self._settings.queue, self._settings.worker, lanes, count)
+
+    async def _claim_and_ask(self, lanes: list[str], count: int) -> Claim:
+        """Claim beside the question to the limiter, not behind its answer: one way to the store in place of two."""
+        allowing = asyncio.create_task(self._allow(count))
+        try:
+            return await self._claim_only(lanes, count)
+        finally:
+            await allowing
 
     async def _allow(self, count: int) -> None:
         """Where that fails nothing that is claimed meanwhile may start, and the next claim waits for the answer."""
