@@ -1,6 +1,7 @@
 """`taskfleet explain` on a running `up`: what its controller decided, and why."""
 
 from tests.local.test_up import submit
+from tests.support.commands import said_by
 from tests.support.laptop import WORKER_SECONDS, Laptop
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import wait_until
@@ -8,7 +9,7 @@ from tests.support.waiting import wait_until
 
 def test_a_running_queue_its_pool_its_endpoint_and_a_task_are_explained(ready: Laptop, stub_model: ModelStub) -> None:
     def said(*arguments: str) -> str:
-        return ready.run("explain", *arguments).stdout.decode()
+        return said_by("explain", *arguments, "--data", str(ready.data)).stdout
 
     stub_model.hold()
     ready.start()
