@@ -8,6 +8,7 @@ because each has a queue of its own.
 import asyncio
 import gc
 import inspect
+import os
 import secrets
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 ASYNC_TEST_SECONDS = 90.0
 
 let_programs_heed_ctrl_c()
+# No test calls a server of the wide world. Each client loads the authorities that it trusts anew, and more than a
+# hundred of them cost more than most tests do: so there is one.
+os.environ["SSL_CERT_FILE"] = str(ROOT / "tests/data/authority.pem")
 gc.disable()  # until all tests are collected: what that makes is kept to the end
 
 # How long an example takes says something of the machine, not of the code.
