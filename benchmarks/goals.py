@@ -89,6 +89,7 @@ GOALS = {
     "dataset.memory_of_100000_rows": _at_most(200, "MiB"),
     "dataset.memory_of_1000000_rows": _against_peer(1 / 1.1, "at most 1.1 x"),
     "parallel.steps": _against_peer(0.85, "85 % of plain tasks"),
+    "parallel.steps_200ms": _against_peer(0.85, "85 % of plain tasks"),
     "parallel.memory": _at_most(200, "MiB"),
     "parallel.restart": _at_most(2, "s"),
     "parallel.until_seen_p99": _at_most(1, "s"),

@@ -1,7 +1,9 @@
 """A parallel queue against the same calls as plain tasks, what its coordinator holds, and how soon the next goes on.
 
 ``python -m benchmarks.parallel [--rounds 3] [--items 10000]``; rows ``parallel.*``. 10,000 items of 3 steps, 50 at
-once, calls of 20 ms to a stub; one worker with 50 slots serves both sides, and each has a process of its own. The
+once, calls of 20 ms to a stub; one worker with 50 slots serves both sides, and each has a process of its own. A step
+waits for the one before it, and a plain task for nothing: so what lies between two steps weighs the more the shorter
+calls are, and ``parallel.steps_200ms`` shows a fifth of the items with calls as long as short ones of a model. The
 restart is of a run of 100,000 items that was killed half-way: from its beginning to the first new call. ``until``: how
 late it is looked at with 10,000 items in flight and up to 10,000 done; ``million``: what the coordinator grows by after
 the first 100,000 of 1,000,000 items, of which each hundredth makes a call.
@@ -32,6 +34,7 @@ from tests.support.workerprocess import prompts, quick_policy, worker_process
 
 QUEUE = QueueKey("bench", "parallel")
 IN_FLIGHT = 50
+MODEL_LATENCY = 0.2  # seconds
 STEPS = 3
 MANY = 100_000
 MILLION = 1_000_000
@@ -139,6 +142,11 @@ def one_round(store_url: str, url: str, folder: Path, count: int) -> dict[str, f
     }
 
 
+def both_sides(options: argparse.Namespace, store_url: str, url: str, folder: Path, count: int) -> dict[str, float]:
+    """Medians of the rounds."""
+    return medians([one_round(store_url, url, folder, count) for _ in rounds(options)])
+
+
 def alone(kind: str, store_url: str, url: str, folder: Path, count: int) -> dict[str, float]:
     """One run over so many items with one worker, and nothing beside it."""
     asyncio.run(fresh(store_url))
@@ -174,9 +182,13 @@ def main() -> int:
     with stub_process() as url, tempfile.TemporaryDirectory() as name, running_valkey(Path(name)) as server:
         store_url, folder = f"valkey://127.0.0.1:{server.port}", Path(name)
         if is_wanted(options, "parallel.steps", "parallel.memory"):
-            found = medians([one_round(store_url, url, folder, count) for _ in rounds(options)])
+            found = both_sides(options, store_url, url, folder, count)
             rows.append(Row("parallel.steps", "steps/s", found["steps"], "higher", {PLAIN: found["plain"]}))
             rows.append(Row("parallel.memory", "MiB", found["memory"], "lower"))
+        if is_wanted(options, "parallel.steps_200ms"):
+            with stub_process(MODEL_LATENCY) as slower:
+                found = both_sides(options, store_url, slower, folder, count // 5)
+            rows.append(Row("parallel.steps_200ms", "steps/s", found["steps"], "higher", {PLAIN: found["plain"]}))
         if is_wanted(options, "parallel.restart") and not options.quick:
             with stub_process(0.0) as quick_url:
                 rows.append(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from taskfleet.cli.main import run
-from taskfleet.controller.parallelruns.attendant import SHOW_SECONDS
+from taskfleet.controller.parallelruns.ownrun import SHOW_SECONDS
 from taskfleet.core.names import FINALIZER
 from taskfleet.core.parallel.rules import RunState
 from taskfleet.core.task import QueueKey

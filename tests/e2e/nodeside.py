@@ -7,15 +7,15 @@ from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import IMAGE
 
 _NAME = "taskfleet-e2e-nodeside"
-# A container's host name is its pod's name, and so is what its processes find in their environment.
+# A container's host name is its pod's name. Not what its processes have in their environment: Valkey writes over that.
 _KILL = """
 import os, signal, sys
-pod, program = f"HOSTNAME={sys.argv[1]}".encode(), sys.argv[2].encode()
+pod, program = sys.argv[1].encode(), sys.argv[2].encode()
 own = []
 for name in filter(str.isdigit, os.listdir("/proc")):
     try:
-        environment, command = (open(f"/proc/{name}/{each}", "rb").read() for each in ("environ", "cmdline"))
-        if pod in environment.split(b"\\0") and program in command:
+        host, command = (open(f"/proc/{name}/{each}", "rb").read() for each in ("root/etc/hostname", "cmdline"))
+        if host.strip() == pod and program in command:
             own.append(int(name))
     except OSError:
         pass

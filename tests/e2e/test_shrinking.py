@@ -37,9 +37,9 @@ def objects(namespace: str, replicas: int) -> list[dict[str, Any]]:
     return [queue, {**head, "kind": "WorkerPool", "spec": spec}]
 
 
-def stub(cluster: Cluster, namespace: str) -> dict[str, Any]:
+def stub(cluster: Cluster, namespace: str, *, server: str = "deployment/llm") -> dict[str, Any]:
     """What the model server has seen: its calls by prompt, those that it answered, and those that were hung up."""
-    return json.loads(cluster.kubectl("exec", "-n", namespace, "deployment/llm", "--", "python", "-c", ASK_STUB))
+    return json.loads(cluster.kubectl("exec", "-n", namespace, server, "--", "python", "-c", ASK_STUB))
 
 
 def pods(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:

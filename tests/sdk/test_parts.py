@@ -1,6 +1,7 @@
 """The parts that need no store: shares of slots, a checkpoint's index, the watch under trouble."""
 
 import asyncio
+import struct
 from collections.abc import Sequence
 
 import pytest
@@ -140,6 +141,30 @@ async def test_of_a_task_on_its_way_nothing_is_looked_at_and_nothing_missed() ->
     watching.cancel()
 
 
+async def test_an_end_that_is_announced_is_not_read() -> None:
+    told: list[TaskView] = []
+    asked: list[str] = []
+
+    async def read(ids: Sequence[str]) -> list[TaskView | None]:
+        asked.extend(ids)
+        return [view(task_id) for task_id in ids]
+
+    watch = Watch(read, told.append, nudged=True)
+    watching = asyncio.create_task(watch.run())
+    result = b'{"output":"yes"}'
+    head = struct.pack(">cBBIHHIHIIBB", b"c", 0, 0, 1, 1, 0, 0, 0, 0, 1, Priority.NORMAL, 1)  # codec.py
+    record = head + b"m" + b"\x01w" + struct.pack(">I", len(result)) + result
+    watch.expect(["early"])
+    watch.follow(["told", "named"])
+    watch.heard({"told": record, "early": record, "stranger": b"no record"})
+    watch.heard({"told": None, "early": None, "named": None, "stranger": None})
+    watch.follow(["early"])
+    await watch.until_none_open()
+    assert (asked, sorted(each.id for each in told)) == (["named"], ["early", "named", "told"])
+    assert next(each for each in told if each.id == "told").output == "yes"
+    watching.cancel()
+
+
 async def test_the_watch_remembers_what_is_open_and_not_what_was() -> None:
     async def read(ids: Sequence[str]) -> list[TaskView | None]:
         return [view(task_id, TaskState.RUNNING if task_id == "open" else TaskState.COMPLETED) for task_id in ids]
@@ -153,7 +178,7 @@ async def test_the_watch_remembers_what_is_open_and_not_what_was() -> None:
         if number % 100 == 99:
             await watch.ends_of([str(number)])
     assert watch.open == ["open"]
-    assert len(watch._turn) < 1500
+    assert len(watch._rounds) < 1500
     watching.cancel()
 
 

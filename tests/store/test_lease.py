@@ -132,7 +132,7 @@ async def let_it_end(store: Store, queue: QueueKey, *, beating: WorkerReport | N
 
 async def test_a_lease_that_its_worker_never_knew_of_is_no_death_and_no_attempt(store: Store, opened: QueueKey) -> None:
     """The answers to its claims are lost on the way, and it beats on."""
-    await store.put_policy(opened, policy(max_attempts=1, lease_seconds=0.3))
+    await store.put_policy(opened, policy(max_attempts=1, lease_seconds=0.6))
     await store.submit(opened, tasks(1))
     await store.heartbeat(opened, report("alive"), {})
     await inside.a_moment(store)

@@ -425,4 +425,4 @@ async def test_the_end_of_a_task_is_heard_under_the_name_of_its_queue(store: Sto
 
     await eventually(is_followed, "the ends to be followed")
     await store.settle(spread, [settle(leased)])
-    assert await heard == (spread, [leased.id])
+    assert await heard == (spread, {leased.id: None})

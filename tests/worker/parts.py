@@ -55,7 +55,7 @@ async def parts(
     health = StoreHealth(metrics, look.set)
     store = store or work.store
     streams = Streams(store, work.queue, health)
-    outbox = Outbox(store, work.queue, settings.worker, health, streams.flush)
+    outbox = Outbox(store, work.queue, settings.worker, health, streams.flush, lambda: False)
     opened = provider or open_provider("openai", url)
     asking = Asking(
         provider=opened,

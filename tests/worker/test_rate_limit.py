@@ -81,6 +81,28 @@ async def test_an_idle_worker_keeps_nothing_reserved(work: Work, model: ModelStu
         await eventually(only_the_one_call, "one request and the ten tokens that the server counted to be all")
 
 
+async def test_what_was_claimed_while_others_used_the_room_up_waits_on_and_burns_nothing(
+    work: Work, model: ModelStub, store_url: str
+) -> None:
+    """Where there was room a moment ago the claim does not wait for the answer."""
+    await work.open(retry={"maxAttempts": 1})
+    limits = RateLimits(requests=100)
+    limited = {"rateLimit": {"requestsPerMinute": 100}}
+    with worker_process(store_url, work.queue, model.url, concurrency=2, endpoint=limited) as worker:
+        await worker.says("working")
+        await work.finished(await work.submit("a"))
+        held = await work.store.reserve(work.queue, ENDPOINT, limits, [0] * 98)
+        ids = await work.submit("b", "c", "d", "e")
+        await eventually(lambda: model.answered.total() == 1 + (100 - held.requests), "the last of the room to be used")
+        await all_wait(work, 1)
+        calls, states = model.calls.total(), await work.states(ids)
+        await work.store.reserve(work.queue, ENDPOINT, limits, (), [Returned(held.at, requests=-98)])
+        views = await work.finished(ids)
+    assert calls == 1 + (100 - held.requests)
+    assert states.get("running", 0) == 0
+    assert [(view.state, view.attempts) for view in views] == [(TaskState.COMPLETED, 1)] * 4
+
+
 async def test_what_a_killed_worker_reserved_is_no_more_than_what_it_claimed(
     work: Work, model: ModelStub, store_url: str
 ) -> None:

@@ -139,6 +139,44 @@ async def test_what_was_reserved_for_more_than_the_claim_brought_is_given_back_w
     assert await tokens_counted(store, queue) == counted.tokens / 3, "each is counted by its own estimate"
 
 
+@pytest.mark.parametrize("limits", [{"requests": 50}, {"tokens": 1000}, {"requests": 50, "tokens": 1000}])
+async def test_room_is_sure_where_there_was_twice_as_much_the_last_time(
+    limits: dict[str, int], store: Store, queue: QueueKey
+) -> None:
+    ours = limiter(store, queue, **limits)
+    assert not ours.has_room_for(1), "nothing is known yet"
+    await ours.allow(1)
+    await ours.admit(tasks("hello"))
+    counted = await store.reserve(queue, ENDPOINT, RateLimits(50, 1000))
+    of_requests = (50 - 1) // 2 if "requests" in limits else 1000
+    of_tokens = (1000 - counted.tokens) // (2 * counted.tokens) if "tokens" in limits else 1000
+    sure = min(of_requests, of_tokens)
+    assert ours.has_room_for(sure)
+    assert not ours.has_room_for(sure + 1)
+    await store.hold_endpoint(queue, ENDPOINT, 30.0)
+    await ours.look()
+    assert not ours.has_room_for(1), "the server asked for a pause"
+
+
+async def test_what_was_claimed_before_it_was_known_how_many_may_start_is_admitted_only_as_far_as_that(
+    store: Store, queue: QueueKey
+) -> None:
+    asking = Away(store)
+    ours = limiter(asking, queue, requests=10)
+    await ours.allow(1)
+    await ours.admit(tasks("a"))
+    await store.reserve(queue, ENDPOINT, RateLimits(requests=10), [0] * 8)  # another worker
+    assert await ours.allow(3) == 1
+    assert await ours.admit(tasks("b", "c", "d")) == 1
+    await ours.flush()
+    assert (await store.reserve(queue, ENDPOINT, RateLimits(requests=10))).requests == 10
+    asking.away = True
+    with pytest.raises(StoreUnreachable):
+        await ours.allow(3)
+    assert not ours.has_room_for(1)
+    assert await ours.admit(tasks("b", "c", "d")) == 0
+
+
 @pytest.mark.parametrize(
     ("outcome", "counts"),
     [

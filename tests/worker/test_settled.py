@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import NewTask, Priority, TaskError, TaskView, Usage
 from taskfleet.telemetry.metrics import WorkerMetrics
+from taskfleet.worker import outbox as outbox_module
 from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.storehealth import StoreHealth
 from tests.support.waiting import eventually
@@ -48,7 +49,7 @@ async def settled(work: Work, task: NewTask, *, batch: str | None = None, late: 
     """Run one task to this end, and hear what is said of it."""
     told = Told()
     health = StoreHealth(metrics(), lambda: None)
-    outbox = Outbox(work.store, work.queue, "me", health, nothing, told)
+    outbox = Outbox(work.store, work.queue, "me", health, nothing, lambda: False, told)
     await work.store.submit(work.queue, [task], batch=batch)
     claimed: list[Any] = []
 
@@ -110,10 +111,32 @@ async def test_a_task_with_earlier_attempts_is_left_to_the_store(work: Work) -> 
         work.queue, [Settlement("task", first.fence, Verdict.RETRY, error=TaskError("bad", "words"))]
     )
     told = Told()
-    outbox = Outbox(work.store, work.queue, "me", StoreHealth(metrics(), lambda: None), nothing, told)
+    outbox = Outbox(work.store, work.queue, "me", StoreHealth(metrics(), lambda: None), nothing, lambda: False, told)
     (again,) = (await work.store.claim(work.queue, "me", [MODEL], 1)).tasks
     outbox.put(Settlement("task", again.fence, Verdict.COMPLETE, output="x"), again)
     running = asyncio.create_task(outbox.run())
     await outbox.until_empty()
     running.cancel()
     assert told == {"task": None}
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_results_are_gathered_only_where_the_worker_could_do_no_more(
+    work: Work, monkeypatch: pytest.MonkeyPatch, busy: bool
+) -> None:
+    monkeypatch.setattr(outbox_module, "GATHER_SECONDS", 60.0)
+    await work.open()
+    told = Told()
+    outbox = Outbox(work.store, work.queue, "me", StoreHealth(metrics(), lambda: None), nothing, lambda: busy, told)
+    await work.store.submit(work.queue, [NewTask(name, MODEL, PLAIN) for name in "abc"])
+    *first, last = (await work.store.claim(work.queue, "me", [MODEL], 3)).tasks
+    for lease in first:
+        outbox.put(Settlement(lease.id, lease.fence, Verdict.COMPLETE, output="x"), lease)
+    running = asyncio.create_task(outbox.run())
+    await outbox.until_empty()
+    outbox.put(Settlement(last.id, last.fence, Verdict.COMPLETE, output="x"), last)
+    if not busy:
+        await outbox.until_empty()
+    await work.views(["a"])  # long enough for a batch to be taken
+    assert (last.id in told) is not busy
+    running.cancel()

@@ -92,7 +92,7 @@ class NewTask:
     ``deadline``; these two are seconds since the epoch. It shares with the tasks of other tenants by weight, and runs
     after those of its ``session`` that came before it; such a task has neither delay nor ``not_before``. ``once``: a
     task of its id that is there already stands for it, and is no error. ``events``: what is told of it is kept for
-    readers, from its start to its end.
+    readers, from its start to its end. ``announced``: who listens for ends hears its result with its end.
     """
 
     id: str
@@ -106,6 +106,7 @@ class NewTask:
     session: str | None = None
     once: bool = False
     events: bool = False
+    announced: bool = False
 
 
 @dataclass(slots=True)  # not frozen: one is made for each task, and freezing trebles what that costs

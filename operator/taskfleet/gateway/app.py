@@ -62,13 +62,14 @@ def build_app(
     """``not_ready()`` is "" when the gateway can serve, else the reason why not, which ``/readyz`` answers.
     ``console``: whether there is the page of that name."""
     door = _Door(doorman, Allowances(parts.store), metrics)
+    # The paths of each request are tried in this order.
     routes = [
-        *_status_routes(metrics, not_ready),
-        *(console_routes() if console else ()),
         *(
             Route(path, door.guard(path, right, handle), methods=[method])
             for method, path, right, handle in _api(parts, files, runner, doorman)
         ),
+        *_status_routes(metrics, not_ready),
+        *(console_routes() if console else ()),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: door.no_such_path})
     app.router.redirect_slashes = False  # to wherever the request's own Host says

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.types import Receive
 
 from taskfleet.core.errors import InputError
@@ -64,23 +64,23 @@ async def bounded(request: Request, limit: int, seconds: float) -> AsyncIterator
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
-    size, parts = 0, request.stream()
+    size, more = 0, True
     give_up_at = asyncio.get_running_loop().time() + seconds
-    while True:
+    while more:
         try:
             async with asyncio.timeout_at(give_up_at):  # whoever reads us is not to be interrupted by it
-                part = await anext(parts, None)
-        except ClientDisconnect:
-            raise Gone from None
+                message = await request.receive()
         except TimeoutError:
             words = f"the body did not come whole within {seconds:g} s; send it again"
             raise Refused(408, "body_timeout", words, {"Connection": "close"}) from None
-        if part is None:
-            return
+        if message["type"] == "http.disconnect":
+            raise Gone
+        part, more = message.get("body", b""), message.get("more_body", False)
         size += len(part)
         if size > limit:
             raise _too_large(limit)
-        yield part
+        if part:
+            yield part
 
 
 class _Room:

@@ -27,11 +27,11 @@ class Ends:
         async with asyncio.TaskGroup() as self._group:
             for watch in self._watches.values():
                 self._group.create_task(watch.run())
-            async for queue, ids in self._store.ends():
+            async for queue, ends in self._store.ends():
                 if queue in self._watches:
-                    self._watches[queue].nudge(ids)
+                    self._watches[queue].heard(ends)
                 if queue in self._hearers:
-                    self._hearers[queue](ids)
+                    self._hearers[queue]([each for each, record in ends.items() if record is None])
 
     def hear(self, queue: QueueKey, hear: Hear | None) -> None:
         """Tell ``hear`` of all ends in a queue; None: of none any more."""

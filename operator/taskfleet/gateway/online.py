@@ -92,6 +92,7 @@ class Online:
         task = self._direct.held(queue, task)
         if task.events:
             return await self._stream(operation, request, queue, task, wishes, body)
+        task = replace(task, announced=True)
         with self._ends.expected(queue.key, task.id) as ended:
             if not await self._submit(queue, [task]):  # its idempotency key was there already
                 self._ends.nudge(queue.key, [task.id])

@@ -1,5 +1,6 @@
 """The queues that a gateway serves, as the store has them: looked up once a moment, not once a request."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -77,7 +78,7 @@ class Queues:
         self._store = store
         self._namespace = namespace
         self._usual = usual
-        self._open = Fresh(self._looked_up, FRESH_SECONDS)
+        self._open = Fresh(self._looked_up, FRESH_SECONDS, ahead=True)
 
     async def chosen(self, name: str | None, caller: Caller) -> OpenQueue:
         """The queue of a request. Raises NotFound, InputError (none is named, and there are several), StoreError."""
@@ -110,11 +111,13 @@ class Queues:
         return there[0]
 
     async def _looked_up(self, key: QueueKey) -> OpenQueue:
-        policy, stats = await self._store.policy(key), await self._store.stats(key)
+        policy, stats, workers = await asyncio.gather(
+            self._store.policy(key), self._store.stats(key), self._store.workers(key)
+        )
         if policy is None or stats is None:
             raise self._not_there(key)
         spec = published_spec(policy, key)
-        return OpenQueue(key, policy, spec, TaskReader(spec), stats, await self._store.workers(key))
+        return OpenQueue(key, policy, spec, TaskReader(spec), stats, workers)
 
     def _not_there(self, key: QueueKey) -> NotFound:
         return NotFound(f"Taskfleet-Queue: there is no queue {key} here; apply its TaskQueue, or look at its name")

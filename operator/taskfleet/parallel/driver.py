@@ -118,9 +118,9 @@ class Driver:
         await self._journal.write()
 
     async def _hear(self) -> None:
-        async for queue, ids in self._store.ends():
+        async for queue, ends in self._store.ends():
             if queue == self._queue:
-                self._errands.watch.nudge(ids)
+                self._errands.watch.heard(ends)
 
     async def _drive(self) -> None:
         self._begin()

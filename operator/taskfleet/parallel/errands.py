@@ -115,7 +115,7 @@ class Errands:
                 self.sender.cancel(task.id)
             else:
                 delay = errand.delay if errand.number == 0 else 0.0
-                self.sender.submit(NewTask(task.id, task.model, task.body, once=True, delay=delay))
+                self.sender.submit(NewTask(task.id, task.model, task.body, once=True, delay=delay, announced=True))
             errand.number += 1
 
     def _cancel_blindly(self, errand: Errand) -> None:

@@ -372,9 +372,9 @@ class Engine:
 
     # Wake-ups
 
-    def ends(self) -> AsyncIterator[tuple[QueueKey, list[str]]]:
+    def ends(self) -> AsyncIterator[tuple[QueueKey, Mapping[str, bytes | None]]]:
         """Hear of tasks that end, in any queue, as they do: for ever, also after a lost connection. What ended while it
-        was lost is not told of."""
+        was lost is not told of. By id, with None; before that with its record, where its end is announced."""
         return ends.ends(self._connection)
 
 

@@ -3,7 +3,8 @@
 A record is, big-endian and without gaps:
 
     state 1, cancel flag 1, lost leases 1, fence 4, attempts 2, enqueued ms 6, claimed ms 6    overwritten in place
-    sequence 4, priority 1 (and HAS_EXTRAS if it has the next line, HAS_EVENTS), length of model 1    set as it comes in
+    sequence 4, priority 1 (and HAS_EXTRAS if it has the next line, IS_ANNOUNCED, HAS_EVENTS), length of model 1
+                                                                                       set as it comes in
     [deadline ms 6 (0: none), lengths of batch 1, tenant 1, session 1 and metadata 3]
     the names of model, batch, tenant and session, the metadata as JSON
     the body; once final, before it: length of the worker's name 1, the name, length 4 of the result, the result as
@@ -40,8 +41,8 @@ from taskfleet.core.task import (
 _HEAD = struct.Struct(">cBBIHHIHIIBB")
 _EXTRAS = struct.Struct(">HIBBBBH")
 _NUMBERS = struct.Struct(">QQQQQQQBBBB")
-_LENGTH = struct.Struct(">I")
-HAS_EXTRAS, HAS_EVENTS = 4, 128
+_SHORT_LENGTH, _LENGTH = struct.Struct(">H"), struct.Struct(">I")
+HAS_EXTRAS, IS_ANNOUNCED, HAS_EVENTS = 4, 64, 128
 
 _STATES = {
     b"p": TaskState.PENDING,
@@ -85,7 +86,7 @@ class _Head:
         self.state = _STATES[state]
         self.enqueued_at = ((high << 32) | low) / 1000
         self.claimed_at = ((claimed_high << 32) | claimed_low) / 1000 if self.fence else 0.0
-        self.priority = Priority(priority & ~(HAS_EXTRAS | HAS_EVENTS))
+        self.priority = Priority(priority & ~(HAS_EXTRAS | IS_ANNOUNCED | HAS_EVENTS))
         self.deadline: float | None = None
         self.batch = self.tenant = self.session = ""
         self.metadata = b""
@@ -176,6 +177,26 @@ def view(task_id: str, record: bytes, holder: bytes, attempts: bytes, due: bytes
         metadata=orjson.loads(head.metadata) if head.metadata else {},
         progress=Progress(**orjson.loads(progress)) if progress else None,
     )
+
+
+def announced(message: bytes) -> Iterator[tuple[str, bytes]]:
+    """Id and record of each task of which a message tells that, and how, it ended."""
+    at = 0
+    while at < len(message):
+        identity, at = _behind(_SHORT_LENGTH, message, at)
+        record, at = _behind(_LENGTH, message, at)
+        yield identity.decode(), record
+
+
+def _behind(length: struct.Struct, message: bytes, at: int) -> tuple[bytes, int]:
+    begin = at + length.size
+    end = begin + length.unpack_from(message, at)[0]
+    return message[begin:end], end
+
+
+def final_view(task_id: str, record: bytes) -> TaskView:
+    """What the store shows of a task that has ended."""
+    return view(task_id, record, b"", b"", b"", b"")
 
 
 def body(record: bytes) -> bytes | None:

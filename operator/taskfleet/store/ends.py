@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from taskfleet.core.errors import StoreError
 from taskfleet.core.task import QueueKey
-from taskfleet.store import keys
+from taskfleet.store import codec, keys
 from taskfleet.store.channels import FIRST_PAUSE, LONGEST_PAUSE
 from taskfleet.store.connection import Connection
 from taskfleet.store.subscription import Said
 
-Ended = tuple[QueueKey, list[str]]
+Ended = tuple[QueueKey, Mapping[str, bytes | None]]
+_ANNOUNCED = keys.ANNOUNCED_EVERYWHERE.rpartition("}")[2]
+_PATTERNS = (keys.ENDED_EVERYWHERE.encode(), keys.ANNOUNCED_EVERYWHERE.encode())
 
 
 async def ends(connection: Connection) -> AsyncIterator[Ended]:
@@ -22,13 +24,20 @@ async def ends(connection: Connection) -> AsyncIterator[Ended]:
         # Whoever follows tasks also reads them, and is told there that the store is gone.
         with contextlib.suppress(StoreError), connection.explained():
             async with connection.subscriber(said.put_nowait, said.put_nowait) as subscription:
-                subscription.tell("PSUBSCRIBE", keys.ENDED_EVERYWHERE.encode())
+                subscription.tell("PSUBSCRIBE", *_PATTERNS)
                 while True:
                     heard = await said.get()
                     if isinstance(heard, Exception):
                         raise heard
                     pause = FIRST_PAUSE
                     if heard.kind == b"pmessage":
-                        yield keys.queue_of(heard.channel.decode()), heard.text.decode().split(" ")
+                        channel = heard.channel.decode()
+                        yield keys.queue_of(channel), _told(channel, heard.text)
         await asyncio.sleep(pause)
         pause = min(LONGEST_PAUSE, pause * 2)
+
+
+def _told(channel: str, text: bytes) -> Mapping[str, bytes | None]:
+    if channel.endswith(_ANNOUNCED):
+        return dict(codec.announced(text))
+    return dict.fromkeys(text.decode().split(" "))

@@ -7,7 +7,7 @@ import orjson
 
 from taskfleet.core.errors import DuplicateTask, InputError, InvalidTask
 from taskfleet.core.task import DEFAULT_TENANT, NO_TIMES_IN_A_SESSION, NewTask
-from taskfleet.store.codec import HAS_EVENTS, HAS_EXTRAS
+from taskfleet.store.codec import HAS_EVENTS, HAS_EXTRAS, IS_ANNOUNCED
 
 _FIRST = struct.Struct(">BB")
 _EXTRAS = struct.Struct(">BBHIBBBBH")
@@ -78,7 +78,7 @@ class NewTasks:
         identity = task.id.encode()
         deadline, delay, start = (round((time or 0.0) * 1000) for time in (task.deadline, task.delay, task.not_before))
         names = (model, self._batch, tenant_bytes, session, metadata)
-        priority = task.priority + (HAS_EVENTS if task.events else 0)
+        priority = task.priority + IS_ANNOUNCED * task.announced + HAS_EVENTS * task.events
         if deadline or any(names[1:]):
             head = _EXTRAS.pack(
                 *(priority + HAS_EXTRAS, len(model), deadline >> 32, deadline & _MAX_32),

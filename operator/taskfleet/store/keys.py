@@ -60,6 +60,7 @@ One-letter names where there is one key per task: they are paid for a million ti
     events:ID       channel something was told of the task
     progress        channel id of a task that told how far it is
     ended           channel ids of tasks that just ended, with blanks between them
+    announced       channel before that: id and record of those that asked for it, each behind its length (writing.lua)
 """
 
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ SCHEMA = "tf:schema"
 OPEN_JOBS = "tf:jobs"  # set of namespace/name/job of jobs that somebody must drive
 QUEUES = "tf:queues"  # set of namespace/name of the queues there are
 SCHEMA_VERSION = 7
-ENDED_EVERYWHERE = "tf:{*}:ended"  # a pattern of channels
+ENDED_EVERYWHERE, ANNOUNCED_EVERYWHERE = "tf:{*}:ended", "tf:{*}:announced"  # patterns of channels
 
 _NAMES = (
     "policy",
@@ -92,6 +93,7 @@ _NAMES = (
     "orders",
     "wake",
     "ended",
+    "announced",
     "jobs",
     "said",
     "decisions",

@@ -7,23 +7,18 @@ something happens.
 
 import asyncio
 import contextlib
-import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from taskfleet.core.errors import StoreError, TaskfleetError
 from taskfleet.core.task import TaskView
+from taskfleet.store import codec
+from taskfleet.store.rounds import AT_ONCE, SLOWEST, Rounds
 
 T = TypeVar("T")
 
 Sink = Callable[[TaskView], None]
 Read = Callable[[Sequence[str]], Awaitable[Sequence[TaskView | None]]]
-
-AT_ONCE = 500
-QUICKEST, SLOWEST = 0.01, 0.25
-NUDGED = 0.5  # between two looks at what nobody nudges about, where ends are nudged
-SHARE, NUDGED_SHARE = 0.2, 0.04  # of the time may go into looking
 
 
 class Watch:
@@ -34,18 +29,15 @@ class Watch:
         self.trouble = ""
         self._read = read
         self._ended = ended
-        self._nudges_come = nudged
         self._open: dict[str, list[Sink]] = {}
         self._followed: set[str] = set()  # of the open ones
         self._expected: set[str] = set()
         self._early: dict[str, TaskView | None] = {}  # what was said of expected ones, as ``settled`` takes it
-        self._turn: deque[str] = deque()  # open ids in the order in which they are looked at, and some that have ended
+        self._rounds = Rounds(self._open, nudged=nudged)
         self._nudged: dict[str, None] = {}
         self._look = asyncio.Event()
         self._none_open = asyncio.Event()
         self._none_open.set()
-        self._pause = QUICKEST
-        self._next_round = 0.0
         self._broken: TaskfleetError | None = None
         self._breaking = asyncio.Event()
 
@@ -79,13 +71,12 @@ class Watch:
             sinks = self._open.get(task_id)
             if sinks is None:
                 sinks = self._open[task_id] = []
-                self._turn.append(task_id)
+                self._rounds.add(task_id)
             if sink is not None:
                 sinks.append(sink)
-        if len(self._turn) > 2 * len(self._open) + AT_ONCE:  # most have ended: in a long run they would pile up
-            self._turn = deque(self._open)
         if self._open:
-            self._hurry()
+            self._rounds.hurry()
+            self._look.set()
 
     def unfollow(self, ids: Iterable[str]) -> None:
         for task_id in ids:
@@ -115,6 +106,11 @@ class Watch:
                     self._early[view.id] = view
                 self._tell(view)
         self.nudge(task_id for task_id, view in ends.items() if view is None)
+
+    def heard(self, ends: Mapping[str, bytes | None]) -> None:
+        """These have just ended, each as its record says, where that came with it."""
+        waited = {each: record for each, record in ends.items() if each in self._open or each in self._expected}
+        self.settled({each: codec.final_view(each, record) if record else None for each, record in waited.items()})
 
     def nudge(self, ids: Iterable[str]) -> None:
         """These may have ended just now."""
@@ -186,32 +182,17 @@ class Watch:
         """Look for ever."""
         while True:
             self._look.clear()
+            seconds = self._rounds.seconds_to_next
             if self._nudged:
                 ids, self._nudged = list(self._nudged)[:AT_ONCE], dict.fromkeys(list(self._nudged)[AT_ONCE:])
                 await self._read_all(ids)
-            elif self._open and time.monotonic() >= self._next_round:
-                await self._round()
-            if self._nudged:
-                continue
-            seconds = self._next_round - time.monotonic() if self._open else None
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._look.wait()
-
-    async def _round(self) -> None:
-        """Look at some of the open tasks, in turn, and decide when to look again."""
-        began, before = time.monotonic(), len(self._open)
-        ids: list[str] = []
-        for _ in range(min(AT_ONCE, len(self._turn))):
-            task_id = self._turn.popleft()
-            if task_id in self._open:
-                ids.append(task_id)
-                self._turn.append(task_id)
-        await self._read_all(ids)
-        now = time.monotonic()
-        self._pause = QUICKEST if len(self._open) < before else min(self._pause * 1.5, SLOWEST)
-        least, share = (NUDGED, NUDGED_SHARE) if self._nudges_come else (self._pause, SHARE)
-        self._next_round = now + max(least, (now - began) / share)
+            elif seconds is not None and seconds <= 0:
+                await self._read_all(self._rounds.next())
+                self._rounds.done()
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await self._look.wait()
 
     async def _read_all(self, ids: Sequence[str]) -> None:
         try:
@@ -238,13 +219,5 @@ class Watch:
         self._none_open_now()
 
     def _none_open_now(self) -> None:
-        if not self._open:
-            self._turn.clear()
         if not self._followed:
             self._none_open.set()
-
-    def _hurry(self) -> None:
-        if not self._nudges_come:
-            self._pause = QUICKEST
-            self._next_round = min(self._next_round, time.monotonic() + QUICKEST)
-        self._look.set()

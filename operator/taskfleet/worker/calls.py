@@ -62,6 +62,11 @@ class Calls:
         return self._busy
 
     @property
+    def full(self) -> bool:
+        """Every slot has its call."""
+        return self._busy >= self.slots
+
+    @property
     def held(self) -> int:
         """Calls that run or wait for a slot. One more than ``running`` has while a call whose lease was lost still ends
         and its task has come back to us."""
@@ -111,7 +116,7 @@ class Calls:
 
     def _next(self) -> RunningCall | None:
         """The longest waiting call, where there is a slot for it: now it has that."""
-        if not self._ahead or self._busy >= self.slots:
+        if not self._ahead or self.full:
             return None
         call = self._ahead.popleft()
         self._busy += 1
@@ -160,11 +165,11 @@ class Calls:
                 following = self._next()
             else:
                 self._ended(call, outcome)
-            self._on_freed()
 
     def _ended(self, call: RunningCall, outcome: Outcome | None) -> None:
         self._end(call, outcome)
         self._begin()
+        self._on_freed()  # last: the result goes out before the next claim
 
     def _end(self, call: RunningCall, outcome: Outcome | None) -> None:
         if outcome is not None:

@@ -101,7 +101,8 @@ class ClaimLoop:
             return self._dry_until - now
         if held := self._limiter.holds(now):
             return held
-        allowed = await self._limiter.allow(count)
+        beside = self._limiter.has_room_for(count)
+        allowed = count if beside else await self._limiter.allow(count)
         if not allowed:
             self._served()
             return self._limiter.holds(time.monotonic())
@@ -110,7 +111,13 @@ class ClaimLoop:
         self.asked = allowed
         began = time.monotonic()
         try:
-            claim = await self._store.claim(self._settings.queue, self._settings.worker, lanes, allowed)
+            claiming = self._store.claim(self._settings.queue, self._settings.worker, lanes, allowed)
+            if beside:  # not waited for: one way to the store in place of two, and ``admit`` has the last word
+                allowing = asyncio.create_task(self._allow(count))
+                claim = await claiming
+                await allowing
+            else:
+                claim = await claiming
             self._pace.claimed(time.monotonic() - began)
             self._served()
             if claim.policy_version != self._policy_version:
@@ -123,6 +130,13 @@ class ClaimLoop:
         due = LONGEST_SLEEP if claim.next_due_in is None else min(claim.next_due_in, LONGEST_SLEEP)
         self._dry_until = time.monotonic() + due
         return due
+
+    async def _allow(self, count: int) -> None:
+        """Where that fails nothing that is claimed meanwhile may start, and the next claim waits for the answer."""
+        try:
+            await self._limiter.allow(count)
+        except StoreError as error:
+            self._health.failed(error)
 
     @property
     def _lanes(self) -> list[str]:
@@ -148,6 +162,7 @@ class ClaimLoop:
             else:
                 self._limiter.ended(task.id, None)
                 self._outbox.put(Settlement(task.id, task.fence, Verdict.RELEASE), task)
+        await asyncio.sleep(0)  # the calls go out first
         await self._limiter.flush()
 
     async def _read_policy(self, version: int) -> None:

@@ -28,7 +28,8 @@ class Outbox:
     """Settlements that the store has not taken yet. Their leases must be renewed like those of running calls.
 
     ``stuck``: results wait because the store did not take the last batch. ``before`` is awaited before each batch: what
-    must be in the store earlier than a task's end. ``on_settled`` is told of each batch that it took.
+    must be in the store earlier than a task's end. ``busy`` says whether the worker has all that it can do at once.
+    ``on_settled`` is told of each batch that the store took.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Outbox:
         worker: str,
         health: StoreHealth,
         before: Callable[[], Awaitable[None]],
+        busy: Callable[[], bool],
         on_settled: OnSettled | None = None,
     ) -> None:
         self._store = store
@@ -45,6 +47,7 @@ class Outbox:
         self._worker = worker
         self._health = health
         self._before = before
+        self._busy = busy
         self._on_settled = on_settled
         self._refused = False
         self._on_its_way: list[Settlement] = []
@@ -89,7 +92,8 @@ class Outbox:
         """Settle for ever: whatever finished while the last batch was on its way is the next batch.
 
         Where that was more than one, results come thick: then some more are waited for, as a batch costs the store, and
-        the turns that it takes from worker and model server on a busy machine, more than what is in it.
+        the turns that it takes from worker and model server on a busy machine, more than what is in it. Not by a worker
+        that could do more: somebody may wait for these results to say what is next.
         """
         failures = 0
         while True:
@@ -115,7 +119,7 @@ class Outbox:
                 self._on_settled(dict(map(self._as_settled, batch, accepted)))
             self._forget(batch)
             self._on_its_way = []
-            if len(batch) > 1 and len(self._waiting) < LARGEST_BATCH:
+            if len(batch) > 1 and len(self._waiting) < LARGEST_BATCH and self._busy():
                 await asyncio.sleep(GATHER_SECONDS)
 
     def _as_settled(self, settlement: Settlement, taken: bool) -> tuple[str, TaskView | None]:

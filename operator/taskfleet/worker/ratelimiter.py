@@ -1,4 +1,4 @@
-"""The worker's side of its endpoint's rate limit: asked before each claim, told of real usage after each call.
+"""The worker's side of its endpoint's rate limit: asked with each claim, told of real usage after each call.
 
 What counts is in the store and shared by all workers of the endpoint; so is a pause that the server asked one of them
 for. Nothing is kept here that a worker's death would leave reserved for longer than a minute.
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 # Others may give back what they reserved, and tell nobody.
 ASK_AGAIN_SECONDS = 1.0
+# Room is taken for sure where there was this many times as much the last time: other workers have asked since.
+_SURE = 2
 _NEWEST_WEIGHS = 0.1
 
 
@@ -39,6 +41,7 @@ class RateLimiter:
         self._full_until = 0.0
         self._untold_pause: float | None = None
         self._reserved = Reservation(0, 0)
+        self._room: dict[Lacking, int] = {}  # that the last answer left, of what is limited; empty: not for sure any
         self._start_by = 0.0
         self._tokens_each = 1  # reserved for a task before it is known
         self._usual_answer: float = ANSWER_TOKENS
@@ -49,11 +52,17 @@ class RateLimiter:
         """Seconds until it is worth asking whether a call may start; 0 when it is now."""
         return max(self._paused_until - now, self._full_until - now, 0.0)
 
+    def has_room_for(self, count: int) -> bool:
+        """Whether ``allow`` will grant so many, as far as can be known: then the claim need not wait for its answer."""
+        of_each = {Lacking.REQUESTS: count, Lacking.TOKENS: count * self._tokens_each}
+        return bool(self._room) and all(left >= _SURE * of_each[kind] for kind, left in self._room.items())
+
     async def allow(self, count: int) -> int:
         """How many tasks may be claimed, of ``count``; what the claim brings goes to ``admit``. Raises StoreError."""
         if not self._limits:
             self.waits = ""  # a pause, if there was one, is over
             return count
+        self._reserved, self._room = Reservation(0, 0), {}
         wanted = [self._tokens_each if self._limits.tokens else 0] * count
         self._reserved = await self._reserve_to_start(wanted)
         return self._reserved.granted
@@ -67,6 +76,7 @@ class RateLimiter:
         if not self._limits:
             return len(tasks)
         guess, self._reserved = self._reserved, Reservation(0, 0)
+        tasks = tasks[: guess.granted]  # they may have been claimed before that was known
         estimates = [self._estimate(task) for task in tasks]
         guessed_tokens = guess.granted * (self._tokens_each if self._limits.tokens else 0)
         over = Returned(guess.at, len(tasks) - guess.granted, sum(estimates) - guessed_tokens)
@@ -152,7 +162,10 @@ class RateLimiter:
             (Lacking.TOKENS, self._limits.tokens, answer.tokens),
         ):
             if most is not None:
-                self._metrics.limiter_available(kind.value, max(0, most - counted))
+                self._room[kind] = max(0, most - counted)
+                self._metrics.limiter_available(kind.value, self._room[kind])
+        if answer.lacking:
+            self._room = {}
         if answer.lacking is Lacking.PAUSED:
             self._pause_until(now + answer.wait)
         elif wanted and answer.granted < wanted:

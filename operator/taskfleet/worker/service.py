@@ -166,7 +166,9 @@ class Service:
         limiter = RateLimiter(store, settings, self._metrics)
         streams = Streams(store, settings.queue, self._health)
         reports = Reports(store, settings.queue, self._health)
-        outbox = Outbox(store, settings.queue, settings.worker, self._health, streams.flush, self._on_settled)
+        outbox = Outbox(
+            store, settings.queue, settings.worker, self._health, streams.flush, lambda: calls.full, self._on_settled
+        )
         asking = Asking(
             provider=provider,
             endpoint=settings.endpoint,

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from taskfleet.api.parallelobject import ParallelQueue
-from taskfleet.controller.parallelruns.attendant import Attendant, Office
+from taskfleet.controller.parallelruns.attendant import Attendant
 from taskfleet.controller.parallelruns.desk import Desk
+from taskfleet.controller.parallelruns.ownrun import Office
 from taskfleet.controller.parallelruns.slots import Slots
 from taskfleet.core.names import FINALIZER
 from taskfleet.core.parallel.phase import Phase

@@ -87,7 +87,7 @@ end
 -- The name of a task's session, and its deadline.
 local function read_rest(rest)
     local priority, model_bytes = unpack_('BB', rest)
-    if priority % HAS_EVENTS < HAS_EXTRAS then return '', 0 end
+    if priority % IS_ANNOUNCED < HAS_EXTRAS then return '', 0 end
     local deadline, batch_bytes, tenant_bytes, session_bytes, _, at = unpack_(EXTRAS, rest, 3)
     at = at + model_bytes + batch_bytes + tenant_bytes
     return string.sub(rest, at, at + session_bytes - 1), deadline

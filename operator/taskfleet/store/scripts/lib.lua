@@ -63,6 +63,7 @@ local EXTRAS = '>I6BBBI3'
 local MOVING_BYTES, PRIORITY_AT, HEAD_BYTES, EXTRAS_BYTES = 21, 25, 27, 12
 local HAS_EXTRAS = 4
 local HAS_EVENTS = 128  -- what is told of the task is kept (events.lua)
+local IS_ANNOUNCED = 64  -- its end is told with its record (writing.lua)
 local FIRST_READ = 192
 local PENDING, SCHEDULED_STATE, RUNNING, COMPLETED, FAILED_STATE, CANCELLED, EXPIRED = 'p', 's', 'r', 'c', 'f', 'x', 'e'
 local BLOCKED = 'b'  -- pending, behind another task of its session
@@ -75,6 +76,8 @@ local function parse(record)
     local deadline, batch_bytes, tenant_bytes, session_bytes, metadata_bytes = 0, 0, 0, 0, 0
     local model_at, events = HEAD_BYTES, priority >= HAS_EVENTS
     if events then priority = priority - HAS_EVENTS end
+    local announced = priority >= IS_ANNOUNCED
+    if announced then priority = priority - IS_ANNOUNCED end
     if priority >= HAS_EXTRAS then
         priority, model_at = priority - HAS_EXTRAS, HEAD_BYTES + EXTRAS_BYTES
         deadline, batch_bytes, tenant_bytes, session_bytes, metadata_bytes = unpack_(EXTRAS, record, HEAD_BYTES + 1)
@@ -89,7 +92,7 @@ local function parse(record)
         id = false, fixed = false,  -- for load_task: a table that need not grow
         state = state, cancel = cancel, lost = lost, fence = fence, attempts = attempts, enqueued = enqueued,
         claimed = claimed, sequence = sequence, deadline = deadline, model = model, priority = priority,
-        tenant = tenant, lane = lane, events = events,
+        tenant = tenant, lane = lane, events = events, announced = announced,
         stage = fence == 0 and claimed or 0, flow = tenant .. ':' .. lane,
         batch = batch_bytes > 0 and string.sub(record, batch_at + 1, tenant_at) or '',
         session = session_bytes > 0 and string.sub(record, session_at + 1, session_at + session_bytes) or '',

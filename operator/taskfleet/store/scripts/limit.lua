@@ -77,28 +77,28 @@ local function ms_until_room(kind, want)
     return counted_ms
 end
 
-local function tokens_of(number) return most.t > 0 and tonumber(ARGV[LAST_ARG + number]) or 0 end
-
-local granted, lacking, wait = 0, '', 0
+local granted, tokens, lacking, wait = 0, 0, '', 0
 if now < paused then
     lacking, wait = 'paused', paused - now
+elseif most.t == 0 then  -- all calls are alike
+    granted = most.r == 0 and wanted or math.max(0, math.min(wanted, most.r - total.r))
+    total.r = total.r + granted
+    if granted < wanted then lacking, wait = 'requests', ms_until_room('r', 1) end
 else
     for i = 1, wanted do
-        local want = tokens_of(i)
+        local want = tonumber(ARGV[LAST_ARG + i])
         if not has_room('r', 1) then
             lacking, wait = 'requests', ms_until_room('r', 1)
         elseif not has_room('t', want) then
             lacking, wait = 'tokens', ms_until_room('t', want)
         end
         if lacking ~= '' then break end
-        total.r, total.t = total.r + 1, total.t + want
+        total.r, total.t, tokens = total.r + 1, total.t + want, tokens + want
         granted = granted + 1
     end
 end
 
 if granted > 0 then
-    local tokens = 0
-    for i = 1, granted do tokens = tokens + tokens_of(i) end
     total.r, total.t = total.r - granted, total.t - tokens
     count('r', current, granted)
     count('t', current, tokens)

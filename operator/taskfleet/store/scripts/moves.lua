@@ -7,6 +7,8 @@ local begun_by = {}        -- id and worker of each
 local freed = {}           -- ids whose lease ended in this script
 local failed_now = {}
 local ended = {}           -- ids of what became final
+local announced = {}       -- id and record of each of these that asked for it
+local MOST_ANNOUNCED = 16384  -- bytes; who listens reads what is larger
 local coming_back = {}     -- flow -> what comes back to it
 local arriving = {}        -- flow -> ids that come to its end
 local sessions_freed = {}  -- name -> true: its first task became final
@@ -80,6 +82,9 @@ local function finish(t, state, policy, worker, result)
     t.state = state
     local keep = state == FAILED_STATE and policy.keep_failed_ms or policy.keep_results_ms
     local record = moving_part(t) .. t.fixed .. string.char(#worker) .. worker .. pack('>I4', #result) .. result
+    if t.announced and #record <= MOST_ANNOUNCED then
+        announced[#announced + 1] = pack('>I2c0I4c0', #t.id, t.id, #record, record)
+    end
     if state == FAILED_STATE then record = record .. call('GETRANGE', TASK_ .. t.id, t.body_at, -1) end
     call('SET', TASK_ .. t.id, record, 'PX', math.max(1, keep))
     if state == FAILED_STATE then

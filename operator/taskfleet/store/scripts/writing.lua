@@ -23,6 +23,10 @@ local function write_moves(policy)
         activate(flow.lane, flow.tenant, flow.since)
     end
     coming_back, arriving = {}, {}
+    if #announced > 0 then
+        call('PUBLISH', ANNOUNCED, table.concat(announced))  -- before the ids, or they would be read
+        announced = {}
+    end
     if #ended > 0 then
         local ids = table.concat(ended, ' ')
         call('PUBLISH', ENDED, ids)
