@@ -78,7 +78,7 @@ async def ours(model: str, *, concurrency: int = 64) -> AsyncIterator[Ours]:
             keys.write_text(json.dumps({"keys": [{"name": "bench", "sha256": hash_of(KEY), "tenant": "bench"}]}))
             limit = {"rateLimit": {"requestsPerMinute": 10_000_000}}
             worker = stack.enter_context(
-                worker_process(store_url, QUEUE, model, concurrency=concurrency, endpoint=limit)
+                worker_process(store_url, QUEUE, model, concurrency=concurrency, endpoint=limit, fresh=True)
             )
             port = free_port()
             command = [str(Path(sys.executable).with_name("taskfleet")), "gateway", "--store-url", store_url]

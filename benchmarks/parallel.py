@@ -131,7 +131,7 @@ def items(folder: Path, count: int) -> Path:
 
 def one_round(store_url: str, url: str, folder: Path, count: int) -> dict[str, float]:
     asyncio.run(fresh(store_url))
-    with worker_process(store_url, QUEUE, url, concurrency=IN_FLIGHT):
+    with worker_process(store_url, QUEUE, url, concurrency=IN_FLIGHT, fresh=True):
         in_own_process("plain", store_url, IN_FLIGHT)  # from then on the worker is at work
         plain = in_own_process("plain", store_url, STEPS * count)
         run = in_own_process("items", store_url, items(folder, count))
@@ -150,7 +150,7 @@ def both_sides(options: argparse.Namespace, store_url: str, url: str, folder: Pa
 def alone(kind: str, store_url: str, url: str, folder: Path, count: int) -> dict[str, float]:
     """One run over so many items with one worker, and nothing beside it."""
     asyncio.run(fresh(store_url))
-    with worker_process(store_url, QUEUE, url, concurrency=IN_FLIGHT):
+    with worker_process(store_url, QUEUE, url, concurrency=IN_FLIGHT, fresh=True):
         return in_own_process(kind, store_url, items(folder, count))
 
 

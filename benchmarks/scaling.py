@@ -58,7 +58,9 @@ async def fleet(store: Store, store_url: str, urls: Sequence[str], ids: Sequence
     await hold(store, ids)
     async with contextlib.AsyncExitStack() as stack:
         started = [
-            stack.enter_context(worker_process(store_url, QUEUE, url, concurrency=1, name=f"worker-{number}"))
+            stack.enter_context(
+                worker_process(store_url, QUEUE, url, concurrency=1, name=f"worker-{number}", fresh=True)
+            )
             for number, url in enumerate(urls)
         ]
         for process in started:

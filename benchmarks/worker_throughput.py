@@ -72,7 +72,7 @@ async def worker(url: str, store_url: str, count: int) -> tuple[float, float]:
     store = await Store.connect(store_url)
     await store.put_policy(QUEUE, quick_policy(stopPolicy="Hold", leaseDuration="15s"))
     await store.submit(QUEUE, prompts(*(f"task-{number}" for number in range(count))))
-    with worker_process(store_url, QUEUE, url, concurrency=IN_FLIGHT) as process:
+    with worker_process(store_url, QUEUE, url, concurrency=IN_FLIGHT, fresh=True) as process:
         await process.says("working")
         began, cpu = time.perf_counter(), cpu_seconds(process.pid)
         await store.put_policy(QUEUE, quick_policy(leaseDuration="15s"))

@@ -59,6 +59,7 @@ class Seat:
                 name=self.name,
                 PYTHONPATH=str(SHIFTED_CLOCK),
                 CHAOS_CLOCK_SHIFT=str(clock_shift),
+                fresh=True,
             )
         )
         await self._worker.says("working", timeout=START_SECONDS)

@@ -1,12 +1,14 @@
 """Fixtures that every part shares, and coroutine tests.
 
-A test that is a coroutine function runs on an event loop of its own, as under ``asyncio.run``, and fails after 30 s.
+A test that is a coroutine function runs on an event loop of its own, as under ``asyncio.run``, and fails after 90 s.
 Async fixtures use the same loop through ``runner``. One real Valkey serves a whole pytest process; tests stay apart
 because each has a queue of its own.
 """
 
 import asyncio
+import gc
 import inspect
+import os
 import secrets
 import sys
 from collections.abc import Iterator
@@ -31,13 +33,23 @@ if TYPE_CHECKING:
     from tests.support.modelstub import ModelStub
     from tests.support.work import Work
 
-ASYNC_TEST_SECONDS = 30.0
+ASYNC_TEST_SECONDS = 90.0
 
 let_programs_heed_ctrl_c()
+# No test calls a server of the wide world. Each client loads the authorities that it trusts anew, and more than a
+# hundred of them cost more than most tests do: so there is one.
+os.environ["SSL_CERT_FILE"] = str(ROOT / "tests/data/authority.pem")
+gc.disable()  # until all tests are collected: what that makes is kept to the end
 
 # How long an example takes says something of the machine, not of the code.
 hypothesis.settings.register_profile("taskfleet", deadline=None)
 hypothesis.settings.load_profile("taskfleet")
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay as long as the process does: no collection of garbage is to look at them again."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -51,7 +51,7 @@ class Taskfleet:
 
     @contextlib.contextmanager
     def worker(self, name: str) -> Iterator[Kill]:
-        with worker_process(self._store, QUEUE, self._model.url(name), name=name) as process:
+        with worker_process(self._store, QUEUE, self._model.url(name), name=name, fresh=True) as process:
             yield lambda: process.signal(signal.SIGKILL)
 
 

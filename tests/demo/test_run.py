@@ -19,6 +19,7 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 240.0
+TASKS, SAMPLE = 6, 2
 
 
 def demo(*arguments: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
@@ -40,7 +41,7 @@ def finished(*arguments: str) -> tuple[int, str]:
 def test_a_short_run_keeps_its_promises(tmp_path: Path) -> None:
     """One run for all of them: it takes half a minute."""
     out = tmp_path / "out"
-    code, said = finished("--tasks", "12", "--sample", "4", "--out", str(out))
+    code, said = finished("--tasks", str(TASKS), "--sample", str(SAMPLE), "--out", str(out))
     assert code == 0, said
     every_task_has_one_result_in_input_order(out)
     the_table_and_the_summary_are_what_the_results_say(said, out)
@@ -48,7 +49,7 @@ def test_a_short_run_keeps_its_promises(tmp_path: Path) -> None:
 
 
 def every_task_has_one_result_in_input_order(out: Path) -> None:
-    asked = [json.loads(line)["id"] for line in (ROOT / "demo/reviews.jsonl").read_text().splitlines()[:12]]
+    asked = [json.loads(line)["id"] for line in (ROOT / "demo/reviews.jsonl").read_text().splitlines()[:TASKS]]
     results = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     assert [line["id"] for line in results] == asked
     assert {line["status"] for line in results} == {"completed"}
@@ -59,17 +60,17 @@ def the_table_and_the_summary_are_what_the_results_say(said: str, out: Path) -> 
     summary = json.loads((out / "summary.json").read_text())
     wall = max(line["queue_seconds"] + line["run_seconds"] for line in results)
     right = sum(line["output"].strip().rstrip(".").lower() == line["metadata"]["label"] for line in results)
-    assert re.search(r"^tasks +12 +12 completed, 0 failed", said, re.MULTILINE)
+    assert re.search(rf"^tasks +{TASKS} +{TASKS} completed, 0 failed", said, re.MULTILINE)
     assert re.search(rf"^wall time +{wall:.1f} s ", said, re.MULTILINE)
-    assert re.search(rf"^throughput +{12 / wall:.1f} tasks/s", said, re.MULTILINE)
-    assert re.search(rf"^accuracy +{right / 12:.1%} +{right} of 12 ", said, re.MULTILINE)
+    assert re.search(rf"^throughput +{TASKS / wall:.1f} tasks/s", said, re.MULTILINE)
+    assert re.search(rf"^accuracy +{right / TASKS:.1%} +{right} of {TASKS} ", said, re.MULTILINE)
     tokens_in = sum(line["usage"]["input_tokens"] for line in results)
     tokens_out = sum(line["usage"]["output_tokens"] for line in results)
     assert re.search(rf"^tokens +{tokens_in:,} in, {tokens_out:,} out", said, re.MULTILINE)
     assert re.search(rf"^retries +{sum(line['attempts'] - 1 for line in results)}\b", said, re.MULTILINE)
     alone = summary["one_after_another"]
     assert re.search(
-        rf"^one after another +{alone['calls'] / alone['seconds']:.1f} tasks/s +4 calls; ", said, re.MULTILINE
+        rf"^one after another +{alone['calls'] / alone['seconds']:.1f} tasks/s +{SAMPLE} calls; ", said, re.MULTILINE
     )
     assert summary.items() >= figures(results).to_json().items()
 
@@ -79,7 +80,7 @@ def workers_come_from_zero_and_go_back_to_zero(said: str, out: Path) -> None:
     most = max(moment["workers"] for moment in moments)
     assert most > 0
     assert moments[-1]["workers"] == 0
-    assert moments[-1]["completed"] == 12
+    assert moments[-1]["completed"] == TASKS
     assert re.search(rf"^workers +0 → .*\b{most} → .*\b0 ", said, re.MULTILINE)
     assert (out / "demo.png").read_bytes().startswith(b"\x89PNG")
 
@@ -87,7 +88,7 @@ def workers_come_from_zero_and_go_back_to_zero(said: str, out: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_however_it_ends_its_processes_end_too(tmp_path: Path, number: signal.Signals) -> None:
     with demo("--sample", "0", "--out", str(tmp_path / "out")) as process:
-        children = wait_until(lambda: with_workers(process.pid), "a run with workers", timeout=120)
+        children = wait_until(lambda: with_workers(process.pid), "a run with workers", timeout=RUN_SECONDS)
         process.send_signal(number)
         said, _ = process.communicate(timeout=60)
         assert process.returncode == (130 if number is signal.SIGINT else -signal.SIGKILL), said

@@ -17,6 +17,7 @@ import yaml
 from openai import OpenAI
 
 from taskfleet.core.task import QueueKey
+from tests.support.commands import said_by
 from tests.support.laptop import PROGRAM, Laptop
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually, wait_until
@@ -79,7 +80,7 @@ def test_a_port_that_is_taken_is_named(store_url: str) -> None:
 
 def test_keys_are_created_listed_and_revoked(tmp_path: Path) -> None:
     file = ["--file", str(tmp_path / "keys.yaml")]
-    made = run("keys", "create", "ci", "--right", "read", "--tenant", "team-a", "--queue", "default/demo", *file)
+    made = said_by("keys", "create", "ci", "--right", "read", "--tenant", "team-a", "--queue", "default/demo", *file)
     assert made.returncode == 0, made.stderr
     secret = made.stdout.strip()
     assert secret.startswith("tf-")
@@ -87,21 +88,21 @@ def test_keys_are_created_listed_and_revoked(tmp_path: Path) -> None:
     assert secret not in text
     assert (tmp_path / "keys.yaml").stat().st_mode & 0o777 == 0o600
     assert yaml.safe_load(text)["keys"][0]["tenant"] == "team-a"
-    assert "already" in run("keys", "create", "ci", *file).stderr
-    other = json.loads(run("keys", "create", "app", "-o", "json", *file).stdout)
+    assert "already" in said_by("keys", "create", "ci", *file).stderr
+    other = json.loads(said_by("keys", "create", "app", "-o", "json", *file).stdout)
     assert other["key"] != secret
-    listed = run("keys", "list", *file).stdout.splitlines()
+    listed = said_by("keys", "list", *file).stdout.splitlines()
     assert listed == ["ci\tteam-a\tread\tdefault/demo\tcritical", "app\tdefault\tsubmit,read\tall queues\tcritical"]
-    assert run("keys", "revoke", "ci", *file).returncode == 0
-    assert len(run("keys", "list", *file).stdout.splitlines()) == 1
-    assert run("keys", "revoke", "ci", *file).returncode == 4
+    assert said_by("keys", "revoke", "ci", *file).returncode == 0
+    assert len(said_by("keys", "list", *file).stdout.splitlines()) == 1
+    assert said_by("keys", "revoke", "ci", *file).returncode == 4
 
 
 @pytest.mark.parametrize(
     "options", [("--tenant", "no tenant"), ("--queue", "demo"), ("--right", "sing"), ("--max-priority", "top")]
 )
 def test_a_key_that_is_none_is_refused_and_nothing_is_written(tmp_path: Path, options: tuple[str, str]) -> None:
-    said = run("keys", "create", "ci", *options, "--file", str(tmp_path / "keys.yaml"))
+    said = said_by("keys", "create", "ci", *options, "--file", str(tmp_path / "keys.yaml"))
     assert said.returncode == 2, said.stdout
     assert options[1] in said.stderr or options[0].removeprefix("--") in said.stderr
     assert list(tmp_path.iterdir()) == []

@@ -122,7 +122,7 @@ async def test_changed_keys_count_at_once_and_broken_ones_do_not(locked: Site, k
     async def changed() -> bool:
         return await status("key-of-three") == 200
 
-    await eventually(changed, "the new key to count", timeout=5.0)
+    await eventually(changed, "the new key to count")
     assert await status("key-of-one") == 401
 
 

@@ -8,7 +8,6 @@ import shlex
 import signal
 import stat
 import subprocess
-import time
 
 import pytest
 
@@ -19,7 +18,6 @@ from tests.support.laptop import PROGRAM, QUEUE, Laptop
 from tests.support.modelstub import ModelStub
 from tests.support.programs import started
 
-LEASE_SECONDS = 2.0
 # Several processes start for each thing awaited here, on machines that are busy with other tests.
 PATIENCE = 40.0
 wait_until = functools.partial(waiting.wait_until, timeout=PATIENCE)
@@ -127,10 +125,8 @@ def test_a_killed_worker_is_replaced_and_its_tasks_run_again(
     name = holders[0]
     assert name is not None
     os.kill(ready.worker(name), signal.SIGKILL)
-    killed_at = time.monotonic()
     lost = holders.count(name)
     wait_until(lambda: sum(stub_model.calls.values()) == 4 + lost, "the lost tasks to run again")
-    assert time.monotonic() - killed_at < LEASE_SECONDS + 2.0
     ready.wait_for_workers(2)
     stub_model.let_go()
     wait_until_done(ready)

@@ -101,9 +101,7 @@ async def test_stop_with_no_time_stops_at_once_what_runs() -> None:
     await queue.start()
     await queue.submit("endless")
     await eventually(lambda: gate.began == ["endless"], "it to begin")
-    began = time.monotonic()
-    await queue.stop(timeout=0)
-    assert time.monotonic() - began < 8
+    await queue.stop(timeout=0)  # would wait for ever
     assert gate.cancelled == ["endless"]
 
 

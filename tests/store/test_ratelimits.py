@@ -16,7 +16,7 @@ from taskfleet.core.ratelimit import START_WITHIN_SECONDS, Lacking, RateLimits, 
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store, keys, lua
 from tests.store import inside
-from tests.store.clock import TestClock, under_test_clock
+from tests.store.clock import TestClock, UnderTestClock
 from tests.store.given import POLICY, claim_ids
 from tests.support.waiting import eventually
 
@@ -41,7 +41,7 @@ def first_place(store: Store, opened: QueueKey, runner: asyncio.Runner) -> Queue
 
 @pytest.fixture
 def clock(client: Any, first_place: QueueKey, monkeypatch: pytest.MonkeyPatch) -> TestClock:
-    monkeypatch.setattr(lua, "LIMIT", under_test_clock(lua.LIMIT))
+    monkeypatch.setattr(lua, "LIMIT", UnderTestClock(lua.LIMIT.name))
     return TestClock(client, first_place)
 
 
@@ -286,7 +286,7 @@ class LimitMachine(RuleBasedStateMachine):
 def test_whatever_workers_do_no_minute_sees_more_than_the_limit(
     valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lua, "LIMIT", under_test_clock(lua.LIMIT))
+    monkeypatch.setattr(lua, "LIMIT", UnderTestClock(lua.LIMIT.name))
     LimitMachine.server = valkey_server
     run_state_machine_as_test(
         LimitMachine,

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,38 +15,39 @@ from taskfleet.controller.policy import queue_policy
 from taskfleet.core.settlement import QueuePolicy
 from taskfleet.core.task import NewTask, QueueKey
 from tests.support.waiting import eventually
+from tests.support.workerprograms import FreshWorker, WarmWorker
 
 MODEL = "stub"
 
 
 class WorkerProcess:
-    """``python -m taskfleet.worker`` with JSON logs, which are kept in ``lines``."""
+    """The program of a worker with JSON logs, which are kept in ``lines``. ``fresh``: started as
+    ``python -m taskfleet.worker``, else forked from a process that has loaded it."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], *, fresh: bool) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TASKFLEET_")}
-        self._popen = subprocess.Popen(
-            [sys.executable, "-m", "taskfleet.worker"],
-            env={**inherited, "TASKFLEET_LOG_FORMAT": "json", **environment},
-            stderr=subprocess.PIPE,
-            text=True,
+        log, stderr = os.pipe()
+        self._program = (FreshWorker if fresh else WarmWorker)(
+            {**inherited, "TASKFLEET_LOG_FORMAT": "json", **environment}, stderr
         )
+        os.close(stderr)
         self.lines: list[dict[str, Any]] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader = threading.Thread(target=self._read, args=[log], daemon=True)
         self._reader.start()
 
-    def _read(self) -> None:
-        assert self._popen.stderr is not None
-        for line in self._popen.stderr:
-            try:
-                self.lines.append(json.loads(line))
-            except ValueError:
-                self.lines.append({"message": line.rstrip()})
+    def _read(self, log: int) -> None:
+        with open(log, errors="replace") as stream:
+            for line in stream:
+                try:
+                    self.lines.append(json.loads(line))
+                except ValueError:
+                    self.lines.append({"message": line.rstrip()})
 
     def said(self, words: str) -> dict[str, Any] | None:
         """The first log line with ``words`` in its message or its reason."""
         return next((line for line in self.lines if words in f"{line['message']} {line.get('reason', '')}"), None)
 
-    async def says(self, message: str, *, timeout: float = 15.0) -> dict[str, Any]:  # noqa: ASYNC109
+    async def says(self, message: str, *, timeout: float = 60.0) -> dict[str, Any]:  # noqa: ASYNC109
         """What ``said`` finds, waited for."""
         try:
             found = await eventually(lambda: self.said(message), f"the worker to say {message!r}", timeout=timeout)
@@ -61,29 +60,26 @@ class WorkerProcess:
         return int((await self.says("status server is up"))["port"])
 
     def signal(self, number: int) -> None:
-        self._popen.send_signal(number)
+        self._program.signal(number)
 
     @property
     def pid(self) -> int:
-        return self._popen.pid
+        return self._program.pid
 
     @property
     def running(self) -> bool:
-        return self._popen.poll() is None
+        return self._program.exit_code() is None
 
-    async def exit_code(self, *, timeout: float = 15.0) -> int:  # noqa: ASYNC109
+    async def exit_code(self, *, timeout: float = 60.0) -> int:  # noqa: ASYNC109
         await eventually(lambda: not self.running, "the worker process to end", timeout=timeout)
         self._reader.join(5)
-        assert self._popen.returncode is not None
-        return self._popen.returncode
+        code = self._program.exit_code()
+        assert code is not None
+        return code
 
     def end(self) -> None:
-        if self.running:
-            self._popen.kill()
-        self._popen.wait(10)
+        self._program.end()
         self._reader.join(5)
-        assert self._popen.stderr is not None
-        self._popen.stderr.close()
 
 
 @contextmanager
@@ -97,11 +93,13 @@ def worker_process(
     grace: float = 30.0,
     port: str = "",
     endpoint: Mapping[str, Any] | None = None,
+    fresh: bool = False,
     **more: str,
 ) -> Iterator[WorkerProcess]:
     """A worker of a pool named ``pool`` on an endpoint named ``stub``; killed at the end if it is still there.
 
-    ``endpoint`` has more fields of it, in camelCase.
+    ``endpoint`` has more fields of it, in camelCase. ``fresh``: no memory is shared with other processes, and what is
+    set in ``more`` holds from the program's very beginning.
     """
     process = WorkerProcess(
         {
@@ -113,7 +111,8 @@ def worker_process(
             "TASKFLEET_GRACE_SECONDS": str(grace),
             **({"TASKFLEET_WORKER": name} if name else {}),
             **more,
-        }
+        },
+        fresh=fresh,
     )
     try:
         yield process

@@ -77,10 +77,10 @@ async def test_a_store_that_is_down_at_the_start_is_waited_for(
 
 
 async def test_a_worker_that_waits_for_its_store_still_stops_at_once(queue: QueueKey, model: ModelStub) -> None:
-    with worker_process(f"valkey://127.0.0.1:{free_port()}", queue, model.url) as worker:
+    with worker_process(f"valkey://127.0.0.1:{free_port()}", queue, model.url, grace=3600) as worker:
         await worker.says("cannot work yet")
         worker.signal(signal.SIGTERM)
-        assert await worker.exit_code(timeout=5.0) == 0
+        assert await worker.exit_code() == 0
 
 
 async def test_a_wrong_password_ends_the_worker_with_its_own_exit_code(

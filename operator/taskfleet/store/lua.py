@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from taskfleet.store import keys
@@ -26,13 +26,23 @@ _WORD_OR_STRING = re.compile(rf"'[^'\n]*'|{_WORD.pattern}")
 _DEFINED = re.compile(r"local (?:function (\w+)|([\w, ]+))")
 
 
-@dataclass(frozen=True, slots=True)
 class Script:
-    """A script's whole text and the SHA-1 under which the server knows it."""
+    """The script of a file: its whole text, and the SHA-1 under which the server knows it.
 
-    name: str
-    text: str
-    sha: str
+    Both are put together at their first use, since a program calls few of the scripts. Errors of ``text``: ValueError
+    when the file's first line does not say what it needs, or when a prelude has anything but local definitions.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @cached_property
+    def text(self) -> str:
+        return _put_together(self.name)
+
+    @cached_property
+    def sha(self) -> str:
+        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +54,12 @@ class _Statement:
     words: frozenset[str]
 
 
-@cache  # every program loads all scripts, and most ask for the same preludes
+@cache  # most scripts ask for the same preludes
 def _read(name: str) -> str:
     return (_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8")
 
 
-def load(name: str) -> Script:
-    """The script of a file. Errors: ValueError when its first line does not say what it needs, or when a prelude has
-    anything but local definitions."""
+def _put_together(name: str) -> str:
     found: list[str] = []
     _gather(name, found)
     preludes = found[:-1]
@@ -59,8 +67,7 @@ def load(name: str) -> Script:
         raise ValueError(f"{name}.lua must begin with '{_NEEDS} ...'")
     own = _COMMENT.sub("", _read(name)).strip()
     statements = [statement for prelude in preludes for statement in _statements(prelude)]
-    text = _written_out("\n".join(("local P = KEYS[1]", *_used(statements, own), own)))
-    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return _written_out("\n".join(("local P = KEYS[1]", *_used(statements, own), own)))
 
 
 def _written_out(text: str) -> str:
@@ -105,39 +112,39 @@ def _used(statements: Sequence[_Statement], script: str) -> list[str]:
     return used[::-1]
 
 
-CANCEL = load("cancel")
-CLAIM = load("claim")
-COMMIT = load("commit")
-DELIVER = load("deliver")
-DELIVERED = load("delivered")
-DECIDE = load("decide")
-DROP = load("drop")
-FOLLOW = load("follow")
-FORGET_ORDER = load("forget_order")
-GET = load("get")
-HEAR_ENDS = load("hear_ends")
-HEARTBEAT = load("heartbeat")
-HOLD = load("hold")
-LIMIT = load("limit")
-ORDER = load("order")
-PAUSE = load("pause")
-PEEK = load("peek")
-POSITION = load("position")
-PROGRESS = load("progress")
-PUBLISH = load("publish")
-PURGE = load("purge")
-PUT_POLICY = load("put_policy")
-REDRIVE = load("redrive")
-RETIRE = load("retire")
-ROOM = load("room")
-RUN_COMMIT = load("run_commit")
-SETTLE = load("settle")
-STAGE = load("stage")
-STATS = load("stats")
-SUBMIT = load("submit")
-TAKE_DUE = load("take_due")
-TAKE = load("take")
-TICK = load("tick")
-UNFINISHED = load("unfinished")
-UNSTAGE = load("unstage")
-WORKERS = load("workers")
+CANCEL = Script("cancel")
+CLAIM = Script("claim")
+COMMIT = Script("commit")
+DELIVER = Script("deliver")
+DELIVERED = Script("delivered")
+DECIDE = Script("decide")
+DROP = Script("drop")
+FOLLOW = Script("follow")
+FORGET_ORDER = Script("forget_order")
+GET = Script("get")
+HEAR_ENDS = Script("hear_ends")
+HEARTBEAT = Script("heartbeat")
+HOLD = Script("hold")
+LIMIT = Script("limit")
+ORDER = Script("order")
+PAUSE = Script("pause")
+PEEK = Script("peek")
+POSITION = Script("position")
+PROGRESS = Script("progress")
+PUBLISH = Script("publish")
+PURGE = Script("purge")
+PUT_POLICY = Script("put_policy")
+REDRIVE = Script("redrive")
+RETIRE = Script("retire")
+ROOM = Script("room")
+RUN_COMMIT = Script("run_commit")
+SETTLE = Script("settle")
+STAGE = Script("stage")
+STATS = Script("stats")
+SUBMIT = Script("submit")
+TAKE_DUE = Script("take_due")
+TAKE = Script("take")
+TICK = Script("tick")
+UNFINISHED = Script("unfinished")
+UNSTAGE = Script("unstage")
+WORKERS = Script("workers")
