@@ -18,7 +18,7 @@ from taskfleet.gateway.answers import error_answer, error_body
 from taskfleet.gateway.bodies import hung_up
 
 QUIET_SECONDS = 15.0  # after which a comment says that we are still here: what is between us may close a silent line
-_EVENT_ID = re.compile(r"\d{1,10}-\d{1,10}")
+_EVENT_ID = re.compile(r"[0-9]{1,10}-[0-9]{1,10}")
 
 
 def message(data: Any, *, event: str = "", identity: str = "") -> bytes:

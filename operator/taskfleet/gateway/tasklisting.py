@@ -28,8 +28,8 @@ from taskfleet.gateway.wishes import HEADERS
 MOST_LISTED, USUALLY_LISTED = 1000, 100
 MOST_STEPS = 5000  # tasks, and places without one, that are looked at for a page
 ANSWER_BYTES = 8 * 2**20  # beyond which a page has fewer tasks than were asked for
-_FAILED = re.compile(r"(\d{1,15}):(.{1,128})")
-_MET = re.compile(r"(\d{1,4})-(\d{1,20})-(.{0,128})")
+_FAILED = re.compile(r"([0-9]{1,15}):(.{1,128})")
+_MET = re.compile(r"([0-9]{1,4})-([0-9]{1,20})-(.{0,128})")
 
 Listed = tuple[TaskView | None, str, dict[str, Any]]
 """A task (None: none was here), where a list goes on behind it, and what is shown of it beside itself."""

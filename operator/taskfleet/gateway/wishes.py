@@ -22,7 +22,7 @@ HEADERS = {
 }
 _FLAGS = ("detach", "restarts")
 _IN_BODY = (*HEADERS, "metadata", *_FLAGS)
-_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?:$|[,;])", re.IGNORECASE)
+_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?:$|[,;])", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def scoped(task: Mapping[str, Any], caller: Caller, tenant: str) -> dict[str, An
 
 def seconds_of(text: str, name: str) -> float:
     """A number of seconds in a query, such as ``wait=30``. Raises InputError."""
-    if not re.fullmatch(r"\d{1,6}(\.\d{1,3})?", text) or float(text) > MAX_WAIT_SECONDS:
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", text) or float(text) > MAX_WAIT_SECONDS:
         raise InputError(f"{name}: {text[:40]!r} is not a number of seconds from 0 to {MAX_WAIT_SECONDS:g}")
     return float(text)
 
