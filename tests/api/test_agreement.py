@@ -13,7 +13,7 @@ from taskfleet.core.models import resolve_model
 from tests.support.mutations import mutated
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32))
 def test_what_validate_accepts_is_complete_and_the_models_parse_it(seed: int) -> None:
     manifest = mutated(seed)

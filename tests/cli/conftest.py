@@ -1,65 +1,19 @@
-"""Fixtures for commands against a real store, run in this process through the same function as the script."""
+"""Fixtures for commands against a real store."""
 
 import asyncio
-import json
-import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 
 from taskfleet.api.taskqueue import TaskQueueSpec
-from taskfleet.cli.main import run
 from taskfleet.controller.policy import queue_policy
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import QueueKey, TaskError, Usage
 from taskfleet.store import Store
+from tests.support.commands import taskfleet as taskfleet  # a fixture
 
 T = TypeVar("T")
-
-
-@dataclass
-class Done:
-    """What a command printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The only line of stdout."""
-        (line,) = self.out.splitlines()
-        value: dict[str, Any] = json.loads(line)
-        return value
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Taskfleet = Callable[..., Done]
-
-
-@pytest.fixture
-def taskfleet(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> Taskfleet:
-    """Run a command line; ``stdin`` is what it reads."""
-    redirected = tmp_path_factory.mktemp("redirected") / "stdin"
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(redirected.parent))  # what this machine's user has set is not ours
-
-    def call(*arguments: object, stdin: bytes = b"") -> Done:
-        redirected.write_bytes(stdin)
-        capfd.readouterr()
-        with redirected.open() as file:
-            monkeypatch.setattr(sys, "stdin", file)
-            code = run([str(argument) for argument in arguments])
-        printed = capfd.readouterr()
-        return Done(code, printed.out, printed.err)
-
-    return call
 
 
 class Remote:

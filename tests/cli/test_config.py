@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from taskfleet.cli.config import masked
-from tests.cli.conftest import Remote, Taskfleet
+from tests.cli.conftest import Remote
+from tests.support.commands import Taskfleet
 
 VARIABLES = ("STORE_URL", "DATA", "NAMESPACE", "QUEUE", "OUTPUT", "POLL", "LEASE")
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.cli.conftest import Remote, Taskfleet
+from tests.cli.conftest import Remote
+from tests.support.commands import Taskfleet
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import pytest
 
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import LeasedTask, TaskState, TaskView
-from tests.cli.conftest import Remote, Taskfleet
+from tests.cli.conftest import Remote
 from tests.store import inside
+from tests.support.commands import Taskfleet
 
 
 @pytest.fixture

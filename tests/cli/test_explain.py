@@ -5,7 +5,8 @@ import pytest
 from taskfleet.api.taskqueue import TaskQueueSpec
 from taskfleet.controller.policy import queue_policy
 from taskfleet.core.chronicle import Chronicle, Decision
-from tests.cli.conftest import Remote, Taskfleet
+from tests.cli.conftest import Remote
+from tests.support.commands import Taskfleet
 
 
 def test_a_name_is_explained_in_a_sentence_and_for_scripts(remote: Remote, taskfleet: Taskfleet) -> None:

@@ -11,7 +11,7 @@ import pytest
 from taskfleet.cli import exits
 from taskfleet.cli.main import SUBCOMMANDS, taskfleet
 from taskfleet.core.errors import TaskfleetError
-from tests.cli.conftest import Taskfleet
+from tests.support.commands import Taskfleet
 
 CLIENTS = (
     *("submit", "status", "result", "cancel", "stats", "pause", "resume", "run", "progress", "complete", "fail"),

@@ -9,7 +9,8 @@ import pytest
 
 from taskfleet.cli.resultfile import whole_file
 from taskfleet.core.settlement import WorkerReport
-from tests.cli.conftest import Remote, Taskfleet
+from tests.cli.conftest import Remote
+from tests.support.commands import Taskfleet
 from tests.support.laptop import PROGRAM
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from taskfleet.controller.policy import queue_policy
 from taskfleet.core.wiretime import moment_of, wire_time
-from tests.cli.conftest import SPEC, Remote, Taskfleet
+from tests.cli.conftest import SPEC, Remote
+from tests.support.commands import Taskfleet
 
 
 def paused(queue: Remote) -> tuple[bool, float | None]:

@@ -9,7 +9,8 @@ from taskfleet.core.events import Progress, Publication
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import LeasedTask
 from taskfleet.store import Store
-from tests.cli.conftest import Remote, Taskfleet
+from tests.cli.conftest import Remote
+from tests.support.commands import Taskfleet
 from tests.support.waiting import eventually
 
 

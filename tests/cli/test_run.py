@@ -16,8 +16,9 @@ import pytest
 from taskfleet.controller.policy import queue_policy
 from taskfleet.core.task import TaskState
 from taskfleet.core.wiretime import moment_of
-from tests.cli.conftest import SPEC, Remote, Taskfleet
+from tests.cli.conftest import SPEC, Remote
 from tests.store import inside
+from tests.support.commands import Taskfleet
 from tests.support.laptop import PROGRAM
 from tests.support.waiting import wait_until
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from taskfleet.store import Store
-from tests.cli.conftest import Taskfleet
+from tests.support.commands import Taskfleet
 from tests.support.valkeyserver import free_port, running_valkey
 
 COMMANDS = (

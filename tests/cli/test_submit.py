@@ -12,7 +12,8 @@ import pytest
 
 from taskfleet.api.taskqueue import QueueModel
 from taskfleet.controller.policy import queue_policy
-from tests.cli.conftest import SPEC, Remote, Taskfleet
+from tests.cli.conftest import SPEC, Remote
+from tests.support.commands import Taskfleet
 from tests.support.laptop import PROGRAM
 from tests.support.programs import started
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Taskfleet
+from tests.support.commands import Taskfleet
 from tests.support.laptop import POOL_MANIFEST, QUEUE_MANIFEST
 
 QUEUE = QUEUE_MANIFEST.format(lease="2s", partitions=1)

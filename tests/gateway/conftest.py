@@ -15,6 +15,7 @@ from taskfleet.core.task import QueueKey
 from taskfleet.gateway.service import GatewayOptions, gateway
 from taskfleet.worker.service import Service
 from taskfleet.worker.settings import WorkerSettings
+from tests.support.commands import taskfleet as taskfleet  # a fixture
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
 from tests.support.work import Work

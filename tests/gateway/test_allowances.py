@@ -13,7 +13,7 @@ import yaml
 from taskfleet.gateway.keyring import hash_of
 from taskfleet.gateway.service import GatewayOptions
 from tests.gateway.conftest import Site, opened
-from tests.support.commands import said_by
+from tests.support.commands import Taskfleet
 from tests.support.work import Work
 
 LIMIT = 5
@@ -58,10 +58,10 @@ async def test_two_gateways_together_give_a_key_no_more_than_its_requests(limite
             assert "x-ratelimit-limit-requests" not in answer.headers
 
 
-def test_the_command_makes_and_shows_a_key_with_a_limit(tmp_path: Path) -> None:
+def test_the_command_makes_and_shows_a_key_with_a_limit(tmp_path: Path, taskfleet: Taskfleet) -> None:
     file = ["--file", str(tmp_path / "keys.yaml")]
-    assert said_by("keys", "create", "trial", "--requests-per-minute", "60", *file).returncode == 0
+    assert taskfleet("keys", "create", "trial", "--requests-per-minute", "60", *file).code == 0
     (key,) = yaml.safe_load((tmp_path / "keys.yaml").read_text())["keys"]
     assert key["requestsPerMinute"] == 60
-    assert said_by("keys", "list", *file).stdout.endswith("\tcritical\t60 requests a minute\n")
-    assert said_by("keys", "create", "none", "--requests-per-minute", "0", *file).returncode == 2
+    assert taskfleet("keys", "list", *file).out.endswith("\tcritical\t60 requests a minute\n")
+    assert taskfleet("keys", "create", "none", "--requests-per-minute", "0", *file).code == 2

@@ -17,7 +17,7 @@ import yaml
 from openai import OpenAI
 
 from taskfleet.core.task import QueueKey
-from tests.support.commands import said_by
+from tests.support.commands import Taskfleet
 from tests.support.laptop import PROGRAM, Laptop
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually, wait_until
@@ -78,33 +78,35 @@ def test_a_port_that_is_taken_is_named(store_url: str) -> None:
     assert f"--port: {port} cannot be used: Address already in use" in said.stderr
 
 
-def test_keys_are_created_listed_and_revoked(tmp_path: Path) -> None:
+def test_keys_are_created_listed_and_revoked(tmp_path: Path, taskfleet: Taskfleet) -> None:
     file = ["--file", str(tmp_path / "keys.yaml")]
-    made = said_by("keys", "create", "ci", "--right", "read", "--tenant", "team-a", "--queue", "default/demo", *file)
-    assert made.returncode == 0, made.stderr
-    secret = made.stdout.strip()
+    made = taskfleet("keys", "create", "ci", "--right", "read", "--tenant", "team-a", "--queue", "default/demo", *file)
+    assert made.code == 0, made.err
+    secret = made.out.strip()
     assert secret.startswith("tf-")
     text = (tmp_path / "keys.yaml").read_text()
     assert secret not in text
     assert (tmp_path / "keys.yaml").stat().st_mode & 0o777 == 0o600
     assert yaml.safe_load(text)["keys"][0]["tenant"] == "team-a"
-    assert "already" in said_by("keys", "create", "ci", *file).stderr
-    other = json.loads(said_by("keys", "create", "app", "-o", "json", *file).stdout)
+    assert "already" in taskfleet("keys", "create", "ci", *file).err
+    other = json.loads(taskfleet("keys", "create", "app", "-o", "json", *file).out)
     assert other["key"] != secret
-    listed = said_by("keys", "list", *file).stdout.splitlines()
+    listed = taskfleet("keys", "list", *file).out.splitlines()
     assert listed == ["ci\tteam-a\tread\tdefault/demo\tcritical", "app\tdefault\tsubmit,read\tall queues\tcritical"]
-    assert said_by("keys", "revoke", "ci", *file).returncode == 0
-    assert len(said_by("keys", "list", *file).stdout.splitlines()) == 1
-    assert said_by("keys", "revoke", "ci", *file).returncode == 4
+    assert taskfleet("keys", "revoke", "ci", *file).code == 0
+    assert len(taskfleet("keys", "list", *file).out.splitlines()) == 1
+    assert taskfleet("keys", "revoke", "ci", *file).code == 4
 
 
 @pytest.mark.parametrize(
     "options", [("--tenant", "no tenant"), ("--queue", "demo"), ("--right", "sing"), ("--max-priority", "top")]
 )
-def test_a_key_that_is_none_is_refused_and_nothing_is_written(tmp_path: Path, options: tuple[str, str]) -> None:
-    said = said_by("keys", "create", "ci", *options, "--file", str(tmp_path / "keys.yaml"))
-    assert said.returncode == 2, said.stdout
-    assert options[1] in said.stderr or options[0].removeprefix("--") in said.stderr
+def test_a_key_that_is_none_is_refused_and_nothing_is_written(
+    tmp_path: Path, taskfleet: Taskfleet, options: tuple[str, str]
+) -> None:
+    said = taskfleet("keys", "create", "ci", *options, "--file", str(tmp_path / "keys.yaml"))
+    assert said.code == 2, said.out
+    assert options[1] in said.err or options[0].removeprefix("--") in said.err
     assert list(tmp_path.iterdir()) == []
 
 

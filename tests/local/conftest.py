@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import taskfleet as taskfleet  # a fixture
 from tests.support.laptop import Laptop, laptop
 from tests.support.modelstub import ModelStub
 

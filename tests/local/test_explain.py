@@ -1,15 +1,17 @@
 """`taskfleet explain` on a running `up`: what its controller decided, and why."""
 
 from tests.local.test_up import submit
-from tests.support.commands import said_by
+from tests.support.commands import Taskfleet
 from tests.support.laptop import WORKER_SECONDS, Laptop
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import wait_until
 
 
-def test_a_running_queue_its_pool_its_endpoint_and_a_task_are_explained(ready: Laptop, stub_model: ModelStub) -> None:
+def test_a_running_queue_its_pool_its_endpoint_and_a_task_are_explained(
+    ready: Laptop, stub_model: ModelStub, taskfleet: Taskfleet
+) -> None:
     def said(*arguments: str) -> str:
-        return said_by("explain", *arguments, "--data", str(ready.data)).stdout
+        return taskfleet("explain", *arguments, "--data", ready.data).out
 
     stub_model.hold()
     ready.start()

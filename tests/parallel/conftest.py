@@ -22,6 +22,7 @@ from taskfleet.parallel.driver import Driver
 from taskfleet.parallel.record import Record
 from taskfleet.parallel.results import lines_in_order
 from taskfleet.store import Store
+from tests.support.commands import taskfleet as taskfleet  # a fixture
 from tests.support.modelstub import Fault, ModelStub, running
 from tests.support.waiting import eventually, wait_until
 from tests.support.workerprocess import MODEL, quick_policy, worker_process

@@ -3,7 +3,6 @@
 import json
 import shlex
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from xml.etree import ElementTree
@@ -12,28 +11,23 @@ import pytest
 import yaml
 
 from demo.site import Site, serving
-from taskfleet.cli.main import run
 from tests.demo.test_readme import ROOT, commands
 from tests.parallel.conftest import Ask, Bench
+from tests.support.commands import Taskfleet
 
 Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def parallel(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, store_url: str, bench: Bench
-) -> Command:
+def parallel(taskfleet: Taskfleet, monkeypatch: pytest.MonkeyPatch, store_url: str, bench: Bench) -> Command:
     """Run a parallel command on the bench's queue."""
     monkeypatch.setenv("TASKFLEET_STORE_URL", store_url)
     monkeypatch.setenv("TASKFLEET_QUEUE", str(bench.queue))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(bench.folder))
 
     def call(*arguments: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = run(["parallel", *map(str, arguments)])
-        sys.stdout.flush()
-        printed = capfd.readouterr()
-        return code, printed.out, printed.err
+        done = taskfleet("parallel", *arguments)
+        return done.code, done.out, done.err
 
     return call
 

@@ -111,7 +111,8 @@ async def test_a_task_that_is_only_waited_for_is_nobodys_own() -> None:
     watching.cancel()
 
 
-async def test_of_a_task_on_its_way_nothing_is_looked_at_and_nothing_missed() -> None:
+def watch_of_what_has_ended() -> tuple[Watch, list[str], list[TaskView]]:
+    """Of a store in which every task has; what is read there, and what the watch tells."""
     told: list[TaskView] = []
     asked: list[str] = []
 
@@ -119,7 +120,11 @@ async def test_of_a_task_on_its_way_nothing_is_looked_at_and_nothing_missed() ->
         asked.extend(ids)
         return [view(task_id) for task_id in ids]
 
-    watch = Watch(read, told.append, nudged=True)
+    return Watch(read, told.append, nudged=True), asked, told
+
+
+async def test_of_a_task_on_its_way_nothing_is_looked_at_and_nothing_missed() -> None:
+    watch, asked, told = watch_of_what_has_ended()
     watching = asyncio.create_task(watch.run())
     watch.expect(["settled", "nudged", "all", "refused"])
     watch.settled({"settled": view("settled"), "stranger": view("stranger")})
@@ -142,14 +147,7 @@ async def test_of_a_task_on_its_way_nothing_is_looked_at_and_nothing_missed() ->
 
 
 async def test_an_end_that_is_announced_is_not_read() -> None:
-    told: list[TaskView] = []
-    asked: list[str] = []
-
-    async def read(ids: Sequence[str]) -> list[TaskView | None]:
-        asked.extend(ids)
-        return [view(task_id) for task_id in ids]
-
-    watch = Watch(read, told.append, nudged=True)
+    watch, asked, told = watch_of_what_has_ended()
     watching = asyncio.create_task(watch.run())
     result = b'{"output":"yes"}'
     head = struct.pack(">cBBIHHIHIIBB", b"c", 0, 0, 1, 1, 0, 0, 0, 0, 1, Priority.NORMAL, 1)  # codec.py

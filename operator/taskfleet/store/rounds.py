@@ -27,6 +27,7 @@ class Rounds:
         return len(self._turn)
 
     def add(self, task_id: str) -> None:
+        """Where nothing else is open, the first look is for an end of which nobody told."""
         self._turn.append(task_id)
         if self._nudged and len(self._open) == 1:
             self._next = time.monotonic() + NUDGED
