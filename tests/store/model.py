@@ -59,8 +59,11 @@ class Flow:
 
 
 class Model:
+    """``silent``: no worker was heard for longer than a lease; ``spared``: no lease ends."""
+
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
+        self.silent = self.spared = False
         self.tasks: dict[str, Known] = {}
         self.flows: defaultdict[FlowKey, Flow] = defaultdict(Flow)
         self.sessions: defaultdict[str, list[str]] = defaultdict(list)
@@ -121,6 +124,8 @@ class Model:
         for name in sorted(name for name, task in here.items() if task.late and task.state in "psb"):
             self.leave(name, "e")
         for name, task in here.items():
+            if self.spared and task.state == "r":
+                continue
             if task.overdue and task.state == "s" and not task.fence:
                 arriving.append(name)
             elif task.overdue and task.state == "r" and task.cancelling:
