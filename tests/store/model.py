@@ -121,11 +121,11 @@ class Model:
         """In these places; in all when none are given."""
         back, arriving = [], []
         here = {name: task for name, task in self.tasks.items() if places is None or task.flow[0] in places}
+        if self.spared:
+            here = {name: task for name, task in here.items() if task.state != "r"}
         for name in sorted(name for name, task in here.items() if task.late and task.state in "psb"):
             self.leave(name, "e")
         for name, task in here.items():
-            if self.spared and task.state == "r":
-                continue
             if task.overdue and task.state == "s" and not task.fence:
                 arriving.append(name)
             elif task.overdue and task.state == "r" and task.cancelling:
