@@ -94,11 +94,11 @@ async def test_who_died_meanwhile_loses_its_tasks_a_lease_after_the_first_word_o
 async def test_a_worker_that_dies_while_others_are_heard_loses_its_tasks_at_once(
     store: Store, opened: QueueKey
 ) -> None:
-    await after_an_outage(store, opened, outage=0.45 * LEASE)
+    await after_an_outage(store, opened, outage=0.4 * LEASE)
     await beats(store, opened)
-    await inside.let_pass(store, opened, 0.45 * LEASE)
+    await inside.let_pass(store, opened, 0.4 * LEASE)
     await beats(store, opened)
-    await inside.let_pass(store, opened, 0.2 * LEASE)
+    await inside.let_pass(store, opened, 0.3 * LEASE)
     assert (await comes_back(store, opened)).attempt == 2
 
 
