@@ -15,7 +15,7 @@ class Rerun:
     """``seconds`` from the kill to the next call; ``blocked`` of them nobody could have
     called: the store was down, or the worker that did call was in trouble itself. ``claim_lost``: a claim between the
     two reached no call, since whoever made it was hit in turn: a lease more. ``silence``: the longest time for which no
-    worker was heard; leases hold for as long as one more after it, where it is longer than half a lease."""
+    worker was heard; leases hold for up to one more after it, where it is longer than half a lease."""
 
     task: str
     seconds: float
