@@ -22,6 +22,7 @@ Read = Callable[[Mapping[str, Any]], Ok]
 # A server of chats may have none of these: no trouble of the endpoint's, and no reason to keep other tasks off it.
 _MAY_BE_MISSING = frozenset(Operation) - {Operation.CHAT}
 _OURS = ("model", "messages", "stream")
+MANY_TOKENS = 2**31  # more than any call could have
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def bearer(api_key: str) -> dict[str, str]:
 
 def count(value: Any) -> int:
     """A number of tokens, 0 where the server says nothing sensible."""
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if isinstance(value, int) and 0 < value < MANY_TOKENS else 0
 
 
 class HttpProvider:
