@@ -33,7 +33,10 @@ ANSWERS: dict[str, tuple[Dialect, dict[str, Any]]] = {
 CHUNKS: dict[str, tuple[Dialect, list[dict[str, Any]]]] = {
     "openai": (
         OPENAI,
-        [{"choices": [{"index": 0, "delta": {"tool_calls": [CALLED]}, "finish_reason": "stop"}]}, {"error": {"code": 1}}],
+        [
+            {"choices": [{"index": 0, "delta": {"tool_calls": [CALLED]}, "finish_reason": "stop"}]},
+            {"error": {"code": 1}},
+        ],
     ),
     "ollama": (OLLAMA, [ANSWERS["ollama"][1]]),
     "anthropic": (
@@ -62,12 +65,12 @@ ASKED: dict[str, Any] = {
         "max_tokens": 1,
     },
 }
+WORDS = st.sampled_from(["", "type", "text", "tool_use", "function"])
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-1, 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from(["", "text", "tool_use", "function"]),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["type", "id", "x"]), inner, max_size=2),
+    st.none() | st.booleans() | st.integers(-1, 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(WORDS, inner, max_size=2),
     max_leaves=4,
-)  # fmt: skip
+)
 DIALECTS = list(ANSWERS)
 
 
