@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskfleet.core.errors import InputError
+from taskfleet.core.outcome import EndpointDown
+from taskfleet.providers import open_provider
 from taskfleet.providers.answer import Answer, NoAnswer
 from taskfleet.providers.anthropic import ANTHROPIC
 from taskfleet.providers.call import Call
@@ -17,6 +19,7 @@ from taskfleet.providers.dialect import MANY_TOKENS, Dialect
 from taskfleet.providers.ollama import OLLAMA
 from taskfleet.providers.openai import OPENAI
 from taskfleet.providers.streams import ErrorInStream, NotACompletion
+from tests.support import modelstub
 
 CALLED = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 ANSWERS: dict[str, tuple[Dialect, dict[str, Any]]] = {
@@ -140,6 +143,29 @@ def test_numbers_of_tokens_beyond_all_sense_count_as_none(name: str) -> None:
         names = ("prompt_tokens", "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
         usage = dict.fromkeys(names, many)
         assert dialect.completion(good | {"usage": usage, "prompt_eval_count": many}).usage.input_tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "flat", "deep"),
+    [
+        ("openai", '"content":"x"', '"content":'),
+        ("ollama", '"arguments":{}', '"arguments":'),
+        ("anthropic", '"name":"f"', '"name":"f","input":'),
+    ],
+)
+async def test_an_answer_that_could_not_be_written_again_is_rubbish(
+    name: str, flat: str, deep: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be kept as the task's result, and whoever writes that would break on it."""
+    answer = orjson.dumps(ANSWERS[name][1]).decode().replace(flat, deep + "[" * 250 + "]" * 250)
+    monkeypatch.setitem(modelstub.ANSWERS, "200-error", (200, "application/json", answer))
+    async with modelstub.ModelStub() as stub:
+        stub.set_fault("200-error")
+        provider = open_provider(name, stub.root if name == "ollama" else stub.url)
+        outcome = await provider.complete(Call("m", [{"role": "user", "content": "x"}], 5.0))
+        await provider.close()
+    assert isinstance(outcome, EndpointDown)
+    assert outcome.error.message.startswith("a 200 that is nested too deep to be kept")
 
 
 @pytest.mark.parametrize("name", DIALECTS)

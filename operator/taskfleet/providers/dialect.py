@@ -15,7 +15,7 @@ from taskfleet.providers.call import Call
 from taskfleet.providers.deltas import Said, say_all
 from taskfleet.providers.http import HttpClient
 from taskfleet.providers.refusals import is_missing, message_in, not_offered, refusal, server_words
-from taskfleet.providers.streams import AnswerStream, ErrorInStream, NotACompletion
+from taskfleet.providers.streams import AnswerStream, ErrorInStream, NotACompletion, check_depth
 
 Read = Callable[[Mapping[str, Any]], Ok]
 
@@ -126,10 +126,13 @@ def _completion(answer: Answer, read: Read) -> Outcome:
         kind = answer.headers.get("content-type", "no content type")
         return _rubbish(f"a 200 that is not JSON ({kind}, {len(answer.body)} bytes)")
     try:
-        return read(data if isinstance(data, Mapping) else {})
+        done = read(data if isinstance(data, Mapping) else {})
+        if not isinstance(done.output, str):
+            check_depth(done.output)
     except NotACompletion as lack:
         words = message_in(data)
         return _rubbish(f"a 200 {lack}{': ' + words if words else ''}")
+    return done
 
 
 def _rubbish(words: str) -> EndpointDown:

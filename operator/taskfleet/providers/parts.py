@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from taskfleet.core.errors import InputError
+from taskfleet.providers.streams import check_depth
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,(.*)", re.DOTALL)
 
@@ -76,6 +77,7 @@ def _call(call: Any, where: str) -> tuple[str | None, str, Mapping[str, Any]]:
 
 
 def tool_call(identity: str, name: str, arguments: Any) -> dict[str, Any]:
-    """One tool call as OpenAI writes it: a result looks the same whichever server gave it."""
+    """One tool call as OpenAI writes it: a result looks the same whichever server gave it. Errors: NotACompletion."""
+    check_depth(arguments)
     text = orjson.dumps(arguments).decode()
     return {"id": identity, "type": "function", "function": {"name": name, "arguments": text}}
