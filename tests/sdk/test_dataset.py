@@ -62,8 +62,34 @@ ROWS: dict[str, Callable[[Path], Any]] = {
     "Parquet": lambda folder: as_parquet(folder / "rows.parquet", {"text": ["a", "b"]}),
     "an Arrow table": lambda _: pyarrow.table({"text": ["a", "b"]}),
     "JSONL of Windows": lambda folder: written(folder / "rows.jsonl", '\ufeff{"text": "a"}\r\n{"text": "b"}\r\n'),
+    "a DataFrame of pandas": lambda _: PandasFrame(),
+    "a DataFrame of Polars": lambda _: PolarsFrame(),
     "a path as text": lambda folder: str(written(folder / "rows.ndjson", '{"text": "a"}\n{"text": "b"}')),
 }
+
+
+class PandasFrame:
+    """What of a DataFrame is asked; pandas is no part of a test's world."""
+
+    columns = ("text",)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def itertuples(self, *, index: bool, name: None) -> Iterator[tuple[str]]:
+        assert not index
+        return iter([("a",), ("b",)])
+
+
+class PolarsFrame:
+    """The same of Polars."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["text"])
+
+    def iter_rows(self, *, named: bool) -> Iterator[dict[str, str]]:
+        assert named
+        return iter([{"text": "a"}, {"text": "b"}])
 
 
 async def later(*rows: Any) -> AsyncIterator[Any]:

@@ -110,6 +110,9 @@ def _iterable(dataset: Any) -> Iterable[Any]:
     if hasattr(dataset, "itertuples"):  # a pandas DataFrame: the same
         columns = [str(name) for name in dataset.columns]
         return (dict(zip(columns, row, strict=True)) for row in dataset.itertuples(index=False, name=None))
+    if hasattr(dataset, "iter_rows"):  # a Polars DataFrame: the same
+        rows: Iterable[Any] = dataset.iter_rows(named=True)
+        return rows
     if not isinstance(dataset, Iterable) or isinstance(dataset, bytes):
         raise InputError(
             f"dataset: a {type(dataset).__name__} has no rows; give any iterable, or the path of a .jsonl or .parquet "
