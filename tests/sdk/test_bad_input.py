@@ -116,6 +116,21 @@ def test_a_queue_that_cannot_be_is_refused_before_anything_starts(options: dict[
         ({"instances": [CLUSTERS]}, InputError, r"instances\[0\].apiKeySecretRef: it is for a cluster; .* as api_key"),
         ({"instances": [LIMITED], "strategy": "cheapest"}, InputError, "^strategy: .*Cheapest needs costPerMillionTok"),
         ({"handler": echo, "policy": {"taskTimeout": "soon"}}, InputError, r"policy\.taskTimeout"),
+        (
+            {"handler": echo, "policy": {"retry": {"attempts": 3}}},
+            InputError,
+            r"policy\.retry\.attempts: there is no such field, only maxAttempts, initialDelay, maxDelay, multiplier",
+        ),
+        (
+            {"handler": echo, "policy": {"tenants": {"a": {"weigth": 3}}, "models": [{"alias": "x", "name": "y"}]}},
+            InputError,
+            r"models\[0\]\.alias: there is no such field, only name.*policy\.tenants\.a\.weigth: .*only weight",
+        ),
+        (
+            {"instances": [{"url": WRONG_URL, "models": ["m"], "rateLimit": {"rpm": 6}}]},
+            InputError,
+            r"instances\[0\]\.rateLimit\.rpm: there is no such field, only requestsPerMinute, tokensPerMinute",
+        ),
         ({"handler": echo, "policy": {"taskTimeout": "0s"}}, InputError, r"policy\.taskTimeout: .* from 100ms to 24h"),
         ({"handler": echo, "policy": {"taskTimeout": -1}}, InputError, r"policy\.taskTimeout"),
         ({"handler": echo, "policy": {"leaseDuration": "0s"}}, InputError, r"policy\.leaseDuration: .* from 1s to 1h"),
