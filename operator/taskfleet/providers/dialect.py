@@ -77,7 +77,7 @@ class HttpProvider:
         elif operation not in (None, Operation.CHAT):
             return not_offered(operation, "its provider has no such call")
         try:
-            return await (self._whole(call, path, read) if call.said is None else self._streamed(call, path, read))
+            return await (self._streamed(call, path, read) if self._streams(call) else self._whole(call, path, read))
         except InputError as error:
             return Fatal(TaskError("bad_request", str(error)))
         except NoAnswer as failure:
@@ -86,6 +86,12 @@ class HttpProvider:
 
     async def close(self) -> None:
         await self._http.close()
+
+    def _streams(self, call: Call) -> bool:
+        """Whether somebody listens, and it is a call that can be answered piece by piece."""
+        return call.said is not None and (
+            call.operation in (None, Operation.CHAT) or call.operation in self._dialect.streams
+        )
 
     async def _whole(self, call: Call, path: str, read: Read) -> Outcome:
         request = orjson.dumps(self._dialect.request(call))
