@@ -5,11 +5,14 @@ import asyncio
 RAISED = (Exception, asyncio.CancelledError, GeneratorExit, SystemExit)
 """What such code may raise that is its own affair: all but Ctrl-C, which is meant for the whole program."""
 
+MOST_TEXT = 10_000
+
 
 def text_of(error: BaseException) -> str:
-    """What it says, as text that can be written down: an error may be about text that is none."""
+    """What it says, as text that can be written down and kept: an error may be about text that is none, or quote all of
+    it."""
     try:
-        return str(error).encode(errors="backslashreplace").decode()
+        return str(error)[:MOST_TEXT].encode(errors="backslashreplace").decode()
     except Exception:  # it cannot even be read
         return ""
 

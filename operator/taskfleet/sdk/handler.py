@@ -6,12 +6,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from taskfleet.core.errors import InputError
+import orjson
+
+from taskfleet.core.errors import InputError, InvalidTask
 from taskfleet.core.events import MOST_MESSAGE, Progress
 from taskfleet.core.outcome import Fatal, Ok, Outcome, Retry
 from taskfleet.core.task import Priority, TaskError
 from taskfleet.providers import Call
 from taskfleet.providers.deltas import say_all
+from taskfleet.providers.http import MAX_ANSWER_BYTES
 from taskfleet.sdk.callers import text_of, words_of
 from taskfleet.sdk.given import plain
 from taskfleet.sdk.results import ASKED_MODEL, Readable
@@ -66,7 +69,7 @@ class HandlerProvider:
         try:
             async with asyncio.timeout(call.timeout) as limit:
                 result = await self._run(HandlerTask(call, self._report))
-            plain("the handler's result", result)
+            _check(result)
         except TimeoutError as error:
             if limit.expired():
                 return Retry(TaskError("timeout", f"the handler did not end within {call.timeout:g} s"))
@@ -103,6 +106,17 @@ class HandlerProvider:
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _check(result: Any) -> None:
+    """Raises InvalidTask for what cannot be kept as a task's result."""
+    plain("the handler's result", result)
+    size = len(orjson.dumps(result))
+    if size > MAX_ANSWER_BYTES:
+        raise InvalidTask(
+            f"the handler's result: it has {size} bytes as JSON, at most {MAX_ANSWER_BYTES} are kept, as of a model's "
+            "answer; keep large data elsewhere"
+        )
 
 
 def _failed(error: BaseException) -> Retry:
