@@ -37,4 +37,6 @@ async def main(url: str, model: str) -> None:
             print(f"{wanted} -> {task.model}: {work}\n")
 
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 asyncio.run(main(sys.argv[1], sys.argv[2]))

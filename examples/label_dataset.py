@@ -38,4 +38,6 @@ async def main(reviews: Path, labels: Path, urls: list[str]) -> None:
     print(f"{summary.input_tokens} tokens read, {summary.output_tokens} written, labels in {summary.output}")
 
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))

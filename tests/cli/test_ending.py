@@ -142,6 +142,7 @@ def test_what_cannot_be_ended_says_why_with_an_exit_code(
         (("complete", "t-1", "Done", "--data", "{files: 12}"), "--data: not JSON: "),
         (("complete", "t-1", "Done", "--data", "NaN"), "--data: not JSON: "),
         (("complete", "t-1", "Done", "--data", ""), "--data: not JSON: "),
+        (("complete", "t-1", "Done", "--data", "[" * 253 + "]" * 253), "--data: it is nested too deep to be stored"),
         (("complete", "t-1", "Done", "--data", '"\udcff"'), "--data '\"\ufffd\"' is not UTF-8"),
         (("complete", "t-1", "Done", "--data", ".taskfleet"), "(the data folder of `up` is --data-folder here)"),
         (("complete", "t-1", "Done", "--data", "@no-such.json"), "--data @no-such.json: No such file or directory"),

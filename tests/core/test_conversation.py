@@ -1,5 +1,10 @@
 """What a call of a session brings along from the turns before it."""
 
+import json
+from typing import Any
+
+import pytest
+
 from taskfleet.core.conversation import continued, turn_of
 
 
@@ -52,6 +57,12 @@ def test_instructions_are_carried_on_until_a_call_brings_its_own() -> None:
 def test_an_answer_that_is_more_than_text_is_kept_as_it_is() -> None:
     calls = {"content": None, "tool_calls": [{"id": "1"}]}
     assert turn_of([user("go")], [user("go")], calls)[-1] == {"role": "assistant", **calls}
+
+
+@pytest.mark.parametrize("output", [5, None, True, [1, "é"], {"label": "good"}, {"choices": []}, {"choices": [5]}])
+def test_what_is_no_message_is_said_as_json(output: Any) -> None:
+    *_, answer = turn_of([user("go")], [user("go")], output)
+    assert answer == said(json.dumps(output, ensure_ascii=False))
 
 
 def test_of_a_whole_answer_what_was_said_is_kept() -> None:

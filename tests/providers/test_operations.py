@@ -96,6 +96,20 @@ async def test_a_server_without_a_call_beside_chats_fails_the_task_and_not_the_e
     assert isinstance(chat, EndpointDown), "without chats nothing is at its url"
 
 
+@pytest.mark.parametrize("operation", [Operation.COMPLETIONS, Operation.EMBEDDINGS])
+async def test_a_call_that_comes_in_one_piece_is_not_asked_for_in_many(operation: Operation) -> None:
+    """What came would be taken for rubbish, and the endpoint for one that is down."""
+    told: list[Any] = []
+    call = Call(
+        "m", [], 5.0, {"prompt": "hi", "input": "hi"}, operation=operation, said=lambda *piece: told.append(piece)
+    )
+    async with ModelStub() as stub:
+        outcome = await answered(stub, call)
+        assert "stream" not in stub.requests[0]["body"]
+    assert isinstance(outcome, Ok)
+    assert told == []
+
+
 STREAMED = Call("m", [], 5.0, {"input": "hello"}, operation=Operation.RESPONSES)
 
 

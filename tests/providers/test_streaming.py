@@ -129,10 +129,16 @@ def test_the_last_event_counts_without_the_empty_line_behind_it() -> None:
     assert read(OPENAI, sent).output == "hi"
 
 
-@pytest.mark.parametrize("sent", [b"data: [1]\n\n", b'data: {"choices": [{"index": 0}]}\n\n', b"data: nonsense\n\n"])
+DEEP = b'{"choices": [], "x": ' + b"[" * 250 + b"]" * 250 + b"}"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"data: [1]", b'data: {"choices": [{"index": 0}]}', b'data: {"choices": 5}', b"data: nonsense", b"data: " + DEEP],
+)
 def test_what_is_no_chunk_is_rubbish(sent: bytes) -> None:
     with pytest.raises(NotACompletion):
-        read(OPENAI, sent)
+        read(OPENAI, sent + b"\n\n")
 
 
 def test_an_error_in_a_stream_has_the_status_that_its_server_means() -> None:

@@ -2,10 +2,12 @@
 
 import asyncio
 import math
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -28,6 +30,20 @@ WRONG_URL = "http://127.0.0.1:9/v1"
 CLUSTERS = {"url": WRONG_URL, "models": ["m"], "apiKeySecretRef": {"name": "llm", "key": "token"}}
 CIRCLE = {"models": [{"name": "handler", "fallbacks": ["b"]}, {"name": "b", "fallbacks": ["handler"]}]}
 LIMITED = {"url": WRONG_URL, "models": ["m"], "name": "slow", "rateLimit": {"requestsPerMinute": 6}}
+
+
+class Measured(float):
+    """As NumPy's numbers are: a float to Python, and none to who writes JSON."""
+
+
+class Pair(NamedTuple):
+    first: str
+    second: str
+
+
+class Unreadable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("it cannot be read")
 
 
 async def echo(task: HandlerTask) -> str:
@@ -100,6 +116,21 @@ def test_a_queue_that_cannot_be_is_refused_before_anything_starts(options: dict[
         ({"instances": [CLUSTERS]}, InputError, r"instances\[0\].apiKeySecretRef: it is for a cluster; .* as api_key"),
         ({"instances": [LIMITED], "strategy": "cheapest"}, InputError, "^strategy: .*Cheapest needs costPerMillionTok"),
         ({"handler": echo, "policy": {"taskTimeout": "soon"}}, InputError, r"policy\.taskTimeout"),
+        (
+            {"handler": echo, "policy": {"retry": {"attempts": 3}}},
+            InputError,
+            r"policy\.retry\.attempts: there is no such field, only maxAttempts, initialDelay, maxDelay, multiplier",
+        ),
+        (
+            {"handler": echo, "policy": {"tenants": {"a": {"weigth": 3}}, "models": [{"alias": "x", "name": "y"}]}},
+            InputError,
+            r"models\[0\]\.alias: there is no such field, only name.*policy\.tenants\.a\.weigth: .*only weight",
+        ),
+        (
+            {"instances": [{"url": WRONG_URL, "models": ["m"], "rateLimit": {"rpm": 6}}]},
+            InputError,
+            r"instances\[0\]\.rateLimit\.rpm: there is no such field, only requestsPerMinute, tokensPerMinute",
+        ),
         ({"handler": echo, "policy": {"taskTimeout": "0s"}}, InputError, r"policy\.taskTimeout: .* from 100ms to 24h"),
         ({"handler": echo, "policy": {"taskTimeout": -1}}, InputError, r"policy\.taskTimeout"),
         ({"handler": echo, "policy": {"leaseDuration": "0s"}}, InputError, r"policy\.leaseDuration: .* from 1s to 1h"),
@@ -172,6 +203,14 @@ TASKS: list[tuple[Any, dict[str, Any], str]] = [
     ("x", {"task_id": ""}, "task_id: it is empty"),
     ("x", {"metadata": "text"}, "metadata: 'text' is not a dict"),
     ("x", {"parameters": [1]}, r"parameters: \[1\] is not a dict"),
+    ("x", {"metadata": {"score": [Measured(1.5)]}}, r"metadata.score\[0\]: a Measured cannot be written as JSON"),
+    (
+        "x",
+        {"parameters": {"stop": Pair("a", "b")}},
+        "parameters.stop: a Pair cannot be written as JSON; give text, num",
+    ),
+    ("x", {"metadata": {"inner": MappingProxyType({})}}, "metadata.inner: a mappingproxy cannot be written as JSON"),
+    ("x", {"metadata": {"half \ud800": 1}}, "metadata: character 6 is half of a surrogate pair"),
     ("x", {"model": 5}, "model: 5 is not a string"),
     ("x", {"model": ""}, "model: it is empty; leave it out"),
     ("x", {"tenant": "a b"}, "tenant: .*is not a name"),
@@ -283,28 +322,62 @@ async def test_a_queue_that_is_not_started_or_was_stopped_says_so_for_every_call
 
 async def test_a_result_that_json_cannot_say_fails_its_task_and_no_other(make: Make) -> None:
     async def odd(task: HandlerTask) -> Any:
-        return {"set": {1, 2}, "nan": math.nan, "half": "\ud800", "fine": "yes"}[task.prompt]
+        return ODD[task.prompt]
 
     queue = await make(handler=odd)
-    results = await queue.wait_for_batch(await queue.submit_batch(["set", "nan", "half", "fine"]))
-    assert [task.status for task in results] == ["failed", "failed", "failed", "completed"]
-    assert "the handler's result: a set cannot be written as JSON" in str(results[0].error)
-    assert [task.attempts for task in results[:3]] == [1, 1, 1], "trying again would not help"
+    *none, fine = await queue.wait_for_batch(await queue.submit_batch([*ODD]))
+    assert fine.response == "yes"
+    assert {task.status for task in none} == {"failed"}
+    assert "the handler's result: a set cannot be written as JSON" in str(none[0].error)
+    assert {task.attempts for task in none} == {1}, "trying again would not help"
 
 
-@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()])
-async def test_a_handler_that_raises_what_ends_programs_fails_its_task_and_ends_nothing(
-    make: Make, raised: BaseException
-) -> None:
-    async def wild(task: HandlerTask) -> str:
-        if task.prompt == "wild":
-            raise raised
+async def test_a_large_result_is_kept_whole_and_of_a_large_error_its_beginning(make: Make) -> None:
+    async def large(task: HandlerTask) -> str:
+        if task.prompt == "error":
+            raise ValueError("e" * 80_000_000)
+        return "r" * 20_000_000
+
+    queue = await make(handler=large, policy={"retry": {"maxAttempts": 1}})
+    result, error = await queue.wait_for_batch(await queue.submit_batch(["result", "error"]), timeout=60)
+    assert len(result.response) == 20_000_000
+    assert str(error.error) == f"ValueError: {'e' * 10_000}"
+
+
+ODD = {
+    "set": {1},
+    "huge": "\0" * 6_000_000,
+    "nan": math.nan,
+    "half": "\ud800",
+    "float": Measured(1),
+    "pair": Pair("a", "b"),
+    "fine": "yes",
+}
+WILD: dict[str, tuple[BaseException, str]] = {
+    "exit": (SystemExit(3), "SystemExit: 3"),
+    "ctrl-c": (KeyboardInterrupt(), "KeyboardInterrupt"),
+    "cancelled": (asyncio.CancelledError(), "CancelledError"),
+    "generator": (GeneratorExit(), "GeneratorExit"),
+    "iteration": (StopIteration(1), "RuntimeError: coroutine raised StopIteration"),
+    "half": (OSError("no such file: 'caf\udce9'"), r"OSError: no such file: 'caf\udce9'"),
+    "unreadable": (Unreadable(), "Unreadable"),
+}
+
+
+@pytest.mark.parametrize("form", ["coroutine", "plain"])
+async def test_a_handler_that_raises_anything_at_all_fails_its_task_and_ends_nothing(make: Make, form: str) -> None:
+    def wild(task: HandlerTask) -> str:
+        if task.prompt in WILD:
+            raise WILD[task.prompt][0]
         return "fine"
 
-    queue = await make(handler=wild)
-    wild_one, fine = await queue.wait_for_batch(await queue.submit_batch(["wild", "fine"]), timeout=20)
-    assert (wild_one.status, fine.status) == ("failed", "completed")
-    assert type(raised).__name__ in str(wild_one.error)
+    async def wild_coroutine(task: HandlerTask) -> str:
+        return wild(task)
+
+    queue = await make(handler=wild if form == "plain" else wild_coroutine, max_workers=2)
+    *failed, fine = await queue.wait_for_batch(await queue.submit_batch([*WILD, "fine"]), timeout=20)
+    assert fine.response == "fine", "whatever went before"
+    assert [(task.status, str(task.error)) for task in failed] == [("failed", words) for _, words in WILD.values()]
 
 
 async def test_a_handler_that_takes_too_long_is_stopped_at_the_time_limit(make: Make) -> None:
@@ -322,9 +395,12 @@ async def test_a_handler_that_takes_too_long_is_stopped_at_the_time_limit(make: 
     assert stopped.is_set()
 
 
-async def test_a_callback_that_raises_is_logged_and_stops_nothing(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("raised", [RuntimeError("broken"), SystemExit(3), asyncio.CancelledError(), GeneratorExit()])
+async def test_a_callback_that_raises_is_logged_and_stops_nothing(
+    make: Make, caplog: pytest.LogCaptureFixture, raised: BaseException
+) -> None:
     def broken(_news: object) -> None:
-        raise RuntimeError("the callback broke")
+        raise raised
 
     queue = await make(handler=echo)
     queue.on_progress(broken)
@@ -350,6 +426,8 @@ async def test_a_callback_that_raises_is_logged_and_stops_nothing(make: Make, ca
         ([{"a": 1}], {"prompt": '{"a": 1}'}, "write {{ and }} for braces that are text"),
         ([{"a": 1}], {}, "the row has no column prompt or messages, only a"),
         ([{"a": 1}], {"prompt": lambda row: row["b"]}, "the function failed on this row: KeyError: 'b'"),
+        (["x"], {"prompt": lambda _row: sys.exit(3)}, "row 0: prompt: the function failed on this row: SystemExit: 3"),
+        (["x"], {"prompt": "{1}"}, r"the template cannot be filled \(Replacement index 1 out of range .*\); write {{"),
         (["x"], {"batch_size": 0}, "batch_size: 0 is not a number of rows"),
         (["x"], {"prompt": echo}, "prompt: it is an async function; give a plain one"),
         (["x"], {"checkpoint": 5}, "checkpoint: 5 is not a path"),

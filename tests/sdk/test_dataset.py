@@ -14,12 +14,15 @@ import pytest
 from pyarrow import parquet
 
 from taskfleet import HandlerTask, ParallelTaskQueue
-from taskfleet.core.errors import CheckpointError, DatasetError, InputError, NotFound
+from taskfleet.core.errors import CheckpointError, DatasetError, InputError, NotFound, NotRunning
+from taskfleet.core.task import QueueKey
 from taskfleet.sdk.flow import LEAST_WINDOW
+from taskfleet.store import Store
 from tests.sdk.conftest import Make
 from tests.sdk.test_queue import Gate
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
+from tests.support.workerprocess import quick_policy
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,8 +61,35 @@ ROWS: dict[str, Callable[[Path], Any]] = {
     "JSONL": lambda folder: written(folder / "rows.jsonl", '{"text": "a"}\n\n{"text": "b"}\n'),
     "Parquet": lambda folder: as_parquet(folder / "rows.parquet", {"text": ["a", "b"]}),
     "an Arrow table": lambda _: pyarrow.table({"text": ["a", "b"]}),
+    "JSONL of Windows": lambda folder: written(folder / "rows.jsonl", '\ufeff{"text": "a"}\r\n{"text": "b"}\r\n'),
+    "a DataFrame of pandas": lambda _: PandasFrame(),
+    "a DataFrame of Polars": lambda _: PolarsFrame(),
     "a path as text": lambda folder: str(written(folder / "rows.ndjson", '{"text": "a"}\n{"text": "b"}')),
 }
+
+
+class PandasFrame:
+    """What of a DataFrame is asked; pandas is no part of a test's world."""
+
+    columns = ("text",)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def itertuples(self, *, index: bool, name: None) -> Iterator[tuple[str]]:
+        assert not index
+        return iter([("a",), ("b",)])
+
+
+class PolarsFrame:
+    """The same of Polars."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["text"])
+
+    def iter_rows(self, *, named: bool) -> Iterator[dict[str, str]]:
+        assert named
+        return iter([{"text": "a"}, {"text": "b"}])
 
 
 async def later(*rows: Any) -> AsyncIterator[Any]:
@@ -123,19 +153,27 @@ async def test_a_row_that_can_be_no_task_fails_alone(own: ParallelTaskQueue) -> 
     assert "row 3: the task is 200" in str(results[3].error)
 
 
-async def test_rows_that_end_in_an_error_give_the_results_before_it(make: Make) -> None:
+ENDS = [ConnectionError("away"), SystemExit(3), GeneratorExit(), asyncio.CancelledError()]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=[type(each).__name__ for each in ENDS])
+async def test_rows_that_end_in_an_error_give_the_results_before_it(make: Make, end: BaseException) -> None:
     def rows() -> Iterator[str]:
         for number in range(150):
             yield f"p{number}"
-        raise ConnectionError("the database went away")
+        raise end
+
+    async def rows_that_come() -> AsyncIterator[str]:
+        for row in rows():
+            yield row
 
     queue = await make(handler=echo)
-    with pytest.raises(DatasetError, match="row 150 cannot be read: ConnectionError: the database went away") as raised:
+    with pytest.raises(DatasetError, match=f"row 150 cannot be read: {type(end).__name__}") as raised:
         await queue.process_dataset(rows())
     assert [task.response for task in raised.value.results] == [f"p{number}" for number in range(150)]
     seen = []
     with pytest.raises(DatasetError):
-        async for task in queue.process_dataset(rows(), batch_size=7):
+        async for task in queue.process_dataset(rows_that_come(), batch_size=7):
             seen.append(task.response)  # noqa: PERF401  what came before the error counts
     assert seen == [f"p{number}" for number in range(150)]
     bad = ROOT / "pyproject.toml"
@@ -259,6 +297,70 @@ async def test_half_a_line_at_the_end_of_a_checkpoint_is_asked_again(own: Parall
     path.write_bytes(whole[:-20])
     assert [task.response for task in await own.process_dataset(["a", "b", "c"], checkpoint=path)] == ["a", "b", "c"]
     assert path.read_bytes().count(b"\n") == whole.count(b"\n")
+
+
+@pytest.mark.parametrize(
+    "line", ['{"row":-1}', '{"row":true}', '{"row":1e3}', '{"row":0}', "[]", "7", "", "\0\0", '{"abandoned":1}']
+)
+async def test_a_line_that_is_of_no_checkpoint_is_named_and_nothing_is_asked(
+    own: ParallelTaskQueue, tmp_path: Path, line: str
+) -> None:
+    path = tmp_path / "run"
+    await own.process_dataset(["a"], checkpoint=path)
+    written(path, f"{path.read_text().splitlines()[0]}\n{line}\n")
+    before = await own.get_stats()
+    with pytest.raises(InputError, match=f"^checkpoint: line 2 of {path} is not of a checkpoint; give another file"):
+        await own.process_dataset(["a"], checkpoint=path)
+    assert (await own.get_stats()).completed == before.completed
+
+
+@pytest.fixture(params=["data", "store_url", "gateway_url"])
+def home(request: pytest.FixtureRequest, tmp_path: Path, queue: QueueKey) -> dict[str, Any]:
+    """Where tasks stay when their program has ended."""
+    if request.param == "data":
+        return {"data": tmp_path / "data"}
+    return {"url": request.getfixturevalue(request.param), "queue": str(queue)}
+
+
+async def test_a_queue_that_is_stopped_in_the_middle_leaves_the_rest_to_the_next_call_and_asks_nothing_twice(
+    home: dict[str, Any], store: Store, queue: QueueKey, tmp_path: Path
+) -> None:
+    counting, rows = Counting(), [f"p{number}" for number in range(200)]
+    await store.put_policy(queue, quick_policy())
+    stopping: asyncio.Task[None] | None = None
+    async with ParallelTaskQueue(handler=counting, max_workers=2, **home) as first:
+        with pytest.raises(NotRunning, match="stopped before this task ended"):
+            async for _ in first.process_dataset(rows, checkpoint=tmp_path / "run"):
+                stopping = stopping or asyncio.create_task(first.stop())
+    assert counting.asked.total() < len(rows), "it was in the middle"
+    async with ParallelTaskQueue(handler=counting, max_workers=20, **home) as second:
+        results = await second.process_dataset(rows, checkpoint=tmp_path / "run")
+    assert [task.response for task in results] == [f"<{row}>" for row in rows]
+    assert set(counting.asked.values()) == {1}
+
+
+async def test_who_reads_on_when_the_queue_was_stopped_gets_what_is_there_and_then_hears_of_it(make: Make) -> None:
+    queue = await make(handler=Counting(), max_workers=2)
+    results = aiter(queue.process_dataset([f"p{number}" for number in range(2000)], batch_size=10))
+    seen = [(await anext(results)).response]
+    await queue.stop(timeout=0)
+    with pytest.raises(NotRunning, match="stopped before this task ended"):
+        async for task in results:
+            seen.append(task.response)  # noqa: PERF401  what came before the error counts
+    assert seen == [f"<p{number}>" for number in range(len(seen))]
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+async def test_a_file_is_written_by_one_run_at_a_time(own: ParallelTaskQueue, tmp_path: Path, name: str) -> None:
+    output = tmp_path / name
+    first = own.process_dataset([f"p{number}" for number in range(3000)], output=output)
+    begun = first.batches()
+    await anext(begun)
+    with pytest.raises(DatasetError, match=f"another run writes {output} now; wait for it, or give another file"):
+        await own.process_dataset(["a"], output=output)
+    await begun.aclose()
+    assert not list(tmp_path.iterdir()), "a run that was left leaves no half file"  # noqa: ASYNC240
+    assert (await own.process_dataset(["a"], output=output)).rows == 1
 
 
 FULL_DISK = """

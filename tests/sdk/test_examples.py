@@ -31,6 +31,15 @@ def test_the_list_of_examples_is_whole() -> None:
     assert listed == {path.name for path in EXAMPLES.glob("*.py")}
 
 
+@pytest.mark.parametrize("name", ["label_dataset.py", "agent_handoff.py"])
+def test_a_story_that_must_be_told_more_says_what(name: str) -> None:
+    command = [sys.executable, str(EXAMPLES / name)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    (usage,) = re.findall(rf"`{name} ([^`]+)`", (EXAMPLES / "README.md").read_text())
+    assert f"python examples/{name} {usage}" in done.stderr
+
+
 def test_basic(stub_model: ModelStub) -> None:
     said = run("basic.py", stub_model.url)
     assert "completed echo: Name three colours." in said

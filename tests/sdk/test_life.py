@@ -95,6 +95,24 @@ async def test_stop_lets_running_tasks_end_and_tells_those_who_wait_for_others()
     assert "stopped before this task ended; start it again" in str(second)
 
 
+async def test_the_end_of_a_block_waits_for_a_stop_that_is_under_way_and_so_does_the_next_start(tmp_path: Path) -> None:
+    gate = Gate()
+    queue = ParallelTaskQueue(handler=gate, data=tmp_path)
+    async with queue:
+        await queue.submit("running")
+        await eventually(lambda: gate.began == ["running"], "it to begin")
+        stopping = asyncio.create_task(queue.stop(timeout=10))
+        asyncio.get_running_loop().call_later(0.2, gate.open.set)
+        await asyncio.sleep(0)
+    assert not stores_in(tmp_path)
+    await stopping
+    await queue.start()
+    stopping = asyncio.create_task(queue.stop())
+    await asyncio.sleep(0)
+    await queue.start()
+    await queue.stop()
+
+
 async def test_stop_with_no_time_stops_at_once_what_runs() -> None:
     gate = Gate()
     queue = ParallelTaskQueue(handler=gate)

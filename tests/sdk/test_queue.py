@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from taskfleet import HandlerTask, Progress, TaskPriority
 from taskfleet.core.errors import DuplicateTask, NotFound, WaitTimeout
+from taskfleet.sdk import DatasetRun
 from tests.sdk.conftest import Make
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
@@ -226,19 +228,40 @@ async def test_a_wait_that_is_too_short_says_so_and_the_task_goes_on(make: Make)
     gate.open.set()
     assert (await queue.wait_for_task(task_id, timeout=None)).response == "slow"
     assert (await queue.wait_for_task(task_id, timeout=0)).response == "slow", "0 looks once"
+    assert await queue.wait_for_batch([], timeout=0) == []
+    await queue.join()
+    await queue.join(timeout=0)
+
+
+async def next_event(events: AsyncIterator[Any]) -> Any:
+    return await anext(events)
+
+
+async def all_of(run: DatasetRun[Any]) -> Any:
+    return await run
 
 
 async def test_a_cancelled_wait_leaves_nothing_behind_and_the_task_goes_on(make: Make) -> None:
     gate = Gate()
     queue = await make(handler=gate)
-    task_id = await queue.submit("slow")
+    task_id = await queue.submit("slow", stream=True)
     await eventually(lambda: gate.began == ["slow"], "it to begin")
-    before = asyncio.all_tasks()
-    waits = [asyncio.create_task(queue.wait_for_task(task_id)) for _ in range(10)]
-    await eventually(lambda: len(asyncio.all_tasks() - before) > len(waits), "the waits to wait")
-    for wait in waits:
-        wait.cancel()
-    assert all(isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*waits, return_exceptions=True))
+    told = await anext(queue.events(task_id))
+    ways: list[Callable[[], Coroutine[Any, Any, Any]]] = [
+        lambda: queue.wait_for_task(task_id, timeout=None),
+        lambda: queue.wait_for_batch([task_id], timeout=60),
+        queue.join,
+        lambda: next_event(queue.events(task_id, after=told.id)),
+        lambda: all_of(queue.process_dataset(["slow too"])),
+    ]
+    for _ in range(2):  # the first who wait bring about what stays for those after them
+        before = asyncio.all_tasks()
+        waits = [asyncio.create_task(wait()) for wait in ways for _ in range(3)]
+        await eventually(lambda: len(asyncio.all_tasks() - before) > len(waits), "the waits to wait")  # noqa: B023
+        for wait in waits:
+            wait.cancel()
+        ends = await asyncio.gather(*waits, return_exceptions=True)
+        assert all(isinstance(end, asyncio.CancelledError) for end in ends)
     await eventually(lambda: asyncio.all_tasks() <= before, "the waits to be gone")
     gate.open.set()
     assert (await queue.wait_for_task(task_id)).status == "completed"

@@ -69,6 +69,18 @@ def test_it_cannot_wait_for_itself() -> None:
         SyncParallelTaskQueue(max_workers=0)
 
 
+def test_what_would_end_a_program_ends_the_call_that_it_is_raised_in_and_hangs_no_other() -> None:
+    def interrupts(_row: object) -> str:
+        raise KeyboardInterrupt
+
+    with SyncParallelTaskQueue(handler=echo) as queue:
+        with pytest.raises(KeyboardInterrupt):
+            queue.process_dataset(["a"], prompt=interrupts)
+        with pytest.raises(SystemExit):
+            queue.submit_batch(sys.exit(3) for _ in range(1))
+        assert queue.wait_for_task(queue.submit("hello"), timeout=20).response == "echo: hello"
+
+
 def test_the_twins_have_the_same_methods() -> None:
     def methods(kind: type) -> set[str]:
         return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}

@@ -22,7 +22,7 @@ def turn(text: str, session: str = "chat", **message: Any) -> NewTask:
 
 def sent(model: ModelStub, text: str) -> list[str]:
     """The texts of all messages of the last call that ends with this one."""
-    calls = [request["body"]["messages"] for request in model.requests]
+    calls = [request["body"]["messages"] for request in model.requests if "messages" in request["body"]]
     return [message["content"] for message in next(each for each in reversed(calls) if each[-1]["content"] == text)]
 
 
@@ -35,6 +35,19 @@ async def test_each_call_brings_along_what_was_said_before(work: Work, model: Mo
     assert sent(model, "b") == ["a", answers["a"], "b"]
     assert sent(model, "c") == ["a", answers["a"], "b", answers["b"], "c"]
     assert sent(model, "x") == ["x"]
+
+
+async def test_calls_that_are_no_chat_neither_bring_along_nor_leave_anything(
+    work: Work, model: ModelStub, store_url: str
+) -> None:
+    await work.open(sessions=CONVERSATION)
+    body = {"messages": [], "parameters": {"prompt": "complete"}, "operation": "completions"}
+    text = NewTask("text", MODEL, orjson.dumps(body), session="chat")
+    await work.store.submit(work.queue, [turn("a"), text, turn("b")])
+    with worker_process(store_url, work.queue, model.url):
+        a, done, _ = await work.finished(["a", "text", "b"])
+    assert done.output["choices"][0]["text"]
+    assert sent(model, "b") == ["a", a.output, "b"]
 
 
 async def test_without_context_sessions_only_keep_their_order(work: Work, model: ModelStub, store_url: str) -> None:

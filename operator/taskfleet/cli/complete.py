@@ -67,7 +67,10 @@ async def _complete(
 
 def _result(summary: str, payload: str | None) -> str | dict[str, Any]:
     result = summary if payload is None else {"summary": summary, "data": _read(payload)}
-    size = len(orjson.dumps(result))
+    try:
+        size = len(orjson.dumps([[result]]))  # as deep as it will be in the store
+    except orjson.JSONEncodeError:
+        raise InputError("--data: it is nested too deep to be stored; make it flatter") from None
     if size > MAX_BYTES:
         raise InputError(
             f"the result has {size} bytes as JSON, at most {MAX_BYTES} are stored; keep large data elsewhere"

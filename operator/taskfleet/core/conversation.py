@@ -4,6 +4,7 @@ A turn is what was asked and what was answered, as messages. System messages say
 is forgotten: those of the call hold, or without any those of the last turn, which each turn carries on.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +23,7 @@ class SessionContext(StrEnum):
 Message = Mapping[str, Any]
 Turn = Sequence[Message]
 _INSTRUCTIONS = ("system", "developer")
+_SAYS = frozenset(("content", "tool_calls", "refusal", "reasoning_content"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +52,22 @@ def continued(asked: Sequence[Message], turns: Sequence[Turn], max_tokens: int) 
     return Conversation([*system, *kept, *_said(asked)], forgotten)
 
 
-def turn_of(asked: Sequence[Message], messages: Sequence[Message], output: str | Message) -> list[Message]:
+def turn_of(asked: Sequence[Message], messages: Sequence[Message], output: Any) -> list[Message]:
     """What the next call needs of this one: ``asked`` and the answer, behind the instructions that ``messages`` had."""
-    return [*_instructions(messages), *_said(asked), {"role": "assistant", **_answer(output)}]
+    return [*_instructions(messages), *_said(asked), {**_answer(output), "role": "assistant"}]
 
 
-def _answer(output: str | Message) -> Message:
-    """What was said; of a whole answer in OpenAI's form, the first of its choices."""
-    if isinstance(output, str):
-        return {"content": output}
-    choices = output.get("choices")
-    return choices[0]["message"] if isinstance(choices, list) else output
+def _answer(output: Any) -> Message:
+    """What was said; of a whole answer in OpenAI's form, the first of its choices. What is no message, as a handler may
+    return it, is said as JSON."""
+    match output:
+        case str():
+            return {"content": output}
+        case {"choices": [{"message": Mapping() as message}, *_]}:
+            return message
+        case Mapping() if not _SAYS.isdisjoint(output):
+            return output
+    return {"content": json.dumps(output, ensure_ascii=False)}
 
 
 def _instructions(messages: Sequence[Message]) -> list[Message]:

@@ -13,7 +13,7 @@ from taskfleet.providers.anthropicstream import AnthropicStream
 from taskfleet.providers.call import Call
 from taskfleet.providers.dialect import Dialect, count
 from taskfleet.providers.openai import said
-from taskfleet.providers.parts import Image, arguments_of, parts_of, tool_call
+from taskfleet.providers.parts import Image, calls_of, parts_of, tool_call
 from taskfleet.providers.refusals import after_seconds, refusal, server_words
 from taskfleet.providers.streams import NotACompletion
 
@@ -34,13 +34,19 @@ def _request(call: Call) -> Mapping[str, Any]:
         stop = others.pop("stop")
         others["stop_sequences"] = [stop] if isinstance(stop, str) else stop
     if "tools" in others:
-        others["tools"] = [_tool(tool, f"parameters.tools[{n}]") for n, tool in enumerate(others["tools"])]
+        others["tools"] = _tools(others["tools"])
     if "tool_choice" in others:
         others["tool_choice"] = _tool_choice(others["tool_choice"])
     system, messages = _conversation(call.messages)
     if system and "system" not in others:
         others["system"] = system
     return {**others, "model": call.model, "max_tokens": most, "messages": messages}
+
+
+def _tools(tools: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(tools, list):
+        raise InputError("parameters.tools: it must be a list of tools")
+    return [_tool(tool, f"parameters.tools[{number}]") for number, tool in enumerate(tools)]
 
 
 def _tool(tool: Any, where: str) -> Mapping[str, Any]:
@@ -84,9 +90,8 @@ def _blocks(message: Mapping[str, Any], where: str) -> list[Mapping[str, Any]]:
     blocks = [_block(part) for part in parts_of(message.get("content"), f"{where}.content")]
     if message.get("role") == "tool":
         return [{"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": blocks}]
-    for number, call in enumerate(message.get("tool_calls") or ()):
-        name, arguments = arguments_of(call, f"{where}.tool_calls[{number}]")
-        blocks.append({"type": "tool_use", "id": call.get("id"), "name": name, "input": arguments})
+    for identity, name, arguments in calls_of(message, where):
+        blocks.append({"type": "tool_use", "id": identity, "name": name, "input": arguments})
     return blocks
 
 

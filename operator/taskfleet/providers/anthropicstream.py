@@ -40,7 +40,7 @@ class AnthropicStream(ServerSentEvents):
         match event:
             case {"type": "error", "error": error}:
                 kind = error.get("type") if isinstance(error, Mapping) else None
-                raise ErrorInStream(_STATUSES.get(kind, 500), data)  # type: ignore[arg-type]  # a None is no key
+                raise ErrorInStream(_STATUSES.get(str(kind), 500), data)
             case {"type": "message_start", "message": {} as message}:
                 self._message = dict(message)
             case {"type": "content_block_start", "index": int(index), "content_block": {} as block}:

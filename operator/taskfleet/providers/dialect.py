@@ -15,13 +15,14 @@ from taskfleet.providers.call import Call
 from taskfleet.providers.deltas import Said, say_all
 from taskfleet.providers.http import HttpClient
 from taskfleet.providers.refusals import is_missing, message_in, not_offered, refusal, server_words
-from taskfleet.providers.streams import AnswerStream, ErrorInStream, NotACompletion
+from taskfleet.providers.streams import AnswerStream, ErrorInStream, NotACompletion, check_depth
 
 Read = Callable[[Mapping[str, Any]], Ok]
 
 # A server of chats may have none of these: no trouble of the endpoint's, and no reason to keep other tasks off it.
 _MAY_BE_MISSING = frozenset(Operation) - {Operation.CHAT}
 _OURS = ("model", "messages", "stream")
+MANY_TOKENS = 2**31  # more than any call could have
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def bearer(api_key: str) -> dict[str, str]:
 
 def count(value: Any) -> int:
     """A number of tokens, 0 where the server says nothing sensible."""
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if isinstance(value, int) and 0 < value < MANY_TOKENS else 0
 
 
 class HttpProvider:
@@ -76,7 +77,7 @@ class HttpProvider:
         elif operation not in (None, Operation.CHAT):
             return not_offered(operation, "its provider has no such call")
         try:
-            return await (self._whole(call, path, read) if call.said is None else self._streamed(call, path, read))
+            return await (self._streamed(call, path, read) if self._streams(call) else self._whole(call, path, read))
         except InputError as error:
             return Fatal(TaskError("bad_request", str(error)))
         except NoAnswer as failure:
@@ -85,6 +86,12 @@ class HttpProvider:
 
     async def close(self) -> None:
         await self._http.close()
+
+    def _streams(self, call: Call) -> bool:
+        """Whether somebody listens, and it is a call that can be answered piece by piece."""
+        return call.said is not None and (
+            call.operation in (None, Operation.CHAT) or call.operation in self._dialect.streams
+        )
 
     async def _whole(self, call: Call, path: str, read: Read) -> Outcome:
         request = orjson.dumps(self._dialect.request(call))
@@ -125,10 +132,13 @@ def _completion(answer: Answer, read: Read) -> Outcome:
         kind = answer.headers.get("content-type", "no content type")
         return _rubbish(f"a 200 that is not JSON ({kind}, {len(answer.body)} bytes)")
     try:
-        return read(data if isinstance(data, Mapping) else {})
+        done = read(data if isinstance(data, Mapping) else {})
+        if not isinstance(done.output, str):
+            check_depth(done.output)
     except NotACompletion as lack:
         words = message_in(data)
         return _rubbish(f"a 200 {lack}{': ' + words if words else ''}")
+    return done
 
 
 def _rubbish(words: str) -> EndpointDown:

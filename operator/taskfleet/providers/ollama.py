@@ -15,7 +15,7 @@ from taskfleet.providers.call import Call
 from taskfleet.providers.dialect import Dialect, bearer, count
 from taskfleet.providers.ollamastream import OllamaStream, tool_calls
 from taskfleet.providers.openai import said
-from taskfleet.providers.parts import Image, arguments_of, parts_of
+from taskfleet.providers.parts import Image, calls_of, parts_of
 from taskfleet.providers.refusals import refusal, server_words
 from taskfleet.providers.streams import NotACompletion
 
@@ -64,11 +64,11 @@ def _format(wanted: Any) -> Any:
 
 
 def _messages(call: Call) -> list[dict[str, Any]]:
-    tool_names: dict[Any, str] = {}
+    tool_names: dict[str | None, str] = {}
     return [_message(message, f"messages[{number}]", tool_names) for number, message in enumerate(call.messages)]
 
 
-def _message(message: Mapping[str, Any], where: str, tool_names: dict[Any, str]) -> dict[str, Any]:
+def _message(message: Mapping[str, Any], where: str, tool_names: dict[str | None, str]) -> dict[str, Any]:
     texts, images = [], []
     for part in parts_of(message.get("content"), f"{where}.content"):
         if isinstance(part, str):
@@ -81,14 +81,14 @@ def _message(message: Mapping[str, Any], where: str, tool_names: dict[Any, str])
     if images:
         written["images"] = images
     calls = []
-    for number, call in enumerate(message.get("tool_calls") or ()):
-        name, arguments = arguments_of(call, f"{where}.tool_calls[{number}]")
-        tool_names[call.get("id")] = name
+    for identity, name, arguments in calls_of(message, where):
+        tool_names[identity] = name
         calls.append({"function": {"name": name, "arguments": arguments}})
     if calls:
         written["tool_calls"] = calls
-    if message.get("tool_call_id") in tool_names:
-        written["tool_name"] = tool_names[message["tool_call_id"]]
+    answered = message.get("tool_call_id")
+    if isinstance(answered, str) and answered in tool_names:
+        written["tool_name"] = tool_names[answered]
     return written
 
 
@@ -104,7 +104,7 @@ def _completion(data: Mapping[str, Any]) -> Ok:
 
 def _openai_message(message: Mapping[str, Any]) -> Mapping[str, Any]:
     """As OpenAI writes it."""
-    found = tool_calls(message.get("tool_calls") or ())
+    found = tool_calls(message.get("tool_calls") or [])
     written = {"role": "assistant", "content": message.get("content") or ("" if not found else None)}
     if message.get("thinking"):
         written["reasoning_content"] = message["thinking"]

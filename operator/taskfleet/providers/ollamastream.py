@@ -1,6 +1,6 @@
 """How Ollama streams a completion: one JSON object a line, each with the next piece of the message."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from taskfleet.providers.deltas import Said
@@ -48,7 +48,7 @@ class OllamaStream:
         self._take_text(message.get("thinking"), self._thinking, "reasoning_content")
         if calls := message.get("tool_calls"):
             first = len(self._calls)
-            self._calls += calls
+            self._calls += _listed(calls)
             written = tool_calls(self._calls)[first:]
             self._said(0, {"tool_calls": [{"index": first + n, **call} for n, call in enumerate(written)]}, None)
 
@@ -58,10 +58,17 @@ class OllamaStream:
             self._said(0, {name: text}, None)
 
 
-def tool_calls(calls: Iterable[Any]) -> list[dict[str, Any]]:
+def _listed(calls: Any) -> list[Any]:
+    """Errors: NotACompletion."""
+    if not isinstance(calls, list):
+        raise NotACompletion("with tool calls that are no list")
+    return calls
+
+
+def tool_calls(calls: Any) -> list[dict[str, Any]]:
     """As OpenAI writes them, with ids, which Ollama does not give. Errors: NotACompletion."""
     found = []
-    for number, call in enumerate(calls):
+    for number, call in enumerate(_listed(calls)):
         function = call.get("function") if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping) or "name" not in function:
             raise NotACompletion("with a tool call that has no name")

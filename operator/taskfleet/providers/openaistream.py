@@ -31,7 +31,10 @@ class OpenAIStream(ServerSentEvents):
         if chunk.get("error") or chunk.get("object") == "error":
             raise ErrorInStream(_status(chunk), data)
         self._usage = chunk.get("usage") or self._usage
-        for choice in chunk.get("choices") or ():
+        choices = chunk.get("choices") or []
+        if not isinstance(choices, list):
+            raise NotACompletion("whose stream holds choices that are no list")
+        for choice in choices:
             if not isinstance(choice, Mapping) or not isinstance(choice.get("delta"), Mapping):
                 raise NotACompletion("whose stream holds a choice without a delta")
             index = choice.get("index")

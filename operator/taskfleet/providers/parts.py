@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from taskfleet.core.errors import InputError
+from taskfleet.providers.streams import check_depth
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,(.*)", re.DOTALL)
 
@@ -50,11 +51,21 @@ def _part(part: Any, where: str) -> str | Image | Mapping[str, Any]:
     return Image(data[1], data[2]) if data else Image(url=url)
 
 
-def arguments_of(call: Mapping[str, Any], where: str) -> tuple[str, Mapping[str, Any]]:
-    """Name and arguments of one tool call of an OpenAI message, the arguments taken out of their JSON text."""
-    function = call.get("function")
+def calls_of(message: Mapping[str, Any], where: str) -> list[tuple[str | None, str, Mapping[str, Any]]]:
+    """Id, name and arguments of each tool call of an OpenAI message, the arguments taken out of their JSON text."""
+    calls = message.get("tool_calls") or []
+    if not isinstance(calls, list):
+        raise InputError(f"{where}.tool_calls: it must be a list of calls")
+    return [_call(call, f"{where}.tool_calls[{number}]") for number, call in enumerate(calls)]
+
+
+def _call(call: Any, where: str) -> tuple[str | None, str, Mapping[str, Any]]:
+    function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise InputError(f"{where}.function: it must have a name")
+    identity = call.get("id")
+    if not isinstance(identity, str | None):
+        raise InputError(f"{where}.id: it must be text")
     arguments = function.get("arguments") or "{}"
     try:
         found = orjson.loads(arguments) if isinstance(arguments, str) else arguments
@@ -62,10 +73,11 @@ def arguments_of(call: Mapping[str, Any], where: str) -> tuple[str, Mapping[str,
         found = None
     if not isinstance(found, Mapping):
         raise InputError(f"{where}.function.arguments: it must be a JSON object")
-    return function["name"], found
+    return identity, function["name"], found
 
 
 def tool_call(identity: str, name: str, arguments: Any) -> dict[str, Any]:
-    """One tool call as OpenAI writes it: a result looks the same whichever server gave it."""
+    """One tool call as OpenAI writes it: a result looks the same whichever server gave it. Errors: NotACompletion."""
+    check_depth(arguments)
     text = orjson.dumps(arguments).decode()
     return {"id": identity, "type": "function", "function": {"name": name, "arguments": text}}

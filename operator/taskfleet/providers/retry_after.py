@@ -30,6 +30,6 @@ def _date(text: str | None) -> datetime | None:
         return None
     try:
         parsed = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year or a zone beyond all bounds
         return None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -7,6 +7,8 @@ import orjson
 
 from taskfleet.providers.answer import Answer, NoAnswer
 
+LEVELS_AROUND = 8  # at most, in records, events and the answers of a gateway
+
 
 class NotACompletion(Exception):
     """A 200 that is none: rubbish never completes a task. The text says what it lacks."""
@@ -42,7 +44,18 @@ def json_of(text: bytes) -> Mapping[str, Any]:
         data = None
     if not isinstance(data, Mapping):
         raise NotACompletion(f"with a stream in which {len(text)} bytes are no JSON object")
+    check_depth(data)
     return data
+
+
+def check_depth(data: Any) -> None:
+    """Errors: NotACompletion. JSON is read that is nested deeper than it can be written, and we put more around it."""
+    for _ in range(LEVELS_AROUND):
+        data = [data]
+    try:
+        orjson.dumps(data)
+    except orjson.JSONEncodeError:
+        raise NotACompletion("that is nested too deep to be kept") from None
 
 
 class ServerSentEvents:

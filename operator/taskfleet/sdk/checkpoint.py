@@ -20,6 +20,7 @@ from taskfleet.sdk.outputs import result_row
 from taskfleet.sdk.results import TaskResult
 
 VERSION = 1
+ABANDONED = b'{"abandoned":true}\n'
 
 
 class Checkpoint:
@@ -44,21 +45,34 @@ class Checkpoint:
         """Keep these. Raises CheckpointError; then none of them is kept by half."""
         self._append(b"".join(orjson.dumps({"row": row, **result_row(result)}) + b"\n" for row, result in results))
 
-    def abandoned(self) -> None:
-        """The run was stopped and its open tasks were cancelled: the next one gives them new ids."""
-        self._append(b'{"abandoned":true}\n')
+    @contextlib.contextmanager
+    def abandoning(self) -> Iterator[None]:
+        """Around the cancellation of the tasks that are open: the next run gives their rows new ids. When it fails they
+        go on, and the next run meets them."""
+        before = os.lseek(self._file, 0, os.SEEK_CUR)
+        self._append(ABANDONED)
+        try:
+            yield
+        except BaseException:
+            self._cut(before)
+            raise
 
     def results(self) -> Iterator[tuple[int, TaskResult]]:
         """What earlier runs kept, in the order in which it was kept."""
         with self.path.open("rb") as file:
             end = self._kept_until
-            for line in file:
+            for number, line in enumerate(file):
                 end -= len(line)
                 if end < 0:
                     return
+                if number == 0 or line == ABANDONED:
+                    continue
                 fields = orjson.loads(line)
-                if "row" in fields:
-                    yield fields["row"], _result(fields)
+                try:
+                    result = _result(fields)
+                except (KeyError, TypeError, ValueError):
+                    raise self._not_ours(number) from None
+                yield fields["row"], result
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # what cannot be kept was told when it was written
@@ -92,17 +106,14 @@ class Checkpoint:
                     if number == 0:
                         run, question = str(fields["run"]), fields["question"]
                         self._check(fields["taskfleet_checkpoint"] == VERSION and question == fingerprint)
-                    elif "row" in fields:
-                        self.done.add(fields["row"])
-                    else:
+                    elif line == ABANDONED:
                         generation += 1
-                except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-                    raise InputError(
-                        f"checkpoint: line {number + 1} of {self.path} is not of a checkpoint; give another file"
-                    ) from None
+                    else:
+                        self.done.add(fields["row"])
+                except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, OverflowError, MemoryError):
+                    raise self._not_ours(number) from None
                 whole += len(line)
-        os.ftruncate(self._file, whole)
-        os.lseek(self._file, 0, os.SEEK_END)
+        self._cut(whole)
         self._kept_until = whole
         return run, generation
 
@@ -120,9 +131,15 @@ class Checkpoint:
             while written < len(lines):
                 written += os.write(self._file, memoryview(lines)[written:])
         except OSError as error:
-            os.ftruncate(self._file, before)
-            os.lseek(self._file, before, os.SEEK_SET)
+            self._cut(before)
             raise self._trouble("cannot be written", error) from error
+
+    def _cut(self, end: int) -> None:
+        os.ftruncate(self._file, end)
+        os.lseek(self._file, end, os.SEEK_SET)
+
+    def _not_ours(self, number: int) -> InputError:
+        return InputError(f"checkpoint: line {number + 1} of {self.path} is not of a checkpoint; give another file")
 
     def _trouble(self, words: str, error: OSError) -> CheckpointError:
         return CheckpointError(
@@ -139,6 +156,9 @@ class Done:
         self.count = 0
 
     def add(self, row: int) -> None:
+        """Raises ValueError for what is no row."""
+        if type(row) is not int or row < 0:
+            raise ValueError(f"{row!r} is no row")
         byte, bit = divmod(row, 8)
         if byte >= len(self._bits):
             self._bits.extend(bytes(byte + 1 - len(self._bits) + len(self._bits) // 8))

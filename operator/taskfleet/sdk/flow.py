@@ -9,7 +9,6 @@ import logging
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 
-from taskfleet.core.cleanup import to_its_end
 from taskfleet.core.errors import CheckpointError, DuplicateTask, InputError, QueueFull, StoreError, StoreUnreachable
 from taskfleet.core.task import NewTask, Priority, TaskError, TaskState, TaskView
 from taskfleet.sdk.checkpoint import Checkpoint
@@ -57,12 +56,15 @@ class Flow:
         self._to_forget: list[str] = []  # their results are here
         self._kept: Iterator[tuple[int, TaskResult]] = checkpoint.results() if checkpoint else iter(())
         self._news, self._room = asyncio.Event(), asyncio.Event()
+        self._feeding: asyncio.Task[None]
+        self._leaving: asyncio.Task[None] | None = None
 
     async def results(self) -> AsyncGenerator[list[TaskResult], None]:
         """Results in input order, some at a time. Raises DatasetError at the end when the rows ended early, and
         CheckpointError, StoreError, InvalidTask. Whoever stops before the end cancels what is on its way."""
-        feeding = asyncio.create_task(self._feed(), name="dataset")
+        feeding = self._feeding = asyncio.create_task(self._feed(), name="dataset")
         feeding.add_done_callback(self._feed_ended)
+        self._live.runs.add(self._stop)
         finished = False
         try:
             while True:
@@ -71,7 +73,7 @@ class Flow:
                 if ready:
                     self._room.set()
                     yield ready
-                elif feeding.done() and (feeding.exception() or self._next_out == self._next_row):
+                elif self._leaving is None and feeding.done() and self._has_ended(feeding):
                     await self._forget()
                     feeding.result()
                     break
@@ -84,7 +86,11 @@ class Flow:
             feeding.cancel()
             self._rows.close()
             if not finished:
-                await to_its_end(self._abandon(feeding))
+                await self._leave(stopped=False)
+            self._live.runs.discard(self._stop)
+
+    def _has_ended(self, feeding: "asyncio.Task[None]") -> bool:
+        return feeding.exception() is not None or self._next_out == self._next_row
 
     def _feed_ended(self, feeding: "asyncio.Task[None]") -> None:
         if not feeding.cancelled():
@@ -215,16 +221,28 @@ class Flow:
             with contextlib.suppress(StoreUnreachable):  # then its retention takes them
                 await self._live.backend.forget(ids)
 
-    async def _abandon(self, feeding: "asyncio.Task[None]") -> None:
-        """Cancel what is on its way. Where the checkpoint cannot say so it is left to run: the next call meets it."""
-        await asyncio.wait([feeding])
+    async def _stop(self) -> None:
+        await self._leave(stopped=True)
+
+    async def _leave(self, *, stopped: bool) -> None:
+        """Once, to its end, whoever is first: that this run was left, or that its queue was ``stopped``."""
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._abandon(stopped))
+        await asyncio.shield(self._leaving)
+
+    async def _abandon(self, stopped: bool) -> None:
+        """Cancel what is on its way. Where that cannot be, or the checkpoint cannot say so, it is left to run: the next
+        call meets it. So it is with a checkpoint where the queue was stopped, which keeps what waits."""
+        self._feeding.cancel()
+        await asyncio.wait([self._feeding])
         ids = list(self._open)
         self._live.watch.unfollow(ids)
+        if stopped and self._checkpoint is not None:
+            return
         try:
-            if self._checkpoint is not None:
-                self._checkpoint.abandoned()
-            if ids:
-                await self._live.backend.cancel(ids)
+            with self._checkpoint.abandoning() if self._checkpoint is not None else contextlib.nullcontext():
+                if ids:
+                    await self._live.backend.cancel(ids)
             await self._forget()
         except (CheckpointError, StoreError) as error:
             log.warning("a dataset's tasks are left in the queue", extra={"tasks": len(ids), "error": str(error)})

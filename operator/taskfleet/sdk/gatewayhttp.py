@@ -1,6 +1,7 @@
 """A gateway as a program calls it: HTTP, and nothing of what is said over it. What goes wrong is raised by its type."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +18,7 @@ KEEPALIVE_SECONDS = 4.0  # below the 5 s after which a gateway closes an idle co
 ANSWER_SECONDS = 60.0
 UPLOAD_SECONDS = 3600.0
 SILENT_SECONDS = 45.0  # a stream says something every 15 s, if only that nothing is new
+AT_ONCE_BYTES = 2**18  # of a larger body others on the loop have a turn between its parts
 JSONL = "application/x-ndjson"
 
 Body = bytes | AsyncIterator[bytes]
@@ -94,7 +96,7 @@ class GatewayHttp:
             async with self._session.request(
                 method,
                 self.url + path,
-                data=body,
+                data=io.BytesIO(body) if isinstance(body, bytes) and len(body) > AT_ONCE_BYTES else body,
                 params=query,
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(limits.total, sock_connect=CONNECT_SECONDS, sock_read=limits.sock_read),

@@ -135,20 +135,21 @@ def moment(name: str, value: datetime | None) -> str | None:
 
 
 def plain(name: str, value: Any, depth: int = 0) -> None:
-    """Raise InvalidTask unless ``value`` is what JSON can say, whole: no NaN, bytes, sets or half characters."""
+    """Raise InvalidTask unless ``value`` is what orjson writes, whole: no NaN, bytes, sets or half characters, and
+    nothing that is derived from float (as NumPy's numbers are) or tuple."""
     if value is None or isinstance(value, bool):
         return
     if depth > _DEEPEST:
         raise InvalidTask(f"{name}: it is nested more than {_DEEPEST} deep (or holds itself); make it flatter")
     if isinstance(value, str):
         _whole_text(name, value)
-    elif isinstance(value, int | float):
+    elif isinstance(value, int) or type(value) is float:
         _number(name, value)
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for key, inner in value.items():
             _key(name, key)
             plain(f"{name}.{key}", inner, depth + 1)
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list) or type(value) is tuple:
         for index, inner in enumerate(value):
             plain(f"{name}[{index}]", inner, depth + 1)
     else:
@@ -158,8 +159,9 @@ def plain(name: str, value: Any, depth: int = 0) -> None:
 
 
 def _key(name: str, key: object) -> None:
-    if not isinstance(key, str):
+    if type(key) is not str:
         raise InvalidTask(f"{name}: the key {key!r} is not a string; JSON has only strings as keys")
+    _whole_text(name, key)
 
 
 def _number(name: str, value: float) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import orjson
 
-from taskfleet.core.errors import InputError
+from taskfleet.core.errors import InputError, InvalidTask
 from taskfleet.core.events import MOST_MESSAGE, Progress
 from taskfleet.core.outcome import Fatal, Ok, Outcome, Retry
 from taskfleet.core.task import Priority, TaskError
 from taskfleet.providers import Call
 from taskfleet.providers.deltas import say_all
+from taskfleet.providers.http import MAX_ANSWER_BYTES
+from taskfleet.sdk.callers import text_of, words_of
 from taskfleet.sdk.given import plain
 from taskfleet.sdk.results import ASKED_MODEL, Readable
 
@@ -67,14 +69,13 @@ class HandlerProvider:
         try:
             async with asyncio.timeout(call.timeout) as limit:
                 result = await self._run(HandlerTask(call, self._report))
-            plain("the handler's result", result)
-            orjson.dumps(result)
+            _check(result)
         except TimeoutError as error:
             if limit.expired():
                 return Retry(TaskError("timeout", f"the handler did not end within {call.timeout:g} s"))
             return _failed(error)
         except InputError as error:
-            return Fatal(TaskError(error.code, str(error)))
+            return Fatal(TaskError(error.code, text_of(error)))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -90,16 +91,36 @@ class HandlerProvider:
         if self._awaits:
             return await self._handler(task)
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._threads, self._handler, task)
+        result, error = await loop.run_in_executor(self._threads, self._called, task)
+        if error is not None:
+            raise error
         return await result if inspect.isawaitable(result) else result
+
+    def _called(self, task: HandlerTask) -> tuple[Any, BaseException | None]:
+        """What the handler returned or raised. No future is to carry that: one cannot hold a StopIteration, and ends
+        whoever awaits it with a GeneratorExit."""
+        try:
+            return self._handler(task), None
+        except BaseException as error:
+            return None, error
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+def _check(result: Any) -> None:
+    """Raises InvalidTask for what cannot be kept as a task's result."""
+    plain("the handler's result", result)
+    size = len(orjson.dumps(result))
+    if size > MAX_ANSWER_BYTES:
+        raise InvalidTask(
+            f"the handler's result: it has {size} bytes as JSON, at most {MAX_ANSWER_BYTES} are kept, as of a model's "
+            "answer; keep large data elsewhere"
+        )
+
+
 def _failed(error: BaseException) -> Retry:
-    words = str(error)
-    return Retry(TaskError("handler_error", f"{type(error).__name__}: {words}" if words else type(error).__name__))
+    return Retry(TaskError("handler_error", words_of(error)))
 
 
 def _text(content: Any) -> str:

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from taskfleet.core import events
 from taskfleet.core.task import TaskState, TaskView
 from taskfleet.sdk.backend import Backend
+from taskfleet.sdk.callers import RAISED
 from taskfleet.sdk.results import Progress, TaskResult
 from taskfleet.sdk.tally import Tally
 from taskfleet.store.watch import Watch
@@ -53,18 +54,20 @@ class News:
         for listener in list(self.listeners):
             try:
                 listener(news)
-            except Exception:
+            except RAISED:
                 log.exception("a callback of on_progress broke")
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A started queue. ``takes_any_model``: a handler serves whatever model is asked for."""
+    """A started queue. ``takes_any_model``: a handler serves whatever model is asked for. ``runs``: over datasets, each
+    as what ends it when the queue is stopped."""
 
     backend: Backend
     watch: Watch
     news: News
     takes_any_model: bool
+    runs: set[Callable[[], Awaitable[None]]] = field(default_factory=set)
 
     async def events(self, task_id: str, after: str) -> AsyncIterator[events.TaskEvent]:
         """What is told of a task. Raises what broke the queue meanwhile."""

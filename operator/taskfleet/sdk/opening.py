@@ -45,6 +45,8 @@ class Opened:
         if left:
             log.info("stopped with open tasks", extra={"queue": self.live.backend.name, "tasks": left})
         self.live.watch.broke(NotRunning("the queue was stopped before this task ended; start it again to go on"))
+        for stop_run in list(self.live.runs):
+            await stop_run()
         await self._stack.aclose()
 
 

@@ -1,6 +1,8 @@
 """Writes results as they come, in input order: JSONL or Parquet. The file appears under its name when it is whole."""
 
 import contextlib
+import fcntl
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,29 +49,59 @@ def _cannot_write(path: Path, error: OSError) -> DatasetError:
     return DatasetError(f"output: {path} cannot be written: {error.strerror}; free some space or give another file")
 
 
+class _Part:
+    """A file that one run alone writes, and that has its name when it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises DatasetError while another run writes it, OSError."""
+        self._path = path
+        self._part = path.with_name(f"{path.name}.part")
+        self._is_whole = False
+        self.file = self._part.open("ab")
+        if not self._is_ours():
+            self.file.close()
+            raise DatasetError(f"output: another run writes {path} now; wait for it, or give another file")
+        self.file.truncate(0)
+
+    def _is_ours(self) -> bool:
+        """Whether no other run writes it, nor had just come to its end as we opened it."""
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.path.samestat(self._part.stat(), os.fstat(self.file.fileno()))
+        except (BlockingIOError, FileNotFoundError):
+            return False
+
+    def finish(self) -> None:
+        self.file.close()
+        self._part.replace(self._path)
+        self._is_whole = True
+
+    def abandon(self) -> None:
+        if not self._is_whole:
+            self._part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the disk is full: that has been told, and the file goes anyway
+            self.file.close()
+
+
 class _JsonLines:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._part = path.with_name(f"{path.name}.part")
-        self._file = self._part.open("wb")
+        self._part = _Part(path)
 
     def write(self, results: Sequence[TaskResult]) -> None:
         try:
-            self._file.write(b"".join(orjson.dumps(result_row(result)) + b"\n" for result in results))
+            self._part.file.write(b"".join(orjson.dumps(result_row(result)) + b"\n" for result in results))
         except OSError as error:
             raise _cannot_write(self._path, error) from error
 
     def finish(self) -> None:
         try:
-            self._file.close()
-            self._part.replace(self._path)
+            self._part.finish()
         except OSError as error:
             raise _cannot_write(self._path, error) from error
 
     def abandon(self) -> None:
-        with contextlib.suppress(OSError):  # the disk is full: that has been told, and the file goes anyway
-            self._file.close()
-        self._part.unlink(missing_ok=True)
+        self._part.abandon()
 
 
 class _Parquet:
@@ -82,7 +114,6 @@ class _Parquet:
         except ImportError:
             raise InputError(f"output: {WITHOUT_PYARROW}") from None
         self._path = path
-        self._part = path.with_name(f"{path.name}.part")
         self._arrow = pyarrow
         text, number = pyarrow.string(), pyarrow.float64()
         self._schema = pyarrow.schema(
@@ -95,7 +126,8 @@ class _Parquet:
             ]
         )
         self._waiting: list[dict[str, Any]] = []
-        self._writer = parquet.ParquetWriter(self._part, self._schema)
+        self._part = _Part(path)
+        self._writer = parquet.ParquetWriter(self._part.file, self._schema)
 
     def write(self, results: Sequence[TaskResult]) -> None:
         self._waiting += (self._row(result) for result in results)
@@ -106,14 +138,14 @@ class _Parquet:
         self._flush()
         try:
             self._writer.close()
-            self._part.replace(self._path)
+            self._part.finish()
         except OSError as error:
             raise _cannot_write(self._path, error) from error
 
     def abandon(self) -> None:
         with contextlib.suppress(OSError):  # as above
             self._writer.close()
-        self._part.unlink(missing_ok=True)
+        self._part.abandon()
 
     def _flush(self) -> None:
         rows, self._waiting = self._waiting, []

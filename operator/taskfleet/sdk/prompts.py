@@ -9,6 +9,7 @@ from typing import Any
 from taskfleet.api.tasklines import FIELDS, TaskReader
 from taskfleet.core.errors import InputError, InvalidTask, TaskfleetError
 from taskfleet.core.task import NewTask, Priority
+from taskfleet.sdk.callers import RAISED, text_of, words_of
 from taskfleet.sdk.given import plain
 
 Question = str | Sequence[Mapping[str, Any]] | Mapping[str, Any]
@@ -98,8 +99,8 @@ class RowPrompts:
             return prompt(row)
         except TaskfleetError:
             raise
-        except Exception as error:
-            raise InvalidTask(f"prompt: the function failed on this row: {type(error).__name__}: {error}") from error
+        except RAISED as error:
+            raise InvalidTask(f"prompt: the function failed on this row: {words_of(error)}") from error
 
     @staticmethod
     def _own(fields: dict[str, Any]) -> dict[str, Any]:
@@ -117,10 +118,10 @@ class RowPrompts:
         braces = "write {{ and }} for braces that are text"
         try:
             return template.format(row, **{"row": row, **columns})
-        except (KeyError, IndexError) as error:
+        except KeyError as error:
             there = ", ".join(map(str, columns)) or "only {row}"
             raise InvalidTask(
                 f"prompt: the template names {{{error.args[0]}}}, and the row has {there}; {braces}"
             ) from None
-        except (ValueError, AttributeError, TypeError) as error:
-            raise InvalidTask(f"prompt: the template cannot be filled ({error}); {braces}") from None
+        except RAISED as error:  # also of a row's own attributes
+            raise InvalidTask(f"prompt: the template cannot be filled ({text_of(error)}); {braces}") from None

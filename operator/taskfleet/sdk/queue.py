@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from os import PathLike
 from typing import Any, Unpack, overload
 
-from taskfleet.core.cleanup import to_its_end
 from taskfleet.core.errors import AlreadyRunning, InputError, NotRunning, WaitTimeout
 from taskfleet.core.events import TaskEvent
 from taskfleet.core.pool import Strategy
@@ -95,6 +94,7 @@ class ParallelTaskQueue:
         self._listeners: list[ProgressCallback] = []
         self._opened: Opened | None = None
         self._starting = False
+        self._ending: asyncio.Task[None] | None = None
 
     # Life
 
@@ -104,6 +104,7 @@ class ParallelTaskQueue:
             raise AlreadyRunning("this queue is started already; use it, or stop it before the next start")
         self._starting = True
         try:
+            await self._ended()
             self._opened = await opened(self._wanted, News(listeners=self._listeners))
         finally:
             self._starting = False
@@ -119,7 +120,8 @@ class ParallelTaskQueue:
         if here is None:
             raise NotRunning("this queue is not started, or was stopped already; there is nothing to stop")
         self._opened = None
-        await to_its_end(here.close(patience))
+        self._ending = asyncio.create_task(here.close(patience))
+        await asyncio.shield(self._ending)
 
     async def __aenter__(self) -> "ParallelTaskQueue":
         await self.start()
@@ -128,6 +130,7 @@ class ParallelTaskQueue:
     async def __aexit__(self, kind: object, *_exc: object) -> None:
         with contextlib.suppress(NotRunning):  # the block stopped it
             await self.stop(STOP_SECONDS if kind is None else 0)
+        await self._ended()
 
     @property
     def instances(self) -> list[str]:
@@ -221,6 +224,8 @@ class ParallelTaskQueue:
         """Wait until every task that was submitted through this object has ended. Raises WaitTimeout, NotRunning."""
         patience = given.seconds("timeout", timeout)
         watch = self._now.live.watch
+        if not watch.open:  # also when there is no time to wait
+            return
         try:
             async with asyncio.timeout(patience):
                 await watch.until_none_open()
@@ -329,6 +334,11 @@ class ParallelTaskQueue:
         if self._opened is None:
             raise NotRunning("this queue is not started; `await queue.start()` first, or use `async with`")
         return self._opened
+
+    async def _ended(self) -> None:
+        """Once a stop that is under way is through: until then its folder and its workers are still there."""
+        if self._ending is not None and not self._ending.done():
+            await asyncio.wait([self._ending])
 
     def _fields(self, options: TaskOptions) -> dict[str, Any]:
         return task_fields(options, takes_any_model=self._now.live.takes_any_model)

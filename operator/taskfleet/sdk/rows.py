@@ -1,6 +1,7 @@
 """Reads the rows of a dataset, whatever it is, a few at a time and never all at once."""
 
 import asyncio
+import codecs
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import Any
 import orjson
 
 from taskfleet.core.errors import DatasetError, InputError
+from taskfleet.sdk.callers import RAISED, words_of
 
 Dataset = Iterable[Any] | AsyncIterable[Any] | str | Path
 PATIENCE = 0.05  # a slow source hands over what it has after this many seconds
@@ -39,19 +41,17 @@ class Rows:
     async def chunk(self, most: int) -> list[Any]:
         """The next rows, at most so many; fewer from a slow source, none when it has ended."""
         rows: list[Any] = []
-        try:
-            if self._async is not None:
-                self.ended = await _take_async(self._async, most, rows)
-            elif self._in_memory:
-                self.ended = _take(self._rows, most, rows)
-            else:
-                if self._thread is None:
-                    self._thread = ThreadPoolExecutor(1, thread_name_prefix="taskfleet-rows")
-                loop = asyncio.get_running_loop()
-                self.ended = await loop.run_in_executor(self._thread, _take, self._rows, most, rows)
-        except Exception as error:
-            self.ended = True
-            self.error = DatasetError(f"dataset: row {self._read + len(rows)} cannot be read: {_words(error)}")
+        if self._async is not None:
+            self.ended, error = await _take_async(self._async, most, rows)
+        elif self._in_memory:
+            self.ended, error = _take(self._rows, most, rows)
+        else:
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="taskfleet-rows")
+            loop = asyncio.get_running_loop()
+            self.ended, error = await loop.run_in_executor(self._thread, _take, self._rows, most, rows)
+        if error is not None:
+            self.error = DatasetError(f"dataset: row {self._read + len(rows)} cannot be read: {words_of(error)}")
             self.error.__cause__ = error
         self._read += len(rows)
         return rows
@@ -62,27 +62,39 @@ class Rows:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _take(source: Iterator[Any], most: int, rows: list[Any]) -> bool:
-    """Append rows; whether the source has ended."""
+Took = tuple[bool, BaseException | None]
+"""Whether the source has ended, and why where that was no end. It is returned and not raised: what a thread raises
+comes by a future, and that ends whoever awaits it with a GeneratorExit."""
+
+
+def _take(source: Iterator[Any], most: int, rows: list[Any]) -> Took:
+    """Append rows."""
     began = time.monotonic()
     while len(rows) < most:
         try:
             rows.append(next(source))
         except StopIteration:
-            return True
+            return True, None
+        except RAISED as error:
+            return True, error
         if time.monotonic() - began > PATIENCE:
             break
-    return False
+    return False, None
 
 
-async def _take_async(source: AsyncIterator[Any], most: int, rows: list[Any]) -> bool:
+async def _take_async(source: AsyncIterator[Any], most: int, rows: list[Any]) -> Took:
     began = time.monotonic()
     while len(rows) < most and time.monotonic() - began <= PATIENCE:
         try:
             rows.append(await anext(source))
         except StopAsyncIteration:
-            return True
-    return False
+            return True, None
+        except RAISED as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
+            return True, error
+    return False, None
 
 
 def _iterable(dataset: Any) -> Iterable[Any]:
@@ -98,6 +110,9 @@ def _iterable(dataset: Any) -> Iterable[Any]:
     if hasattr(dataset, "itertuples"):  # a pandas DataFrame: the same
         columns = [str(name) for name in dataset.columns]
         return (dict(zip(columns, row, strict=True)) for row in dataset.itertuples(index=False, name=None))
+    if hasattr(dataset, "iter_rows"):  # a Polars DataFrame: the same
+        rows: Iterable[Any] = dataset.iter_rows(named=True)
+        return rows
     if not isinstance(dataset, Iterable) or isinstance(dataset, bytes):
         raise InputError(
             f"dataset: a {type(dataset).__name__} has no rows; give any iterable, or the path of a .jsonl or .parquet "
@@ -122,7 +137,7 @@ def _json_lines(path: Path) -> Iterator[Any]:
             if line.isspace():
                 continue
             try:
-                yield orjson.loads(line)
+                yield orjson.loads(line.removeprefix(codecs.BOM_UTF8) if number == 1 else line)
             except orjson.JSONDecodeError as error:
                 raise ValueError(f"{path}, line {number}: not JSON: {error.msg}") from None
 
@@ -135,7 +150,3 @@ def _parquet_rows(path: Path) -> Iterator[Any]:
     with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=1000):
             yield from batch.to_pylist()
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

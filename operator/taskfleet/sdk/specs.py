@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from taskfleet.api.base import ApiModel
 from taskfleet.api.endpoint import Endpoint
@@ -22,8 +23,31 @@ def parsed(model: type[M], fields: Mapping[str, Any], where: str) -> M:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        problems = (f"{field_name((where, *item['loc']))}: {item['msg']}" for item in error.errors())
+        problems = (f"{field_name((where, *item['loc']))}: {_words(model, item)}" for item in error.errors())
         raise InputError("; ".join(problems)) from error
+
+
+def _words(model: type[ApiModel], problem: ErrorDetails) -> str:
+    if problem["type"] != "extra_forbidden":
+        return problem["msg"]
+    return f"there is no such field, only {', '.join(_fields_beside(model, problem['loc']))}"
+
+
+def _fields_beside(model: type[ApiModel], path: Sequence[str | int]) -> list[str]:
+    """The fields that the object has in which ``path`` ends."""
+    whole = model.model_json_schema()
+
+    def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+        reference = next((each["$ref"] for each in (schema, *schema.get("anyOf", ())) if "$ref" in each), None)
+        return schema if reference is None else whole["$defs"][reference.rpartition("/")[2]]
+
+    found = whole
+    for step in path[:-1]:
+        inside = resolved(found)
+        listed = next((each for each in (inside, *inside.get("anyOf", ())) if "items" in each), inside)
+        named = inside.get("properties", {})
+        found = listed["items"] if isinstance(step, int) else named.get(step) or inside["additionalProperties"]
+    return list(resolved(found).get("properties", ()))
 
 
 def check_policy(spec: TaskQueueSpec) -> None:

@@ -1,6 +1,7 @@
 """The twin for scripts without an event loop: the same methods, each returning when it is done."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from os import PathLike
@@ -77,7 +78,7 @@ class SyncParallelTaskQueue:
         return self
 
     def __exit__(self, kind: object, *_exc: object) -> None:
-        if self._loop is not None:  # else the block stopped it
+        with contextlib.suppress(NotRunning):  # the block stopped it, or another thread does
             self.stop(STOP_SECONDS if kind is None else 0)
 
     def submit(self, prompt: Question, *, task_id: str | None = None, **options: Unpack[TaskOptions]) -> str:
@@ -208,7 +209,7 @@ class SyncParallelTaskQueue:
             self._loop = uvloop.new_event_loop()
         except ImportError:
             self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="taskfleet-queue", daemon=True)
+        self._thread = threading.Thread(target=_turn, args=[self._loop], name="taskfleet-queue", daemon=True)
         self._thread.start()
 
     def _end_loop(self) -> None:
@@ -220,6 +221,15 @@ class SyncParallelTaskQueue:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def _turn(loop: asyncio.AbstractEventLoop) -> None:
+    """Until it is told to stop. A SystemExit or KeyboardInterrupt stops it too, and is for whoever waits for the task
+    that raised it: there all others wait in vain for a loop that stands still."""
+    while True:
+        with contextlib.suppress(SystemExit, KeyboardInterrupt):
+            loop.run_forever()
+            return
 
 
 async def _last_words(loop: asyncio.AbstractEventLoop) -> None:

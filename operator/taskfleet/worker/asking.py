@@ -60,7 +60,7 @@ class Asking:
         except InputError as error:
             return Fatal(TaskError(error.code, str(error)))
         messages: Sequence[Mapping[str, Any]] = body.messages
-        if task.session is not None and policy.context_tokens is not None and body.arguments is None:
+        if task.session is not None and policy.context_tokens is not None and body.messages:
             call.talk = await self._conversations.take_up(task.session, body.messages, policy.context_tokens)
             messages = call.talk.conversation.messages
         if body.stream:

@@ -1,6 +1,5 @@
 """What a call of a session brings along from before, and what it leaves for the next one."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ class Talk:
     asked: list[dict[str, Any]]
     conversation: Conversation
 
-    def turn(self, output: str | Mapping[str, Any]) -> Turn:
+    def turn(self, output: Any) -> Turn:
         """What the store keeps of it with the answer."""
         messages = turn_of(self.asked, self.conversation.messages, output)
         return Turn(orjson.dumps(messages), self.conversation.forgotten)
