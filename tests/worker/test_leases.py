@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from taskfleet.core.errors import StoreUnreachable
-from taskfleet.core.outcome import Outcome
+from taskfleet.core.outcome import Ok, Outcome
 from taskfleet.core.settlement import Claim, Settlement, Verdict
 from taskfleet.core.task import Priority, QueueKey, TaskState
 from taskfleet.providers import Call
@@ -17,7 +17,7 @@ from taskfleet.worker.runningcall import Interruption
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
 from tests.support.work import Work
-from tests.support.workerprocess import MODEL
+from tests.support.workerprocess import MODEL, prompts
 from tests.worker.parts import claimed, lease, parts
 
 
@@ -220,10 +220,18 @@ class Broken:
     async def close(self) -> None: ...
 
 
-async def test_a_bug_of_ours_burns_attempts_and_ends_in_a_failed_task(work: Work) -> None:
-    await work.open(retry={"maxAttempts": 2, "initialDelay": "1ms"})
-    await work.submit("task")
-    async with parts(work, "http://127.0.0.1:1", provider=Broken()) as worker:
+class Odd(Broken):
+    """A provider whose answers are none."""
+
+    async def complete(self, call: Call) -> Outcome:
+        return Ok({"content": object()})
+
+
+@pytest.mark.parametrize("provider", [Broken(), Odd()], ids=["it breaks", "what it brings breaks the conversation"])
+async def test_a_bug_of_ours_burns_attempts_and_ends_in_a_failed_task(work: Work, provider: Broken) -> None:
+    await work.open(retry={"maxAttempts": 2, "initialDelay": "1ms"}, sessions={"context": "Conversation"})
+    await work.store.submit(work.queue, [replace(prompts("task")[0], session="chat")])
+    async with parts(work, "http://127.0.0.1:1", provider=provider) as worker:
         for _ in range(2):
             worker.calls.start(await claimed(work), MODEL)
             await worker.calls.until_idle()

@@ -8,10 +8,10 @@ from typing import Any
 from taskfleet.api.endpoint import Endpoint
 from taskfleet.api.tasklines import decode_body
 from taskfleet.core.errors import InputError, StoreError
-from taskfleet.core.outcome import Fatal, Outcome, Retry
+from taskfleet.core.outcome import Fatal, Ok, Outcome, Retry
 from taskfleet.core.task import TaskError
 from taskfleet.providers import Call, Provider
-from taskfleet.worker.conversations import Conversations
+from taskfleet.worker.conversations import Conversations, Talk
 from taskfleet.worker.policy import WorkPolicy
 from taskfleet.worker.reports import Reports
 from taskfleet.worker.runningcall import RunningCall
@@ -60,9 +60,10 @@ class Asking:
         except InputError as error:
             return Fatal(TaskError(error.code, str(error)))
         messages: Sequence[Mapping[str, Any]] = body.messages
+        talk: Talk | None = None
         if task.session is not None and policy.context_tokens is not None and body.messages:
-            call.talk = await self._conversations.take_up(task.session, body.messages, policy.context_tokens)
-            messages = call.talk.conversation.messages
+            talk = await self._conversations.take_up(task.session, body.messages, policy.context_tokens)
+            messages = talk.conversation.messages
         if body.stream:
             about = {"model": call.model, "endpoint": self._endpoint.name}
             call.stream = self._streams.open(task.id, task.fence, about)
@@ -80,4 +81,7 @@ class Asking:
             said=call.stream.said if call.stream else None,
             progress=self._reports.of(task),
         )
-        return await self._provider.complete(request)
+        outcome = await self._provider.complete(request)
+        if talk is not None and isinstance(outcome, Ok):
+            call.turn = talk.turn(outcome.output)
+        return outcome

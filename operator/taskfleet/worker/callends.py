@@ -101,7 +101,7 @@ class CallEnds:
                 endpoint=self._endpoint.name,
                 model=call.model if call.model != call.task.model else "",
                 run_seconds=call.seconds,
-                turn=call.talk.turn(done.output) if done and call.talk else None,
+                turn=call.turn if done else None,
             ),
             call.task,
         )

@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from taskfleet.core.settlement import Turn
 from taskfleet.core.task import LeasedTask
-from taskfleet.worker.conversations import Talk
 from taskfleet.worker.streams import TaskStream
 
 
@@ -21,13 +21,13 @@ class Interruption(Enum):
 class RunningCall:
     """``task`` is replaced when we claim again what we still run. ``model`` is who serves it. ``started``: by
     ``time.monotonic``, 0.0 while it waits for a slot. ``job`` is who makes the call, while it is made; then it has
-    taken ``seconds``."""
+    taken ``seconds``. ``turn``: what a conversation keeps of it."""
 
     task: LeasedTask
     model: str
     started: float = 0.0
     seconds: float = 0.0
     job: asyncio.Task[None] | None = None
-    talk: Talk | None = None
+    turn: Turn | None = None
     stream: TaskStream | None = None
     interruption: Interruption | None = None
