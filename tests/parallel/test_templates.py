@@ -64,6 +64,15 @@ def test_the_web_addresses_of_a_text_are_found_each_once() -> None:
     ]
 
 
+def test_a_long_text_is_cut_between_its_lines() -> None:
+    text = "one\ntwo\n\n\nthree four\nfive"
+    assert rendered("{{ $item | pieces(8) }}", value, item=text) == ["one\ntwo\n", "three fo", "ur\nfive"]
+    assert rendered("{{ $item | pieces(100) }}", value, item=text) == [text]
+    assert rendered("{{ '' | pieces(100) }}", value) == []
+    with pytest.raises(InputError, match="of how many characters"):
+        rendered("{{ $item | pieces(0) }}", value, item=text)
+
+
 def test_a_step_in_a_text_is_its_output() -> None:
     view = TaskView("t", TaskState.COMPLETED, "m", Priority.NORMAL, 1, 0.0, output={"a": 1})
     step, outcome = of_task(view, 0, tool=False)

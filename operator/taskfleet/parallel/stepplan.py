@@ -8,9 +8,10 @@ from taskfleet.api.pipelinerules import auto, tool_of
 from taskfleet.api.tasklines import TaskReader
 from taskfleet.core.errors import InputError, InvalidTask
 from taskfleet.core.parallel.moves import Outcome
-from taskfleet.parallel.asking import ByTasks, Manners, Question, ask
+from taskfleet.parallel.asking import ByTasks, Question, ask
 from taskfleet.parallel.condition import Condition
 from taskfleet.parallel.forms import arguments_form
+from taskfleet.parallel.manners import Manners
 from taskfleet.parallel.stepresult import StepResult, of_task, skipped
 from taskfleet.parallel.templates import Compiled, Names, template, value
 
