@@ -6,14 +6,15 @@ from pathlib import PurePath
 from typing import Any, TypeGuard
 
 from taskfleet.api.fielderrors import Path
-from taskfleet.api.parallelqueue import Call, InnerLoop, ParallelQueueSpec
+from taskfleet.api.parallelqueue import MAX_ITEMS, Call, InnerLoop, ParallelQueueSpec
 from taskfleet.api.taskfields import parameters
+from taskfleet.api.toolcalls import problems_of
 from taskfleet.core.errors import InvalidTask
 
 AUTO, AUTO_END = "<AUTO>", "</AUTO>"
 FILE_FORMS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".txt": "text", ".parquet": "parquet"}
 RESERVED = frozenset(("false", "in", "is", "loop", "none", "not", "range", "true", "and", "or", "if", "else", "for"))
-AUTO_IS_ALL = f"{AUTO} must begin it and {AUTO_END} end it"
+AUTO_IS_ALL = f"{AUTO} must begin it and {AUTO_END} end it, each once and in capitals"
 TOOL_NEEDS_ARGUMENTS = (
     f"a tool needs arguments; give them, or write the action as {AUTO}...{AUTO_END}: then a model chooses"
 )
@@ -31,8 +32,13 @@ def auto(text: str) -> str | None:
     """What stands in ``<AUTO>...</AUTO>``, when nothing else does."""
     stripped = text.strip()
     if stripped.startswith(AUTO) and stripped.endswith(AUTO_END):
-        return stripped[len(AUTO) : -len(AUTO_END)].strip()
+        inside = stripped[len(AUTO) : -len(AUTO_END)].strip()
+        return None if AUTO in inside or AUTO_END in inside else inside
     return None
+
+
+def _is_meant_as_auto(text: str) -> bool:
+    return AUTO in text or AUTO_END in text or text.lstrip()[: len(AUTO)].upper() == AUTO
 
 
 def file_form(on: list[Any] | str) -> str | None:
@@ -104,8 +110,10 @@ def tool_of(spec: ParallelQueueSpec, step: Call) -> str | None:
 def _source(source: list[Any] | str, at: Path, *, may_be_file: bool) -> Iterator[Problem]:
     here = (*at, "on")
     if not isinstance(source, str):
+        if len(source) > MAX_ITEMS:
+            yield Problem(here, f"a list has at most {MAX_ITEMS:,} items, and this one {len(source):,}; write a file")
         return
-    if "{{" not in source and AUTO not in source and not (may_be_file and file_form(source)):
+    if not ("{{" in source or _is_meant_as_auto(source) or (may_be_file and file_form(source))):
         file = f" and no file ({', '.join(FILE_FORMS)})" if may_be_file else ": a file is only for the whole queue"
         yield Problem(here, f"{source[:60]!r} is no list, no expression {{{{ }}}}{file}")
     yield from _auto_is_all(source, here)
@@ -117,7 +125,7 @@ def _condition(condition: str | None, at: Path) -> Iterator[Problem]:
 
 
 def _auto_is_all(text: str, at: Path) -> Iterator[Problem]:
-    if AUTO in text and auto(text) is None:
+    if _is_meant_as_auto(text) and auto(text) is None:
         yield Problem(at, AUTO_IS_ALL)
     elif auto(text) == "":
         yield Problem(at, f"there is nothing between {AUTO} and {AUTO_END}; write what a model is to say or do")
@@ -153,6 +161,8 @@ def _call(spec: ParallelQueueSpec, step: Call, at: Path) -> Iterator[Problem]:
     elif step.action is not None and step.arguments is not None:
         yield Problem((*at, "action"), "an action is for a model and arguments are for a tool; give one of them")
     elif step.action is not None:
+        if not step.action.strip():
+            yield Problem((*at, "action"), "it is empty; write what a model is asked")
         yield from _auto_is_all(step.action, (*at, "action"))
         if step.tool is not None and AUTO not in step.action:
             yield Problem((*at, "tool"), TOOL_NEEDS_ARGUMENTS)
@@ -172,3 +182,10 @@ def _tool_call(spec: ParallelQueueSpec, step: Call, at: Path) -> Iterator[Proble
         yield Problem((*at, "model"), "a tool has no model; leave it out")
     if step.parameters:
         yield Problem((*at, "parameters"), "these are for models; what a tool is told are its arguments")
+    arguments = step.arguments or {}
+    asked = [name for name, value in arguments.items() if isinstance(value, str) and auto(value) is not None]
+    for name in asked:
+        words = f"a model chooses all arguments or none: leave them out, and write the action as {AUTO}...{AUTO_END}"
+        yield Problem((*at, "arguments", name), words)
+    for argument, words in () if asked else problems_of(tool_of(spec, step), arguments):
+        yield Problem((*at, "arguments", *argument), words)

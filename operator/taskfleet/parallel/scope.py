@@ -9,6 +9,7 @@ from taskfleet.api.pipelinerules import Problem, auto, file_form, is_loop, tool_
 from taskfleet.api.pipelines import Pipeline
 from taskfleet.core.errors import InputError, InvalidManifest
 from taskfleet.parallel.earlier import streamed
+from taskfleet.parallel.sources import file_of
 from taskfleet.parallel.stepresult import StepResult
 from taskfleet.parallel.templates import Compiled, expression, template, unknown_names, value
 
@@ -19,11 +20,14 @@ Steps = Mapping[str, Collection[str]]  # what can be asked of each step by its n
 
 
 def check(pipeline: Pipeline, inputs: Collection[str] = ()) -> None:
-    """Raise InvalidManifest for templates that cannot be rendered. ``inputs``: those given beside the file."""
+    """Raise InvalidManifest for templates that cannot be rendered, and for items of which there is no file. ``inputs``:
+    those given beside the file."""
     problems: list[Problem] = []
     earlier: list[str] = []
     for queue in pipeline.queues:
         problems += of_queue(queue.spec, queue.at, {*inputs, *queue.spec.inputs, *queue.inputs_from}, earlier)
+        if file_form(queue.spec.on) is not None and not file_of(queue.spec, pipeline.file.parent).is_file():
+            problems.append(Problem((*queue.at, "on"), f"there is no file {file_of(queue.spec, pipeline.file.parent)}"))
         earlier.append(queue.id)
     if problems:
         raise InvalidManifest("\n".join(map(pipeline.complaint, problems)))

@@ -28,8 +28,12 @@ def source_of(spec: ParallelQueueSpec, plan: Plan, folder: Path) -> ByTasks[Sour
 
 def file_source(spec: ParallelQueueSpec, folder: Path) -> Source:
     """The items of the file that ``on`` names, from ``folder`` on. Raises InputError and DatasetError."""
-    path = folder / str(spec.on).strip()
-    return file_items(path, file_form(spec.on) or "")
+    return file_items(file_of(spec, folder), file_form(spec.on) or "")
+
+
+def file_of(spec: ParallelQueueSpec, folder: Path) -> Path:
+    """The file that ``on`` names."""
+    return folder / str(spec.on).strip()
 
 
 def _listed(found: Any) -> ItemList:
