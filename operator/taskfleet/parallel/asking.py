@@ -1,15 +1,18 @@
 """Asks a model for a value of a form, and lets it mend an answer that is none, twice.
 
-What is done by tasks is written as a generator: it yields the fields of a task and is sent how that ended. Whoever
-drives it may die: the next one begins the generator again, and tasks that have ended are found so.
+What is done by tasks is written as a generator: it yields the fields of a task and is sent how that ended, or is thrown
+the InputError for which they make none. Whoever drives it may die: the next one begins the generator again, and tasks
+that have ended are found so.
 """
 
+import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import orjson
 
+from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.moves import Outcome
 from taskfleet.core.task import TaskState, TaskView
 from taskfleet.parallel.manners import Form, Manners
@@ -22,6 +25,7 @@ TRIES = 3
 MOST_TASKS = TRIES + 4  # a server may refuse all that ``Manners`` has
 _SHOWN = 200  # characters of an answer that is to be mended: what runs on for ever leaves no room for another one
 CANCELLED = "its task was cancelled"
+_FIELD = re.compile(r"\w+([.\[]\w+\]?)*")
 _REFUSED = (400, 422)  # of HTTP: how servers answer to what they do not know
 
 
@@ -43,13 +47,23 @@ class Question:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
+def call(fields: TaskFields, where: str) -> ByTasks[TaskView]:
+    """How a task of these fields ended. Raises InputError when they make none: it says of which part of ``where``."""
+    try:
+        return (yield fields)
+    except InputError as error:  # of whoever drives this
+        field = str(error).partition(":")[0]
+        raise InputError(f"{where}{'.' if _FIELD.fullmatch(field) else ': '}{error}") from None
+
+
 def ask(question: Question, form: Form[T], manners: Manners) -> ByTasks[T]:
     """The value. Raises NoAnswer."""
     answer, why, tries = "", "", 0
     given_up: list[str] = []
     while tries < TRIES:
         words = _words(question, form, manners, answer, why)
-        view = yield {**words, "model": question.model, "parameters": manners.parameters(form, question.parameters)}
+        parameters = manners.parameters(form, question.parameters)
+        view = yield from call({**words, "model": question.model, "parameters": parameters}, question.where)
         if view.state is not TaskState.COMPLETED:
             refused = view.error is not None and view.error.status in _REFUSED
             what = manners.give_up(form, question.parameters, words_of(view)) if refused else None

@@ -146,10 +146,10 @@ def _urls(value: Any) -> list[str]:
     return list(dict.fromkeys(counted(addresses(str(value)))))
 
 
-def _pieces(value: Any, size: int) -> list[str]:
+def _pieces(value: Any, size: Any = None) -> list[str]:
     """A text in pieces of at most so many characters, cut between lines where no line is longer."""
-    if size < 1:
-        raise Refused("pieces: of how many characters? Give one or more")
+    if not isinstance(size, int) or size < 1:
+        raise Refused("pieces: of how many characters? Give one or more, as pieces(4000)")
     found = [""]
     for line in counted(str(value).splitlines(keepends=True)):
         for at in counted(range(0, len(line), size)):
