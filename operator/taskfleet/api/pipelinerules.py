@@ -10,6 +10,7 @@ from taskfleet.api.parallelqueue import MAX_ITEMS, Call, InnerLoop, ParallelQueu
 from taskfleet.api.taskfields import parameters
 from taskfleet.api.toolcalls import problems_of
 from taskfleet.core.errors import InvalidTask
+from taskfleet.core.parallel.rules import OnUntil
 
 AUTO, AUTO_END = "<AUTO>", "</AUTO>"
 FILE_FORMS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".txt": "text", ".parquet": "parquet"}
@@ -142,7 +143,10 @@ def _loop(spec: ParallelQueueSpec, step: InnerLoop, at: Path, inputs: Collection
     for field in ("action", "tool", "arguments", "model", "parameters"):
         if getattr(step, field):
             yield Problem((*at, field), "this is for a call, and this step is a loop; give it to a step inside")
-    yield from _condition(step.while_, (*at, "while"))
+    for field, condition in (("while", step.while_), ("until", step.until)):
+        yield from _condition(condition, (*at, field))
+    if auto(step.until or "") is not None:
+        yield Problem((*at, "until"), f"{AUTO} is for the until of the whole queue; write an expression")
     yield from _steps(spec, step.action_loop, at, inputs)
 
 
@@ -153,6 +157,8 @@ def _call(spec: ParallelQueueSpec, step: Call, at: Path) -> Iterator[Problem]:
             ("as", step.as_ is not None),
             ("maxParallel", step.max_parallel != 1),
             ("while", step.while_ is not None),
+            ("until", step.until is not None),
+            ("onUntil", step.on_until is not OnUntil.FINISH),
         ):
             if is_set:
                 yield Problem((*at, name), "this is for a loop: a step with on and actionLoop")

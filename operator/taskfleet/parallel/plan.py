@@ -10,6 +10,7 @@ from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.rules import Rules, StepRule
 from taskfleet.parallel.asking import ByTasks, Question, ask
 from taskfleet.parallel.condition import Condition
+from taskfleet.parallel.ending import Ending
 from taskfleet.parallel.listing import listing
 from taskfleet.parallel.manners import Manners
 from taskfleet.parallel.openitem import OpenItem
@@ -61,6 +62,7 @@ class LoopStepPlan:
         self.name = step.name
         self.timeout = step.timeout.seconds if step.timeout is not None else None
         self.loop = LoopPlan(spec, step, step.action_loop, field, manners)
+        self.ending = Ending(expression(step.until), f"{field}.until", step.on_until) if step.until else None
         self._field = f"{field}.on"
         self._model = spec.model
         self._manners = manners

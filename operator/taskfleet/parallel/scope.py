@@ -66,9 +66,7 @@ def _of_loop(
         if step.condition is not None:
             yield from _asked_or_expression(step.condition, (*field, "if"), known, seen)
         if is_loop(step):
-            if isinstance(step.on, str):
-                yield from _asked_or_expression(step.on, (*field, "on"), known, seen)
-            yield from _of_loop(spec, step, step.action_loop or (), field, known | {ALL_ITEMS})
+            yield from _of_inner(spec, step, field, known, seen)
             seen[step.name] = (*StepResult.FIELDS, *StepResult.LOOP)
             continue
         if step.action is not None:
@@ -78,6 +76,15 @@ def _of_loop(
         seen[step.name] = (*StepResult.FIELDS, *(StepResult.CHOSEN if chosen else ()))
     if loop.while_ is not None:
         yield from _asked_or_expression(loop.while_, (*at, "while"), here | {*seen}, seen)
+
+
+def _of_inner(spec: ParallelQueueSpec, step: InnerLoop, at: Path, known: set[str], seen: Steps) -> Iterator[Problem]:
+    if isinstance(step.on, str):
+        yield from _asked_or_expression(step.on, (*at, "on"), known, seen)
+    around = known | {ALL_ITEMS}
+    yield from _of_loop(spec, step, step.action_loop or (), at, around)
+    if step.until is not None:
+        yield from _asked_or_expression(step.until, (*at, "until"), around | {*OF_RUN}, seen)
 
 
 def _asked_or_expression(source: str, at: Path, known: Collection[str], steps: Steps) -> Iterator[Problem]:
