@@ -8,6 +8,11 @@ from taskfleet.api.pipelines import load_pipeline
 from taskfleet.core.errors import InvalidManifest
 from taskfleet.parallel.scope import check
 
+SAMPLES = [
+    path
+    for path in sorted((Path(__file__).parents[2] / "manifests/samples/parallel").glob("*.yaml"))
+    if path.stem != "cluster"  # of several documents, for kubectl
+]
 PIPELINE = """\
 name: checks
 inputs: {most: 3}
@@ -232,6 +237,11 @@ def test_what_these_are_made_from_is_whole(tmp_path: Path, text: str) -> None:
     file = tmp_path / "good.yaml"
     file.write_text(text)
     check(load_pipeline(file))
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_the_samples_are_whole(sample: Path) -> None:
+    check(load_pipeline(sample), {"document"})
 
 
 @pytest.mark.parametrize(

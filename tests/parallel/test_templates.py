@@ -66,7 +66,7 @@ def test_the_web_addresses_of_a_text_are_found_each_once() -> None:
 
 def test_a_long_text_is_cut_between_its_lines() -> None:
     text = "one\ntwo\n\n\nthree four\nfive"
-    assert rendered("{{ $item | pieces(8) }}", value, item=text) == ["one\ntwo\n", "three fo", "ur\nfive"]
+    assert rendered("{{ $item | pieces(8) }}", value, item=text) == ["one\ntwo", "three fo", "ur\nfive"]
     assert rendered("{{ $item | pieces(100) }}", value, item=text) == [text]
     assert rendered("{{ '' | pieces(100) }}", value) == []
     with pytest.raises(InputError, match="of how many characters"):

@@ -147,7 +147,8 @@ def _urls(value: Any) -> list[str]:
 
 
 def _pieces(value: Any, size: Any = None) -> list[str]:
-    """A text in pieces of at most so many characters, cut between lines where no line is longer."""
+    """A text in pieces of at most so many characters, cut between lines where no line is longer; without space at both
+    ends."""
     if not isinstance(size, int) or size < 1:
         raise Refused("pieces: of how many characters? Give one or more, as pieces(4000)")
     found = [""]
@@ -157,7 +158,7 @@ def _pieces(value: Any, size: Any = None) -> list[str]:
             if len(found[-1]) + len(part) > size:
                 found.append("")
             found[-1] += part
-    return [piece for piece in found if piece.strip()]
+    return [stripped for piece in found if (stripped := piece.strip())]
 
 
 def _replace(value: Any, old: str, new: str, count: int = -1) -> str:
