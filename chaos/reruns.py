@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from chaos.history import HARNESS, STORE, Call, History, Kind, Trouble
+from chaos.history import HARNESS, LINGERS_SECONDS, STORE, Call, History, Kind, Trouble
 from taskfleet.core.task import TaskView
 
 GRACE_SECONDS = 2.0
@@ -14,21 +14,24 @@ GRACE_SECONDS = 2.0
 class Rerun:
     """``seconds`` from the kill to the next call; ``blocked`` of them nobody could have
     called: the store was down, or the worker that did call was in trouble itself. ``claim_lost``: a claim between the
-    two reached no call, since whoever made it was hit in turn: a lease more."""
+    two reached no call, since whoever made it was hit in turn: a lease more. ``silence``: the longest time for which no
+    worker was heard; leases hold for up to one more after it, where it is longer than half a lease."""
 
     task: str
     seconds: float
     blocked: float
     claim_lost: bool
+    silence: float
 
     def is_late(self, lease: float) -> bool:
         """Later than a lease and two seconds, with no excuse."""
-        allowed = lease + GRACE_SECONDS + self.blocked
+        spared = lease if self.silence > lease / 2 else 0.0
+        allowed = lease + GRACE_SECONDS + self.blocked + spared
         return self.seconds > allowed and not self.claim_lost
 
     @property
     def is_undisturbed(self) -> bool:
-        return self.blocked == 0 and not self.claim_lost
+        return self.blocked == 0 and self.silence == 0 and not self.claim_lost
 
 
 def reruns(history: History, views: Mapping[str, TaskView | None]) -> Iterator[Rerun]:
@@ -45,7 +48,14 @@ def reruns(history: History, views: Mapping[str, TaskView | None]) -> Iterator[R
 def _rerun(history: History, task: str, killed: float, following: Call, view: TaskView | None) -> Rerun:
     troubles = history.of(STORE, HARNESS, following.worker)
     blocked = _together(_within(troubles, killed, following.began))
-    return Rerun(task, following.began - killed, blocked, claim_lost=view is not None and _lost_a_claim(history, view))
+    silences = (each for each in history.of(STORE, HARNESS) if each.touches(killed, following.began))
+    return Rerun(
+        task,
+        following.began - killed,
+        blocked,
+        claim_lost=view is not None and _lost_a_claim(history, view),
+        silence=max((each.ended + LINGERS_SECONDS - each.began for each in silences), default=0.0),
+    )
 
 
 def _lost_a_claim(history: History, view: TaskView) -> bool:

@@ -65,9 +65,9 @@ class Taskfleet:
 
     async def _keep_leases(self) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
             report = WorkerReport(worker, "pool", "endpoint", BATCH, len(self._leases))
             await self._store.heartbeat(QUEUE, report, self._leases)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
 async def run(task: LeasedTask) -> Settlement:

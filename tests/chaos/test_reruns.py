@@ -42,6 +42,12 @@ def test_time_in_which_nobody_could_have_run_it_does_not_count(
     assert (rerun.blocked, rerun.is_late(LEASE)) == (blocked, blocked < 1.0)
 
 
+def test_after_a_time_in_which_no_worker_was_heard_leases_hold_for_one_more() -> None:
+    rerun = the_rerun(Trouble(Kind.STORE_KILL, STORE, KILLED - 0.5, KILLED + 0.5))
+    assert (rerun.blocked, rerun.silence) == (0.5, 2.0)
+    assert [rerun.is_late(lease) for lease in (2.5, 3.0, 4.5, 6.0)] == [True, False, True, False]
+
+
 def test_two_troubles_at_once_count_once() -> None:
     both = (Trouble(Kind.CUT, STORE, KILLED + 1, KILLED + 3), Trouble(Kind.CUT, "w2", KILLED + 2, KILLED + 4))
     assert the_rerun(*both).blocked == 3.0

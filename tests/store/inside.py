@@ -45,6 +45,22 @@ async def end_leases(store: Store, queue: QueueKey, *ids: str) -> None:
     await _bring_forward(store, queue, "leases", ids)
 
 
+async def let_pass(store: Store, queue: QueueKey, seconds: float) -> None:
+    """As if so much time had passed for leases and for whoever was heard."""
+    for place in await places(store, queue):
+        for name in ("leases", "seen"):
+            times = keys.key(place, name)
+            for member in await call(store, "ZRANGE", times, 0, -1):
+                await call(store, "ZINCRBY", times, -1000 * seconds, member)
+        await call(store, "HINCRBY", keys.key(place, "policy"), "spared_until", round(-1000 * seconds))
+
+
+async def let_nobody_be_spared(store: Store, queue: QueueKey) -> None:
+    """As if the time for which no lease ends, after an outage, were over."""
+    for place in await places(store, queue):
+        await call(store, "HSET", keys.key(place, "policy"), "spared_until", 1)
+
+
 async def a_moment(store: Store) -> None:
     """Until the store's clock, which counts milliseconds, has moved on."""
 

@@ -59,8 +59,11 @@ class Flow:
 
 
 class Model:
+    """``silent``: no worker was heard for longer than a lease; ``spared``: no lease ends."""
+
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
+        self.silent = self.spared = False
         self.tasks: dict[str, Known] = {}
         self.flows: defaultdict[FlowKey, Flow] = defaultdict(Flow)
         self.sessions: defaultdict[str, list[str]] = defaultdict(list)
@@ -114,10 +117,13 @@ class Model:
             self.tasks[name].state = "p"
             self.flows[self.tasks[name].flow].back.append(name)
 
+    def _may_be_due(self, task: Known, places: Collection[int] | None) -> bool:
+        return (places is None or task.flow[0] in places) and not (self.spared and task.state == "r")
+
     def bring_due(self, places: Collection[int] | None = None) -> None:
         """In these places; in all when none are given."""
         back, arriving = [], []
-        here = {name: task for name, task in self.tasks.items() if places is None or task.flow[0] in places}
+        here = {name: task for name, task in self.tasks.items() if self._may_be_due(task, places)}
         for name in sorted(name for name, task in here.items() if task.late and task.state in "psb"):
             self.leave(name, "e")
         for name, task in here.items():

@@ -29,7 +29,7 @@ from taskfleet.store.keys import Partition
 from taskfleet.store.partitions.home import place_of_task
 from taskfleet.store.partitions.joint import Joint
 from tests.store import inside
-from tests.store.given import error, policy, report
+from tests.store.given import POLICY, error, policy, report
 from tests.store.model import MAX_ATTEMPTS, TENANTS, FlowKey, Model
 
 PARTITIONS = 3
@@ -243,6 +243,7 @@ class StoreMachine(RuleBasedStateMachine):
         named = data.draw(st.lists(st.sampled_from(running), unique=True)) if running else []
         leases = {name: self.model.tasks[name].fence - shift for name in named}
         beat = self.runner.run(self.store.heartbeat(self.queue, report("heard"), leases))
+        self.model.silent = False
         assert beat.lost == (set(named) if shift else set())
         assert beat.cancelled == {name for name in named if self.model.tasks[name].cancelling and not shift}
         for name in named:
@@ -293,6 +294,21 @@ class StoreMachine(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(sorted(self.model.in_state("r"))))
         self.runner.run(inside.end_leases(self.store, self.queue, name))
         self.model.tasks[name].overdue = True
+
+    @precondition(lambda self: not self.model.silent)
+    @rule()
+    def let_the_store_be_away(self) -> None:
+        self.runner.run(inside.let_pass(self.store, self.queue, 1.5 * POLICY.lease_seconds))
+        self.model.silent = self.model.spared = True
+        for name in self.model.in_state("r"):
+            self.model.tasks[name].overdue = True
+
+    @precondition(lambda self: self.model.spared and not self.model.silent)
+    @rule()
+    def let_a_lease_pass_since(self) -> None:
+        """Since the first word after the store was away: what was not renewed may end."""
+        self.runner.run(inside.let_nobody_be_spared(self.store, self.queue))
+        self.model.spared = False
 
     @precondition(lambda self: any(task.deadline and task.state in "psbr" for task in self.model.tasks.values()))
     @rule(data=st.data())

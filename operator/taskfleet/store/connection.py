@@ -10,10 +10,9 @@ from valkey import exceptions as trouble
 
 from taskfleet.core.errors import InputError, StoreError, StoreSchemaMismatch, StoreTooOld, StoreUnreachable
 from taskfleet.core.task import QueueKey
-from taskfleet.store import keys
+from taskfleet.store import keys, lua
 from taskfleet.store.address import parse
 from taskfleet.store.line import Argument
-from taskfleet.store.lua import Script
 from taskfleet.store.servers import Cluster, OneServer, Servers, behind_sentinels, one_server
 from taskfleet.store.subscription import Hear, Lost, Subscription
 from taskfleet.store.troubles import explain
@@ -71,6 +70,7 @@ class Connection:
                 f"the store at {self.where} holds data of schema version {found}, this Taskfleet uses version "
                 f"{keys.SCHEMA_VERSION}; use the Taskfleet that wrote it, or an empty store"
             )
+        lua.make_ready()
 
     async def _find(self) -> tuple[OneServer, Mapping[str, Any]]:
         """The first server that answers, and what it says of itself. Raises what the last one of them has."""
@@ -109,7 +109,7 @@ class Connection:
         with self.explained():
             return await self.servers.execute(*command)
 
-    async def run(self, script: Script, queue: QueueKey, *arguments: Argument) -> Any:
+    async def run(self, script: lua.Script, queue: QueueKey, *arguments: Argument) -> Any:
         """The reply of a script, which a server that does not know it learns on the way."""
         name, execute = keys.prefix(queue), self.servers.execute
         with self.explained():

@@ -9,7 +9,7 @@ One-letter names where there is one key per task: they are paid for a million ti
 
     policy          hash    the QueuePolicy: whole (JSON), the numbers that scripts need, packed, and those of tenants;
                             exists as the queue does; beside them paused_until, the ms at which a pause ends (-1: when
-                            it is resumed)
+                            it is resumed), and spared_until, before which no lease ends (silence.lua)
     lanes           hash    waiting tasks per lane (MODEL:PRIORITY), behind their session (=LANE), in all (*), and what
                             open stages reserve (+)
     tenants         hash    tenant -> tasks that wait, also for their time and in stages; '' is the tenant default

@@ -1,4 +1,4 @@
--- needs: writing
+-- needs: writing, silence
 -- What time brings, in bounded steps: leases of silent workers end, scheduled retries wait again, old tasks expire.
 
 local AT_ONCE = 100
@@ -15,9 +15,8 @@ local function expire(t, policy, why)
     woken = true
 end
 
--- A task that took this many workers with it is set aside, whatever attempts are left. All leases end together when the
--- store is away for longer than one; those deaths are taken back when the workers are heard again (heartbeat.lua), which
--- is soon, and a second one cannot come before another whole lease.
+-- A task that took this many workers with it is set aside, whatever attempts are left. A worker that was cut off, or
+-- slept while others worked, did not die: that death is taken back when it is heard again (heartbeat.lua).
 local DEATHS = 2
 
 -- Whether the process that took a lease at `since` was heard at a moment or later: then it did not die of the task.
@@ -64,7 +63,7 @@ end
 
 local function reap(policy)
     local ids = call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, AT_ONCE)
-    if #ids == 0 then return 0 end
+    if #ids == 0 or spare(policy) > now then return 0 end
     local holders = call('HMGET', HOLDERS, unpack(ids))
     for i = 1, #ids do
         local t = load_task(ids[i])
@@ -123,8 +122,9 @@ local function bring_due(policy)
 end
 
 local function next_due(policy)
-    local due = math.min(first_score(SCHEDULED) or math.huge, first_score(LEASES) or math.huge,
-        first_score(DEADLINES) or math.huge)
+    local lease = first_score(LEASES) or math.huge
+    if lease <= now then lease = math.max(lease, spared_until()) end
+    local due = math.min(first_score(SCHEDULED) or math.huge, lease, first_score(DEADLINES) or math.huge)
     if policy.paused_until > now then due = math.min(due, policy.paused_until) end
     return due < math.huge and due or nil
 end

@@ -1,7 +1,6 @@
--- needs: lib
+-- needs: silence
 -- ARGV: worker, a word for this process of it, its report as JSON, ms of the lease (0: the queue's), then id and fence of
--- each. Reply: {lost ids,
--- cancelled ids}.
+-- each. Reply: {lost ids, cancelled ids}.
 
 local worker, process, report, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local policy = read_policy()
@@ -10,6 +9,7 @@ local DEATHS_AT = 2  -- of a record
 local lost, cancelled, renewed = {}, {}, {}
 if policy then
     go_on_when_full()
+    end_silence(policy)
     call('HSET', WORKERS, worker, report)
     call('ZADD', SEEN, now, worker)
     local began = call('HGET', BEGAN, worker)
@@ -22,8 +22,8 @@ for i = 5, #ARGV, 2 do
     local part = policy and call('GETRANGE', TASK_ .. id, 0, MOVING_BYTES - 1) or ''
     local state, cancel, deaths, current
     if part ~= '' then state, cancel, deaths, current = unpack_(MOVING, part) end
-    -- Who names a lease that was taken from it did not die with its task: the store was away, or the network, or the
-    -- machine slept. Its lease counted as a death (due.lua), and no longer does.
+    -- Who names a lease that was taken from it did not die with its task: it was cut off, or its machine slept. Its lease
+    -- counted as a death (due.lua), and no longer does.
     local taken_back = current == fence + 1 or (current == fence and state ~= RUNNING)
     if taken_back and deaths > 0 and not STATE_WORDS[state] then
         call('SETRANGE', TASK_ .. id, DEATHS_AT, pack('>B', deaths - 1))

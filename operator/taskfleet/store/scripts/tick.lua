@@ -25,9 +25,10 @@ write_moves(policy)
 local SWEPT = 1000
 local old = call('ZRANGEBYSCORE', FAILED, '-inf', now - policy.keep_failed_ms, 'LIMIT', 0, SWEPT)
 if #old > 0 then call('ZREM', FAILED, unpack(old)) end
--- A worker that was cut off is known for a while: whether it died matters to the tasks that it had (due.lua).
+-- A worker that was cut off is known for a while: whether it died matters to the tasks that it had (due.lua). While none
+-- is heard none is forgotten: it may be the machine that slept.
 local FORGOTTEN_MS = 60 * 60 * 1000
-local silent_since = now - math.max(policy.lease_ms, FORGOTTEN_MS)
+local silent_since = (last_heard() or now) - math.max(policy.lease_ms, FORGOTTEN_MS)
 local gone = call('ZRANGEBYSCORE', SEEN, '-inf', silent_since, 'LIMIT', 0, SWEPT)
 if #gone > 0 then
     call('ZREM', SEEN, unpack(gone))
