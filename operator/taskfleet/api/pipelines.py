@@ -233,6 +233,12 @@ def _words(found: Any, model: type[BaseModel]) -> str:
             return f"unknown field; there are {', '.join(_fields_at(model, found['loc'][:-1]))}"
         case "missing":
             return "is missing"
+        case "string_type" if found["loc"][-1] in ("timeout", "deadline", "delay"):
+            return "must be a duration with its unit, such as 30s, 1m30s or 250ms"
+        case "string_type" if found["loc"][-1] in ("if", "while", "until"):
+            return 'must be an expression in quotes, as "{{ $index < 10 }}"'
+        case "model_type":
+            return "must be a map of fields"
         case "value_error":
             return str(found["ctx"]["error"])
         case _:
