@@ -187,6 +187,7 @@ def test_the_samples_are_accepted() -> None:
     found = load([Path(__file__).parents[2] / "manifests" / "samples"])
     names = [queue.metadata.name for queue in found.queues]
     assert names == [
+        "auto",
         "checks",
         "chores",
         "external",

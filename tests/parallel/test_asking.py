@@ -1,5 +1,6 @@
 """A model is asked for JSON of a form: it may mend its answer twice, and what it cannot give is said in words."""
 
+import json
 from typing import Any
 
 import pytest
@@ -8,9 +9,12 @@ from taskfleet.api.toolcalls import HttpArguments
 from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.moves import Outcome
 from taskfleet.core.task import Priority, TaskError, TaskState, TaskView
-from taskfleet.parallel.asking import MOST_TASKS, Form, Manners, NoAnswer, Question, ask
-from taskfleet.parallel.forms import HOLDS, ITEMS, arguments_form
+from taskfleet.parallel.asking import MOST_TASKS, NoAnswer, Question, ask
+from taskfleet.parallel.forms import HOLDS, arguments_form
+from taskfleet.parallel.listing import listing
+from taskfleet.parallel.manners import Form, Manners
 
+ITEMS = listing("list all", "list all")
 QUESTION = Question("until", "are all done?", "m", {"temperature": 0})
 REFUSED = TaskError("bad_request", "no such thing here", 400)
 
@@ -82,6 +86,52 @@ def test_what_is_no_list_of_items_is_asked_for_again(answer: str) -> None:
     assert len(tasks) == 2
 
 
+def test_items_are_asked_for_with_examples_and_each_is_taken_once() -> None:
+    found, (task,) = asked(ITEMS, '["b", "a", "b", {"x": 1}, {"x": 1}]')
+    assert found == ["b", "a", {"x": 1}]
+    assert [message["role"] for message in task["messages"]] == ["system", *["user", "assistant"] * 2, "user"]
+    assert task["messages"][-1]["content"] == "are all done?"
+    for message in task["messages"]:
+        if message["role"] == "assistant":
+            assert ITEMS.read(json.loads(message["content"])), "the examples are good answers"
+
+
+def test_addresses_that_are_listed_must_be_in_the_text_that_was_asked_about() -> None:
+    text = "all in See http://a.test/x?y=1, and (https://b.test/)."
+    form = listing(text, "all in {{ document }}")
+    for good in (
+        '["http://a.test/x?y=1", "https://b.test"]',
+        '["http://a.test", {"url": "http://a.test/x"}]',
+        '["see"]',
+    ):
+        assert asked(form, good)[0] == json.loads(good)
+    for invented in (
+        "http://a.test/x?y=2",
+        "http://a.test/xy",
+        "https://a.test/x?y=1",
+        "http://c.test",
+        "http://a.tes",
+    ):
+        found, (_, second) = asked(form, json.dumps([invented]), '["http://a.test/x?y=1"]')
+        assert found == ["http://a.test/x?y=1"]
+        assert f"{invented} is not in the text" in second["messages"][-1]["content"]
+        schema = second["parameters"]["response_format"]["json_schema"]["schema"]
+        assert schema["items"] == {"enum": ["http://a.test/x?y=1", "https://b.test/"]}, "it can name no other now"
+    with pytest.raises(
+        NoAnswer, match=r"until: the model.s answers cannot be used, .*: http://c\.test is not in the text"
+    ):
+        asked(form, *['["http://c.test"]'] * 3)
+    assert "enum" not in str(asked(form, '[{"url": "http://c.test"}]', "[]")[1][1]), "a choice is of texts"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "own_words"),
+    [("ten pages of http://a.test/", "ten pages of http://a.test/"), ("sites of banks", "sites of {{ trade }}")],
+)
+def test_addresses_may_be_made_up_where_that_is_asked_for(prompt: str, own_words: str) -> None:
+    assert asked(listing(prompt, own_words), '["http://b.test/1"]')[0] == ["http://b.test/1"]
+
+
 def test_a_model_calls_a_tool_whose_arguments_are_held_to_its_schema() -> None:
     form = arguments_form("http")
     value, (task,) = asked(form, call('{"url": "http://a.test/"}'))
@@ -143,16 +193,53 @@ def test_a_server_without_functions_and_schemas_is_asked_by_words_and_never_so_a
         asked(HOLDS, refused, manners=manners)
 
 
-def test_refusals_and_answers_together_are_no_more_tasks_than_is_said() -> None:
-    refused = view(state=TaskState.FAILED, error=REFUSED)
-    work = ask(QUESTION, arguments_form("http"), Manners())
+def test_a_server_that_wants_an_object_around_an_array_gets_one() -> None:
+    manners = Manners()
+    found, tasks = asked(ITEMS, view(state=TaskState.FAILED, error=REFUSED), '{"items": ["a"]}', manners=manners)
+    assert found == ["a"]
+    first, second = (task["parameters"]["response_format"]["json_schema"]["schema"] for task in tasks)
+    assert first["type"] == "array"
+    assert second == {
+        "type": "object",
+        "properties": {"items": first},
+        "required": ["items"],
+        "additionalProperties": False,
+    }
+    assert manners == Manners(arrays=False)
+
+
+def test_what_is_asked_for_is_as_likely_as_can_be_unless_the_server_or_the_file_wants_it_otherwise() -> None:
+    manners, error = Manners(), TaskError("bad_request", "'temperature' does not support 0 with this model", 400)
+    refused = view(state=TaskState.FAILED, error=error)
+    question = Question("if", "is it?", "m")
+    work = ask(question, HOLDS, manners)
+    assert next(work)["parameters"]["temperature"] == 0
+    assert "temperature" not in work.send(refused)["parameters"]
+    assert manners == Manners(cold=False)
+    warm = Question("if", "is it?", "m", {"temperature": 1})
+    assert next(ask(warm, HOLDS, Manners()))["parameters"]["temperature"] == 1
+
+
+def test_a_question_that_is_refused_in_every_way_teaches_nothing() -> None:
+    """One that is too long for the model: the next one is not."""
+    manners, refused = Manners(), view(state=TaskState.FAILED, error=REFUSED)
+    with pytest.raises(NoAnswer, match="no such thing here"):
+        asked(arguments_form("http"), refused, refused, refused, manners=manners)
+    assert manners == Manners()
+
+
+@pytest.mark.parametrize(("form", "refusals"), [(arguments_form("http"), 3), (ITEMS, 3)])
+def test_refusals_and_answers_together_are_no_more_tasks_than_is_said(form: Form[Any], refusals: int) -> None:
+    error = TaskError("bad_request", "no such temperature here", 400)
+    work = ask(Question("on", "x", "m"), form, Manners())
     next(work)
     count = 1
     with pytest.raises(NoAnswer):
-        for answer in (refused, refused, view("no"), view("no"), view("no")):
+        for answer in (*[view(state=TaskState.FAILED, error=error)] * refusals, *[view("no")] * 3):
             work.send(answer)
             count += 1
-    assert count == MOST_TASKS
+    assert count <= MOST_TASKS
+    assert count == refusals + 3
 
 
 def test_a_task_that_fails_or_is_cancelled_is_no_answer() -> None:

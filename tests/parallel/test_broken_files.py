@@ -8,6 +8,11 @@ from taskfleet.api.pipelines import load_pipeline
 from taskfleet.core.errors import InvalidManifest
 from taskfleet.parallel.scope import check
 
+SAMPLES = [
+    path
+    for path in sorted((Path(__file__).parents[2] / "manifests/samples/parallel").glob("*.yaml"))
+    if path.stem != "cluster"  # of several documents, for kubectl
+]
 PIPELINE = """\
 name: checks
 inputs: {most: 3}
@@ -86,7 +91,7 @@ BROKEN: list[tuple[str, str, int, str, str]] = [
     ("{{ first.ok }}", "<AUTO>it is {{ second }}</AUTO>", 14, "action_loop[1].if", "second is not known here"),
     ("{{ first.ok }}", "<AUTO>it is good</AUTO>!", 14, "action_loop[1].if", "<AUTO> must begin it"),
     ("{{ first.ok }}", "<AUTO> </AUTO>", 14, "action_loop[1].if", "there is nothing between <AUTO> and </AUTO>"),
-    ('      if: "{{ first.ok }}"', "      if: 3", 14, "action_loop[1].if", "valid string"),
+    ('      if: "{{ first.ok }}"', "      if: 3", 14, "action_loop[1].if", "must be an expression in quotes"),
     ('      if: "{{ first.ok }}"', "      timeout: 3x", 14, "action_loop[1].timeout", "not a duration"),
     ('      if: "{{ first.ok }}"', "      timeout: 1ms", 14, "action_loop[1].timeout", "from 100ms to 168h"),
     (
@@ -97,7 +102,7 @@ BROKEN: list[tuple[str, str, int, str, str]] = [
         "'continue', 'skip' or 'stop'",
     ),
     ('      if: "{{ first.ok }}"', "      retry: {max_attempts: 0}", 14, "retry.max_attempts", "greater than or equal"),
-    ('      if: "{{ first.ok }}"', "      retry: 3", 14, "action_loop[1].retry", "valid dictionary"),
+    ('      if: "{{ first.ok }}"', "      retry: 3", 14, "action_loop[1].retry", "must be a map of fields"),
     ('      if: "{{ first.ok }}"', "      tool: http", 14, "action_loop[1].tool", "or write the action as <AUTO>"),
     ('      if: "{{ first.ok }}"', "      arguments: {a: b}", 13, "action_loop[1].action", "give one of them"),
     ('      if: "{{ first.ok }}"', "      parameters: {model: x}", 14, "parameters.model", "not a parameter"),
@@ -116,7 +121,7 @@ BROKEN: list[tuple[str, str, int, str, str]] = [
         "action_loop",
         "at least 1 item",
     ),
-    ("until:", "deadline: 3\n    until:", 16, "deadline", "valid string"),
+    ("until:", "deadline: 3\n    until:", 16, "deadline", "must be a duration with its unit"),
     ("until:", "on_until: wait\n    until:", 16, "on_until", "'finish' or 'cancel'"),
     ("- id: one", "- id: 1", 4, "steps[0].id", "valid string"),
     ("- id: one", "- ident: one", 4, "steps[0].ident", "unknown field; there are id, action, parameters"),
@@ -124,7 +129,63 @@ BROKEN: list[tuple[str, str, int, str, str]] = [
     ("inputs: {most: 3}", "inputs: [3]", 2, "inputs", "must be a map"),
     ("inputs: {most: 3}", "inputs: {most: 3, a-b: 1}", 2, "inputs.a-b", "is no name for templates"),
     ("name: checks", "nam: checks", 1, "nam", "unknown field; there are name, inputs, steps"),
-    ("name: checks", "name: [a]", 1, "name", "must be a text"),
+    ("on: [a, b]", "on: gone.csv", 7, "on", "there is no file"),
+    ("on: [a, b]", "on: [a, b]\n    items: [c]", 7, "on", "on and items are one field"),
+    ("on: [a, b]", f"on: [{'a,' * 100_001}]", 7, "on", "a list has at most 100,000 items, and this one 100,001"),
+    ("on: [a, b]", "on: '<auto>list all</auto>'", 7, "on", "<AUTO> must begin it and </AUTO> end it"),
+    ("on: [a, b]", "on: '<AUTO>a</AUTO><AUTO>b</AUTO>'", 7, "on", "each once"),
+    ("on: [a, b]", "on: [a, *more]", 7, "", "undefined alias 'more'"),
+    ("on: [a, b]", "on: &all [a, *all]", 7, "", "its aliases make too many values"),
+    ("on: [a, b]", "on: !!python/name:os.system [a]", 7, "", "the tag tag:yaml.org,2002:python/name:os.system means"),
+    ("on: [a, b]", "on: !mine [a]", 7, "", "the tag !mine means nothing here"),
+    ("on: [a, b]", "on: .nan", 7, "", "no number that JSON knows"),
+    ("max_parallel: 2", "max_parallel: true", 8, "max_parallel", "valid integer"),
+    ("max_parallel: 2", "max_parallel: 1.5", 8, "max_parallel", "valid integer"),
+    ("max_parallel: 2", "\tmax_parallel: 2", 8, "", "'\\t' that cannot start any token"),
+    ("say {{ $item }}", "list all</AUTO>", 11, "action_loop[0].action", "</AUTO> end it"),
+    ("say {{ $item }}", "  ", 11, "action_loop[0].action", "it is empty"),
+    ("say {{ $item }}", "{{ $item['__class__'] }}", 11, "action_loop[0].action", "the key __class__ is forbidden"),
+    ("say {{ $item }}", "{{ first }}", 11, "action_loop[0].action", "first is not known here"),
+    (
+        'action: "say {{ $item }}"',
+        "{tool: http, arguments: {uri: x}}"[1:-1].replace(", a", "\n      a"),
+        12,
+        "arguments.uri",
+        "http has no such argument; it takes url",
+    ),
+    ('action: "say {{ $item }}"', "tool: http\n      arguments: {method: GET}", 12, "arguments", "url is missing"),
+    (
+        'action: "say {{ $item }}"',
+        "tool: http\n      arguments: {url: 'file:///etc/passwd'}",
+        12,
+        "arguments.url",
+        "must begin with http://",
+    ),
+    (
+        'action: "say {{ $item }}"',
+        "tool: web\n      arguments: {url: 'http://a.test/', timeout: 0}",
+        12,
+        "arguments.timeout",
+        "greater than 0",
+    ),
+    (
+        'action: "say {{ $item }}"',
+        "tool: file\n      arguments: {action: write, path: a}",
+        12,
+        "arguments",
+        "write needs text",
+    ),
+    (
+        'action: "say {{ $item }}"',
+        "tool: http\n      arguments: {url: '<AUTO>x</AUTO>'}",
+        12,
+        "arguments.url",
+        "a model chooses all arguments or none",
+    ),
+    ("name: checks", "name: ../checks", 1, "name", "'../checks' is no name: letters, digits"),
+    ("name: checks", "name: ''", 1, "name", "a text of 1 to 200 characters"),
+    ("name: checks", "name: [a]", 1, "name", "a text of 1 to 200 characters"),
+    ("name: checks", "name: a:open", 1, "name", "is no name"),
     ("on: [a, b]", "on: [a, b", 8, "", "not YAML"),
     ("max_parallel: 2", "max_parallel: 2\n    max_parallel: 3", 9, "", "already set in map"),
 ]
@@ -178,6 +239,11 @@ def test_what_these_are_made_from_is_whole(tmp_path: Path, text: str) -> None:
     check(load_pipeline(file))
 
 
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_the_samples_are_whole(sample: Path) -> None:
+    check(load_pipeline(sample), {"document"})
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -185,6 +251,8 @@ def test_what_these_are_made_from_is_whole(tmp_path: Path, text: str) -> None:
         (b"- 1", "1: it is no map"),
         (b"\xff", "not UTF-8"),
         (b"a: 1\n---\nb: 2", "second document"),
+        (b"a: " + b"[" * 3000 + b"]" * 3000, "1: too deep"),
+        (b"{a: " * 2000 + b"1" + b"}" * 2000, "1: too deep"),
     ],
 )
 def test_what_is_no_file_of_ours_is_said_to_be_none(tmp_path: Path, content: bytes, words: str) -> None:
@@ -192,6 +260,22 @@ def test_what_is_no_file_of_ours_is_said_to_be_none(tmp_path: Path, content: byt
     file.write_bytes(content)
     with pytest.raises(InvalidManifest, match=words):
         load_pipeline(file)
+
+
+@pytest.mark.parametrize("text", [f"\ufeff{PIPELINE}", PIPELINE.replace("\n", "\r\n"), f"---\n{PIPELINE}---\n"])
+def test_files_of_other_editors_are_read_too(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "my checks.yaml"
+    file.write_bytes(text.replace("name: checks", "#").encode())
+    pipeline = load_pipeline(file)
+    check(pipeline)
+    assert pipeline.name == "my-checks"
+
+
+def test_arguments_in_which_templates_stand_are_checked_once_they_are_filled_in(tmp_path: Path) -> None:
+    step = "tool: http\n      arguments: {url: '{{ $item }}', timeout: '{{ most }}'}"
+    file = tmp_path / "good.yaml"
+    file.write_text(PIPELINE.replace('action: "say {{ $item }}"', step))
+    check(load_pipeline(file))
 
 
 def test_names_of_a_pipeline_are_each_of_one_thing(tmp_path: Path) -> None:
@@ -203,5 +287,6 @@ def test_names_of_a_pipeline_are_each_of_one_thing(tmp_path: Path) -> None:
 
 def test_a_model_is_told_only_of_what_every_item_has(tmp_path: Path) -> None:
     """The items of a file are not in memory: who asks for all of them is told before they are read."""
+    (tmp_path / "items.txt").touch()
     (found,) = complaints(tmp_path, PIPELINE.replace("[a, b]", "items.txt").replace("{{ $item }}", "{{ $items }}"))
     assert "$items is not known here" in found

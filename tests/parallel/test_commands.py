@@ -57,6 +57,19 @@ def test_a_file_is_validated_run_and_looked_at(parallel: Command, bench: Bench, 
     assert bench.all_calls() == {"a 3": 1, "b 3": 1}
 
 
+def test_what_is_wrong_with_the_items_is_said_with_the_line_before_anything_runs(
+    parallel: Command, bench: Bench, ask: Ask
+) -> None:
+    step = {"name": "say", "action": ask("{{ $item }}")}
+    file = file_of(bench, on="{{ 3 }}", action_loop=[step])
+    code, _, err = parallel("run", file)
+    assert (code, f"{file}:9: steps[0].parameters.on: it is no list but int: '3'" in err) == (2, True), err
+    file = file_of(bench, on=["a"], action_loop=[step | {"model": "gone"}])
+    code, _, err = parallel("run", file)
+    assert (code, f"{file}:7: steps[0].parameters.action_loop[0]: " in err) == (2, True), err
+    assert not bench.all_calls()
+
+
 def test_a_run_that_has_ended_is_run_again_only_when_that_is_said(parallel: Command, bench: Bench, ask: Ask) -> None:
     file = file_of(bench, on=["a"], action_loop=[{"name": "say", "action": ask("{{ $item }}")}])
     assert parallel("run", file)[0] == 0

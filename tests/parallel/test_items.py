@@ -76,3 +76,24 @@ def test_bytes_that_are_no_text_and_lines_without_end_are_refused(tmp_path: Path
         list(file_items(tmp_path / "i.txt", "text").items(None))
     with pytest.raises(InputError, match="there is no file"):
         file_items(tmp_path / "none.txt", "text")
+
+
+def test_a_table_that_is_damaged_is_said_to_break_off(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet as pq
+
+    file = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"x": [str(number) * 50 for number in range(20_000)]}), file, row_group_size=5_000)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 2_000] = b"\xff" * 2_000
+    file.write_bytes(content)
+    rows = file_items(file, "parquet").items(None)
+    assert next(rows)
+    with pytest.raises(DatasetError, match=r"t\.parquet: it breaks off: "):
+        list(rows)
+
+
+def test_a_cell_may_hold_a_document(tmp_path: Path) -> None:
+    document = "x" * 500_000
+    (item,) = (item for item, _ in written(tmp_path, "i.csv", f"a,b\n1,{document}\n").items(None))
+    assert item == {"a": "1", "b": document}

@@ -10,6 +10,7 @@ from taskfleet.core.cleanup import to_its_end
 from taskfleet.core.parallel.rules import ItemStatus, RunState
 from taskfleet.parallel import askeduntil
 from tests.parallel.conftest import KEPT, Ask, Bench
+from tests.support.browsers import needs_browser
 from tests.support.waiting import eventually
 from tests.tools.site import Server
 
@@ -214,6 +215,7 @@ async def test_a_tool_that_says_that_it_went_wrong_has_failed_and_its_output_is_
     assert line["steps"]["more"]["skipped"] is True
 
 
+@needs_browser
 async def test_sources_that_a_model_lists_are_opened_as_it_says_until_it_says_that_all_are_done(
     tools: Bench, site: Server, ask: Ask, often: None
 ) -> None:

@@ -90,6 +90,40 @@ async def test_a_loop_may_be_skipped_and_have_rounds(bench: Bench, ask: Ask) -> 
     assert second["steps"]["pages"]["skipped"] is True
 
 
+@pytest.mark.parametrize("on_until", ["finish", "cancel"])
+async def test_a_loop_ends_once_enough_of_its_items_are_done(bench: Bench, ask: Ask, on_until: str) -> None:
+    enough = {"until": "{{ $completed >= $site.enough and $results | length >= $site.enough }}", "on_until": on_until}
+    loop = pages(ask, on="{{ range(50) | list }}", max_parallel=2, **enough)
+    loop["action_loop"] = [{"name": "check", "action": ask("{{ $site.name }} {{ $item }}")}]
+    after = {"name": "after", "action": ask("{{ $item.name }} after {{ pages.ok }}")}
+    sites = [{"name": "a", "enough": 3}, {"name": "b", "enough": 0}, {"name": "c", "enough": 99}]
+    record = await bench.run(on=sites, **{"as": "site"}, action_loop=[loop, after], onUntil="finish")
+    assert record.tally.items[ItemStatus.COMPLETED] == 3
+    first, none, last = (line["steps"]["pages"] for line in await bench.lines())
+    assert 3 <= first["completed"] <= 4
+    assert first["completed"] + first["cancelled"] == len(first["results"]) <= 5
+    assert (last["completed"], last["ok"]) == (50, True)
+    assert (none["results"], none["ok"]) == ([], True), "it holds before anything has begun"
+    assert {name: bench.calls(f"{name} after true") for name in "abc"} == {"a": 1, "b": 1, "c": 1}
+
+
+async def test_a_loop_that_ends_early_does_so_whoever_drives_it(bench: Bench, ask: Ask) -> None:
+    loop = pages(ask, on="{{ range(40) | list }}", max_parallel=2, until="{{ $completed >= 8 }}")
+    loop["action_loop"] = [{"name": "check", "action": ask("{{ $site }} {{ $item }}")}]
+    pipeline = bench.spec(on=["a", "b", "c"], **{"as": "site"}, max_parallel=2, action_loop=[loop])
+    record = await bench.run_cut_off(pipeline, 3, 8, 15, 20)
+    assert record.tally.items[ItemStatus.COMPLETED] == 3
+    assert set(bench.all_calls().values()) == {1}
+    for line in await bench.lines():
+        assert 8 <= line["steps"]["pages"]["completed"] == len(line["steps"]["pages"]["results"]) <= 10
+
+
+async def test_a_condition_that_breaks_fails_its_loop_and_says_where(bench: Bench, ask: Ask) -> None:
+    await bench.run(on=SITES[:1], **{"as": "site"}, action_loop=[pages(ask, until="{{ $results[9].item }}")])
+    (line,) = await bench.lines()
+    assert line["error"].startswith("actionLoop[0].until: ")
+
+
 async def test_a_loop_that_takes_too_long_is_ended_and_says_so(bench: Bench, ask: Ask) -> None:
     with bench.failing(ask("c z"), kind="hang"):
         await bench.run(on=SITES[2:], **{"as": "site"}, action_loop=[pages(ask, timeout="400ms")])
@@ -155,6 +189,9 @@ def test_what_a_loop_cannot_have_is_said_with_its_field(bench: Bench, ask: Ask) 
     deep = {"name": "c", "on": [1], "action_loop": [{"name": "d", "on": [1], "action_loop": []}]}
     for loop, words in (
         (pages(ask, on=None), "actionLoop[0]: a step with an actionLoop goes over items"),
+        (pages(ask, until="<AUTO>all are there</AUTO>"), "until: <AUTO> is for the until of the whole queue"),
+        (pages(ask, until="{{ check.ok }}"), "until: check is not known here"),
+        ({"name": "a", "action": "x", "until": "{{ true }}"}, "until: this is for a loop"),
         (pages(ask, action_loop=None), "on: a step with items goes over them with an actionLoop"),
         (pages(ask, action="x"), "action: this is for a call, and this step is a loop"),
         (pages(ask, on="pages.csv"), "on: 'pages.csv' is no list, no expression {{ }}: a file is only for the whole"),

@@ -297,3 +297,27 @@ async def first_waiting(bench: Bench) -> Any:
     async for task in bench.store.waiting(bench.queue):
         return task
     return None
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        ({"action": "{{ $item | dictsort }}"}, "actionLoop[0].action: 'str' object has no attribute 'items'"),
+        ({"action": "{{ $item[:0] }}"}, "actionLoop[0].action: it is empty for this item"),
+        (
+            {"tool": "http", "arguments": {"url": "{{ $item }}"}},
+            "actionLoop[0].arguments.url: it must begin with http:// or https://",
+        ),
+        (
+            {"on": "{{ [range(3)] }}", "action_loop": [{"name": "inner", "action": "x"}]},
+            "actionLoop[0].on: its value is nothing that JSON has",
+        ),
+    ],
+)
+async def test_an_item_that_nothing_can_be_done_with_fails_alone_and_says_where(
+    tools: Bench, step: dict[str, Any], error: str
+) -> None:
+    record = await tools.run(on=["text"], action_loop=[{"name": "one", **step}])
+    assert record.state is RunState.COMPLETED
+    (line,) = await tools.lines()
+    assert (line["status"], line["error"][: len(error)]) == ("failed", error)

@@ -64,6 +64,15 @@ def test_the_web_addresses_of_a_text_are_found_each_once() -> None:
     ]
 
 
+def test_a_long_text_is_cut_between_its_lines() -> None:
+    text = "one\ntwo\n\n\nthree four\nfive"
+    assert rendered("{{ $item | pieces(8) }}", value, item=text) == ["one\ntwo", "three fo", "ur\nfive"]
+    assert rendered("{{ $item | pieces(100) }}", value, item=text) == [text]
+    assert rendered("{{ '' | pieces(100) }}", value) == []
+    with pytest.raises(InputError, match="of how many characters"):
+        rendered("{{ $item | pieces(0) }}", value, item=text)
+
+
 def test_a_step_in_a_text_is_its_output() -> None:
     view = TaskView("t", TaskState.COMPLETED, "m", Priority.NORMAL, 1, 0.0, output={"a": 1})
     step, outcome = of_task(view, 0, tool=False)
@@ -128,3 +137,31 @@ def test_an_error_names_the_field_and_the_name_as_it_was_written() -> None:
         rendered("{{ $item.x }}", item={})
     with pytest.raises(InputError, match=r"^field: '\$item' is undefined$"):
         rendered("{{ $item }}")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ 'a'.upper }}",
+        "{{ [range(3)] }}",
+        "{{ [{'a': 'x'.upper}] }}",
+        "{{ [123456789012345678901234567890] }}",
+        "{{ ['\\ud83d'] }}",
+        "{{ {1: 2} }}",
+    ],
+)
+def test_a_value_is_what_json_can_hold(source: str) -> None:
+    """It becomes an item or an argument, and both are written down."""
+    with pytest.raises(InputError, match="field: its value is nothing that JSON has: "):
+        rendered(source, value)
+
+
+def test_what_can_be_gone_through_is_a_list() -> None:
+    assert rendered("{{ (1, 2) }}", value) == [1, 2]
+    assert rendered("{{ {'a': 1}.items() }}", value) == [("a", 1)]
+
+
+@pytest.mark.parametrize("source", ["{{ [1] | dictsort }}", "{{ '\\ud83d' }}", "{{ $item | pieces }}"])
+def test_whatever_breaks_a_template_is_said_of_its_field(source: str) -> None:
+    with pytest.raises(InputError, match=r"^field: \S"):
+        rendered(source, item="x")

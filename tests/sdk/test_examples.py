@@ -1,7 +1,6 @@
 """Every example runs as its first line says: most on the stub model server, the three stories on a real small model."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.modelstub import ModelStub
+from tests.support.realmodel import serving_real_model
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -91,22 +91,8 @@ def test_custom_handler() -> None:
 @pytest.fixture(scope="module")
 def real_model() -> Iterator[str]:
     """The base URL of SmolLM2-135M, as the demo runs it."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "demo.model_server", "--port", "0"],
-        cwd=ROOT,
-        env=os.environ,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as server:
-        assert server.stdin is not None and server.stdout is not None
-        try:
-            line = server.stdout.readline()
-            assert line.startswith("serving "), line
-            yield line.split()[-1]
-        finally:
-            server.stdin.close()
-            server.wait(20)
+    with serving_real_model() as url:
+        yield url
 
 
 def test_story_a_large_dataset_is_labelled_and_goes_on(real_model: str, tmp_path: Path) -> None:

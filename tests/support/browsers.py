@@ -1,7 +1,16 @@
-"""The browsers that run below a process, and nobody else's."""
+"""The browser of this machine, where it has one; and those that run below a process, and nobody else's."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+
+from taskfleet.providers.tools import chromium
+
+needs_browser = pytest.mark.skipif(
+    not any(map(shutil.which, chromium._PROGRAMS)), reason="Chromium is not installed: nothing of the browser is tested"
+)
 
 
 def browsers_below(ancestor: int) -> Iterator[int]:

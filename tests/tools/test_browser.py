@@ -2,7 +2,6 @@
 
 import base64
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,14 @@ from urllib.parse import quote
 import pytest
 
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, Retry
-from taskfleet.providers.tools import chromium
-from tests.support.browsers import browsers_below
+from tests.support.browsers import browsers_below, needs_browser
 from tests.support.waiting import wait_until
 from tests.tools.conftest import Names
 from tests.tools.host import ToolHost, tools_endpoint
 from tests.tools.site import ALLOWED, FORBIDDEN, Server
 
 TOOL = "headless-browser"
-pytestmark = pytest.mark.skipif(
-    not any(map(shutil.which, chromium._PROGRAMS)), reason="Chromium is not installed: nothing of the browser is tested"
-)
+pytestmark = needs_browser
 
 
 def test_a_page_is_told_with_title_text_links_and_picture(host: ToolHost, site: Server) -> None:

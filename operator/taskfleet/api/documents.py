@@ -26,6 +26,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _NOT_JSON = re.compile(r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))\Z")
 _INT64 = range(-(2**63), 2**63)
 _MERGE = "<<"
+_OF_YAML = re.compile(r"!|tag:yaml\.org,2002:(binary|bool|float|int|map|null|seq|str|timestamp)")
 _PLAIN = "plain"
 _TAGGED = "tagged"
 
@@ -63,6 +64,8 @@ def read_documents(text: str) -> Iterator[Document]:
             value = reader.read(node, ())
             if value is not None:
                 yield Document(value, _line(node), reader.lines)
+    except RecursionError:
+        raise Unreadable(1, f"too deep: lists and maps in each other go {_MAX_DEPTH} deep at most") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         words = " ".join(part for part in (error.context, error.problem) if part)
@@ -87,6 +90,8 @@ class _Reader:
         self._values += 1
         if self._values > MAX_VALUES or len(path) > _MAX_DEPTH:
             raise Unreadable(_line(node), "too large: its aliases make too many values of it")
+        if node.tag not in (_PLAIN, _TAGGED) and not _OF_YAML.fullmatch(node.tag):
+            raise Unreadable(_line(node), f"the tag {node.tag} means nothing here; remove it")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):

@@ -101,6 +101,10 @@ class InnerLoop(Call):
     while_: str | None = Field(
         None, alias="while", max_length=MAX_EXPRESSION, description="As that of the queue, for its items."
     )
+    until: str | None = Field(
+        None, max_length=MAX_EXPRESSION, description="As that of the queue, over its items; an expression."
+    )
+    on_until: OnUntil = Field(OnUntil.FINISH, description="As that of the queue, for its items.")
     action_loop: Annotated[list[Call], BY_NAME] | None = Field(
         None, min_length=1, max_length=MAX_INNER_STEPS, description="The steps of its items."
     )

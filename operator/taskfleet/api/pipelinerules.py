@@ -6,14 +6,16 @@ from pathlib import PurePath
 from typing import Any, TypeGuard
 
 from taskfleet.api.fielderrors import Path
-from taskfleet.api.parallelqueue import Call, InnerLoop, ParallelQueueSpec
+from taskfleet.api.parallelqueue import MAX_ITEMS, Call, InnerLoop, ParallelQueueSpec
 from taskfleet.api.taskfields import parameters
+from taskfleet.api.toolcalls import problems_of
 from taskfleet.core.errors import InvalidTask
+from taskfleet.core.parallel.rules import OnUntil
 
 AUTO, AUTO_END = "<AUTO>", "</AUTO>"
 FILE_FORMS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".txt": "text", ".parquet": "parquet"}
 RESERVED = frozenset(("false", "in", "is", "loop", "none", "not", "range", "true", "and", "or", "if", "else", "for"))
-AUTO_IS_ALL = f"{AUTO} must begin it and {AUTO_END} end it"
+AUTO_IS_ALL = f"{AUTO} must begin it and {AUTO_END} end it, each once and in capitals"
 TOOL_NEEDS_ARGUMENTS = (
     f"a tool needs arguments; give them, or write the action as {AUTO}...{AUTO_END}: then a model chooses"
 )
@@ -31,8 +33,13 @@ def auto(text: str) -> str | None:
     """What stands in ``<AUTO>...</AUTO>``, when nothing else does."""
     stripped = text.strip()
     if stripped.startswith(AUTO) and stripped.endswith(AUTO_END):
-        return stripped[len(AUTO) : -len(AUTO_END)].strip()
+        inside = stripped[len(AUTO) : -len(AUTO_END)].strip()
+        return None if AUTO in inside or AUTO_END in inside else inside
     return None
+
+
+def _is_meant_as_auto(text: str) -> bool:
+    return AUTO in text or AUTO_END in text or text.lstrip()[: len(AUTO)].upper() == AUTO
 
 
 def file_form(on: list[Any] | str) -> str | None:
@@ -104,8 +111,10 @@ def tool_of(spec: ParallelQueueSpec, step: Call) -> str | None:
 def _source(source: list[Any] | str, at: Path, *, may_be_file: bool) -> Iterator[Problem]:
     here = (*at, "on")
     if not isinstance(source, str):
+        if len(source) > MAX_ITEMS:
+            yield Problem(here, f"a list has at most {MAX_ITEMS:,} items, and this one {len(source):,}; write a file")
         return
-    if "{{" not in source and AUTO not in source and not (may_be_file and file_form(source)):
+    if not ("{{" in source or _is_meant_as_auto(source) or (may_be_file and file_form(source))):
         file = f" and no file ({', '.join(FILE_FORMS)})" if may_be_file else ": a file is only for the whole queue"
         yield Problem(here, f"{source[:60]!r} is no list, no expression {{{{ }}}}{file}")
     yield from _auto_is_all(source, here)
@@ -117,7 +126,7 @@ def _condition(condition: str | None, at: Path) -> Iterator[Problem]:
 
 
 def _auto_is_all(text: str, at: Path) -> Iterator[Problem]:
-    if AUTO in text and auto(text) is None:
+    if _is_meant_as_auto(text) and auto(text) is None:
         yield Problem(at, AUTO_IS_ALL)
     elif auto(text) == "":
         yield Problem(at, f"there is nothing between {AUTO} and {AUTO_END}; write what a model is to say or do")
@@ -134,7 +143,10 @@ def _loop(spec: ParallelQueueSpec, step: InnerLoop, at: Path, inputs: Collection
     for field in ("action", "tool", "arguments", "model", "parameters"):
         if getattr(step, field):
             yield Problem((*at, field), "this is for a call, and this step is a loop; give it to a step inside")
-    yield from _condition(step.while_, (*at, "while"))
+    for field, condition in (("while", step.while_), ("until", step.until)):
+        yield from _condition(condition, (*at, field))
+    if auto(step.until or "") is not None:
+        yield Problem((*at, "until"), f"{AUTO} is for the until of the whole queue; write an expression")
     yield from _steps(spec, step.action_loop, at, inputs)
 
 
@@ -145,6 +157,8 @@ def _call(spec: ParallelQueueSpec, step: Call, at: Path) -> Iterator[Problem]:
             ("as", step.as_ is not None),
             ("maxParallel", step.max_parallel != 1),
             ("while", step.while_ is not None),
+            ("until", step.until is not None),
+            ("onUntil", step.on_until is not OnUntil.FINISH),
         ):
             if is_set:
                 yield Problem((*at, name), "this is for a loop: a step with on and actionLoop")
@@ -153,6 +167,8 @@ def _call(spec: ParallelQueueSpec, step: Call, at: Path) -> Iterator[Problem]:
     elif step.action is not None and step.arguments is not None:
         yield Problem((*at, "action"), "an action is for a model and arguments are for a tool; give one of them")
     elif step.action is not None:
+        if not step.action.strip():
+            yield Problem((*at, "action"), "it is empty; write what a model is asked")
         yield from _auto_is_all(step.action, (*at, "action"))
         if step.tool is not None and AUTO not in step.action:
             yield Problem((*at, "tool"), TOOL_NEEDS_ARGUMENTS)
@@ -172,3 +188,10 @@ def _tool_call(spec: ParallelQueueSpec, step: Call, at: Path) -> Iterator[Proble
         yield Problem((*at, "model"), "a tool has no model; leave it out")
     if step.parameters:
         yield Problem((*at, "parameters"), "these are for models; what a tool is told are its arguments")
+    arguments = step.arguments or {}
+    asked = [name for name, value in arguments.items() if isinstance(value, str) and auto(value) is not None]
+    for name in asked:
+        words = f"a model chooses all arguments or none: leave them out, and write the action as {AUTO}...{AUTO_END}"
+        yield Problem((*at, "arguments", name), words)
+    for argument, words in () if asked else problems_of(tool_of(spec, step), arguments):
+        yield Problem((*at, "arguments", *argument), words)

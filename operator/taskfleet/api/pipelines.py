@@ -4,6 +4,7 @@ A pipeline may call its items ``on``. YAML takes a bare ``on`` for ``true``, als
 is written. The kind has ``items`` only: on its way to a cluster nobody puts that right.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ from taskfleet.core.names import API_VERSION
 KIND = "ParallelQueue"
 _PIPELINE_FIELDS = ("name", "inputs", "steps")
 _KIND_FIELDS = ("apiVersion", "kind", "metadata", "spec")
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.-]")
+_MAX_NAME = 200
+_FIELD = re.compile(r"(on|while|until|actionLoop\[\d+\])([.\[]\w+\]?)*")
 _ITEMS, _ON, _ON_AS_READ = "items", "on", "true"
 _NO_ON = "is called items in the kind ParallelQueue, since kubectl reads a bare on as true; rename it"
 M = TypeVar("M", bound=ApiModel)
@@ -53,6 +57,14 @@ class Pipeline:
     def complaint(self, problem: Problem) -> str:
         """``file:line: field: what is wrong``."""
         return _complaint(self.file, self.document, problem)
+
+    def placed(self, queue: ParallelQueue, sentence: str) -> str:
+        """What is said of a field of one of its queues, with file and line."""
+        field, _, words = sentence.partition(": ")
+        if not _FIELD.fullmatch(field):
+            return sentence
+        path = (int(step) if step.isdecimal() else step for step in re.findall(r"\w+", field))
+        return self.complaint(Problem((*queue.at, *path), words))
 
 
 def load_pipeline(file: Path) -> Pipeline:
@@ -96,7 +108,11 @@ class _Reading:
             return None
         self.problems += [problem for queue in queues for problem in of_spec(queue.spec, queue.at)]
         self.problems += across([(queue.id, queue.spec, queue.at) for queue in queues])
-        name = value["metadata"]["name"] if "kind" in value else value.get("name", file.stem)
+        name = (
+            value["metadata"]["name"]
+            if "kind" in value
+            else value.get("name") or _NOT_IN_A_NAME.sub("-", file.stem).lstrip("-.")
+        )
         return Pipeline(name, tuple(queues), file, self._document)
 
     def _of_kind(self, value: dict[str, Any]) -> Iterator[ParallelQueue]:
@@ -109,6 +125,7 @@ class _Reading:
         if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
             self._complain(("metadata",), "it needs a name: metadata.name")
         elif (spec := self._model(ParallelQueueObjectSpec, value.get("spec"), ("spec",))) is not None:
+            self._check_name(metadata["name"], ("metadata", "name"))
             self.problems += [Problem(path, _NO_ON) for path in _ons(value["spec"], ("spec",))]
             self.problems += of_inputs(spec.inputs, ("spec", "inputs"))
             yield ParallelQueue(metadata["name"], spec.of_run(), ("spec",), tuple(spec.inputs_from))
@@ -120,8 +137,7 @@ class _Reading:
             self._complain(("inputs",), "must be a map of names to values")
             inputs = {}
         self.problems += of_inputs(inputs, ("inputs",))
-        if not isinstance(value.get("name", ""), str):
-            self._complain(("name",), "must be a text")
+        self._check_name(value.get("name"), ("name",))
         if not isinstance(steps, list) or not steps:
             self._complain(("steps",), "must be a list of steps: [{id, action: create_parallel_queue, parameters}]")
             return
@@ -131,6 +147,13 @@ class _Reading:
                 self.problems += of_inputs(step.parameters.inputs, ("steps", number, "parameters", "inputs"))
                 spec = step.parameters.model_copy(update={"inputs": inputs | step.parameters.inputs})
                 yield ParallelQueue(step.id, spec, ("steps", number, "parameters"))
+
+    def _check_name(self, name: Any, at: FieldPath) -> None:
+        """Of a run: commands, files and keys of the store have it in them."""
+        if name is not None and not (isinstance(name, str) and 0 < len(name) <= _MAX_NAME):
+            self._complain(at, f"must be a text of 1 to {_MAX_NAME} characters")
+        elif name is not None and (name.startswith(("-", ".")) or _NOT_IN_A_NAME.search(name)):
+            self._complain(at, f"{name[:60]!r} is no name: letters, digits, _, - and . in between, as checks-2")
 
     def _only(self, value: Mapping[str, Any], known: tuple[str, ...]) -> None:
         for name in value:
@@ -204,10 +227,18 @@ def _key_of(field: str, value: Mapping[str, Any], items: str) -> str:
 
 def _words(found: Any, model: type[BaseModel]) -> str:
     match found["type"]:
+        case "extra_forbidden" if found["loc"][-1] in (_ON, _ITEMS):
+            return "on and items are one field; give one of them"
         case "extra_forbidden":
             return f"unknown field; there are {', '.join(_fields_at(model, found['loc'][:-1]))}"
         case "missing":
             return "is missing"
+        case "string_type" if found["loc"][-1] in ("timeout", "deadline", "delay"):
+            return "must be a duration with its unit, such as 30s, 1m30s or 250ms"
+        case "string_type" if found["loc"][-1] in ("if", "while", "until"):
+            return 'must be an expression in quotes, as "{{ $index < 10 }}"'
+        case "model_type":
+            return "must be a map of fields"
         case "value_error":
             return str(found["ctx"]["error"])
         case _:

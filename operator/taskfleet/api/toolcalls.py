@@ -5,7 +5,7 @@ in seconds.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -137,3 +137,26 @@ def parse_arguments(model: type[A], arguments: Mapping[str, Any]) -> A:
             for item in error.errors(include_url=False, include_context=False)
         )
         raise InvalidTask(f"{problems} (it takes {', '.join(model.model_fields)})") from None
+
+
+def problems_of(tool: str | None, arguments: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is wrong with arguments in which templates may stand, as far as it is known before those are filled in: the
+    argument, and in words what is wrong. Nothing is known of tools that others add."""
+    model = ARGUMENTS.get(tool or "")
+    if model is None:
+        return
+    filled_in_later = {name for name, value in arguments.items() if "{{" in str(value) or "{%" in str(value)}
+    try:
+        model.model_validate(arguments)
+    except ValidationError as error:
+        for found in error.errors(include_url=False, include_context=False):
+            name = next((str(step) for step in found["loc"]), "")
+            if name in filled_in_later or (not name and filled_in_later):
+                continue
+            match found["type"]:
+                case "missing":
+                    yield (), f"{name} is missing; {tool} takes {', '.join(model.model_fields)}"
+                case "extra_forbidden":
+                    yield (name,), f"{tool} has no such argument; it takes {', '.join(model.model_fields)}"
+                case _:
+                    yield (name,) if name else (), found["msg"].removeprefix("Value error, ")

@@ -1,26 +1,31 @@
 """Asks a model for a value of a form, and lets it mend an answer that is none, twice.
 
-What is done by tasks is written as a generator: it yields the fields of a task and is sent how that ended. Whoever
-drives it may die: the next one begins the generator again, and tasks that have ended are found so.
+What is done by tasks is written as a generator: it yields the fields of a task and is sent how that ended, or is thrown
+the InputError for which they make none. Whoever drives it may die: the next one begins the generator again, and tasks
+that have ended are found so.
 """
 
-from collections.abc import Callable, Generator, Mapping
+import re
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
+from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.moves import Outcome
 from taskfleet.core.task import TaskState, TaskView
+from taskfleet.parallel.manners import Form, Manners
 
 T = TypeVar("T")
 TaskFields = Mapping[str, Any]
 ByTasks = Generator[TaskFields, TaskView, T]
 
 TRIES = 3
-MOST_TASKS = TRIES + 2  # a server may refuse functions, and schemas
-_SHOWN = 1000  # characters of an answer that is to be mended
+MOST_TASKS = TRIES + 4  # a server may refuse all that ``Manners`` has
+_SHOWN = 200  # characters of an answer that is to be mended: what runs on for ever leaves no room for another one
 CANCELLED = "its task was cancelled"
+_FIELD = re.compile(r"\w+([.\[]\w+\]?)*")
 _REFUSED = (400, 422)  # of HTTP: how servers answer to what they do not know
 
 
@@ -30,26 +35,6 @@ class NoAnswer(Exception):
     def __init__(self, words: str, outcome: Outcome = Outcome.FAILED) -> None:
         super().__init__(words)
         self.outcome = outcome
-
-
-@dataclass(slots=True)
-class Manners:
-    """What servers were seen to refuse in this run, so that they are not asked so again."""
-
-    functions: bool = True
-    schemas: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Form(Generic[T]):
-    """``words`` tell the model how to answer, ``schema`` is that of a JSON object; ``read`` raises ValueError with what
-    is wrong. ``function``: the name and purpose of what the model is to call, whose arguments are the answer."""
-
-    name: str
-    words: str
-    schema: Mapping[str, Any]
-    read: Callable[[Any], T]
-    function: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,38 +47,59 @@ class Question:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
+def call(fields: TaskFields, where: str) -> ByTasks[TaskView]:
+    """How a task of these fields ended. Raises InputError when they make none: it says of which part of ``where``."""
+    try:
+        return (yield fields)
+    except InputError as error:  # of whoever drives this
+        field = str(error).partition(":")[0]
+        raise InputError(f"{where}{'.' if _FIELD.fullmatch(field) else ': '}{error}") from None
+
+
 def ask(question: Question, form: Form[T], manners: Manners) -> ByTasks[T]:
     """The value. Raises NoAnswer."""
     answer, why, tries = "", "", 0
+    given_up: list[str] = []
     while tries < TRIES:
-        function = form.function is not None and manners.functions
-        prompt = question.prompt
-        if why:
-            prompt += f"\n\nYou answered:\n{answer[:_SHOWN]}\n\nThat cannot be used: {why}."
-        if not function:
-            prompt += f"\n\n{form.words}"
-        shape = _function(form) if function else _schema(form) if manners.schemas else {}
-        view = yield {"prompt": prompt, "model": question.model, "parameters": {**question.parameters, **shape}}
+        words = _words(question, form, manners, answer, why)
+        parameters = manners.parameters(form, question.parameters)
+        view = yield from call({**words, "model": question.model, "parameters": parameters}, question.where)
         if view.state is not TaskState.COMPLETED:
-            if not (shape and view.error is not None and view.error.status in _REFUSED):
+            refused = view.error is not None and view.error.status in _REFUSED
+            what = manners.give_up(form, question.parameters, words_of(view)) if refused else None
+            if what is None:
+                for name in given_up if refused else ():  # it is not that which the server does not take
+                    setattr(manners, name, True)
                 raise NoAnswer(f"{question.where}: the model gave no answer: {words_of(view)}", outcome_of(view))
-            if function:
-                manners.functions = False
-            else:
-                manners.schemas = False
+            given_up.append(what)
             continue
         tries += 1
-        answer = _said(view.output)
+        given_up, answer = [], _said(view.output)
         try:
             return form.read(_json(answer))
         except ValueError as error:
             why = str(error)
-            if function and isinstance(view.output, str):  # it knows of no functions, and does not say so
+            if manners.calls(form) and isinstance(view.output, str):  # it knows of no functions, and does not say so
                 manners.functions = False
+            form = (form.after(answer) if form.after is not None else None) or form
     raise NoAnswer(
         f"{question.where}: the model's answers cannot be used, and it was told so: {why}; "
         f"the last one: {answer[:200]!r}"
     )
+
+
+def _words(question: Question, form: Form[Any], manners: Manners, answer: str, why: str) -> TaskFields:
+    prompt = question.prompt
+    if why:
+        prompt += f"\n\nYou answered:\n{answer[:_SHOWN]}\n\nThat cannot be used: {why}."
+    if manners.calls(form):
+        return {"prompt": prompt}
+    if not form.examples:
+        return {"prompt": f"{prompt}\n\n{form.words}"}
+    said = [("system", form.words)]
+    for asked, answered in form.examples:
+        said += [("user", asked), ("assistant", answered)]
+    return {"messages": [{"role": role, "content": text} for role, text in (*said, ("user", prompt))]}
 
 
 def outcome_of(view: TaskView) -> Outcome:
@@ -111,20 +117,6 @@ def words_of(view: TaskView) -> str:
     if view.state is TaskState.CANCELLED:
         return CANCELLED
     return f"{view.error.code}: {view.error.message}" if view.error else view.state.value
-
-
-def _function(form: Form[T]) -> dict[str, Any]:
-    assert form.function is not None
-    name, purpose = form.function
-    function = {"name": name, "description": purpose, "parameters": form.schema}
-    return {
-        "tools": [{"type": "function", "function": function}],
-        "tool_choice": {"type": "function", "function": {"name": name}},
-    }
-
-
-def _schema(form: Form[T]) -> dict[str, Any]:
-    return {"response_format": {"type": "json_schema", "json_schema": {"name": form.name, "schema": form.schema}}}
 
 
 def _said(output: Any) -> str:

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskfleet.api.pipelinerules import auto
-from taskfleet.parallel.asking import ByTasks, Manners, Question, ask
+from taskfleet.parallel.asking import ByTasks, Question, ask
 from taskfleet.parallel.digest import judgement, of_item
 from taskfleet.parallel.forms import HOLDS
+from taskfleet.parallel.manners import Manners
 from taskfleet.parallel.templates import Compiled, Names, expression, template
 
 

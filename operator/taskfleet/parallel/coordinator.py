@@ -19,6 +19,7 @@ from taskfleet.core.parallel.rules import OnUntil, RunState
 from taskfleet.core.task import NewTask, QueueKey, TaskView
 from taskfleet.parallel.asking import ByTasks, NoAnswer
 from taskfleet.parallel.driver import Driver
+from taskfleet.parallel.errands import built
 from taskfleet.parallel.items import ItemList, Source
 from taskfleet.parallel.place import Written
 from taskfleet.parallel.plan import Plan
@@ -162,7 +163,7 @@ class Coordinator:
         try:
             while True:
                 fields = work.send(view)  # type: ignore[arg-type]  # a generator begins with None
-                view = await self._answered(self._reader.build(dict(fields)))
+                view = await self._answered(built(self._reader, fields, work))
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
         except NoAnswer as why:

@@ -13,7 +13,7 @@ from taskfleet.api.tasklines import TaskReader
 from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.moves import Outcome
 from taskfleet.core.task import NewTask, QueueKey, TaskState, TaskView
-from taskfleet.parallel.asking import CANCELLED, MOST_TASKS, ByTasks, NoAnswer
+from taskfleet.parallel.asking import CANCELLED, MOST_TASKS, ByTasks, NoAnswer, TaskFields
 from taskfleet.parallel.sender import Sender
 from taskfleet.store import Store
 from taskfleet.store.watch import Watch
@@ -95,7 +95,7 @@ class Errands:
             errand.used.append(view.id)
         try:
             fields = errand.work.send(view)  # type: ignore[arg-type]  # a generator begins with None
-            task = self._reader.build({"id": _task_id(errand), **fields})
+            task = built(self._reader, {"id": _task_id(errand), **fields}, errand.work)
         except StopIteration as end:
             errand.value = end.value
             _end(errand, Outcome.OK)
@@ -127,6 +127,15 @@ class Errands:
         errand.number += 1
         self._by_task[errand.task_id] = errand
         self.sender.cancel(errand.task_id)
+
+
+def built(reader: TaskReader, fields: TaskFields, work: ByTasks[Any]) -> NewTask:
+    """The task of what ``work`` yielded. Raises InputError where it is none, with what ``work`` adds to that."""
+    try:
+        return reader.build(dict(fields))
+    except InputError as error:
+        work.throw(error)
+        raise
 
 
 def _end(errand: Errand, outcome: Outcome, error: str = "") -> None:

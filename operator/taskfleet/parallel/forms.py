@@ -1,6 +1,6 @@
-"""What models are asked for: items, whether something holds, and the arguments of a tool."""
+"""What models are asked for: whether something holds, and the arguments of a tool. Items: see ``listing``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -8,9 +8,8 @@ import orjson
 from taskfleet.api.packagetools import load, package_tools
 from taskfleet.api.toolcalls import ARGUMENTS, ToolArguments, parse_arguments
 from taskfleet.core.errors import InputError, InvalidTask
-from taskfleet.parallel.asking import Form
+from taskfleet.parallel.manners import Form
 
-MAX_ASKED = 10_000
 # Bounds that servers turn into a grammar, and fail over; what is read is held to them all the same.
 _NOT_SHOWN = ("title", "default", "maxLength", "minLength", "maxItems", "minItems", "pattern", "maxProperties")
 
@@ -24,18 +23,6 @@ def _holds(found: Any) -> bool:
     raise ValueError('it must be {"holds": true} or {"holds": false}')
 
 
-def _items(found: Any) -> list[Any]:
-    items = found["items"] if isinstance(found, dict) and [*found] == ["items"] else found
-    if not isinstance(items, list):
-        raise ValueError("it is JSON, but no array")  # noqa: TRY004 - what a model wrote
-    if len(items) > MAX_ASKED:
-        raise ValueError(f"it has more than {MAX_ASKED} elements")
-    for element in items:
-        if isinstance(element, bool) or not isinstance(element, str | int | float | dict) or element in ("", {}):
-            raise ValueError(f"its element {str(element)[:40]!r} is no text, number or object")
-    return items
-
-
 HOLDS = Form(
     "judgement",
     'Answer with JSON and nothing else: {"holds": true} if it holds, {"holds": false} if not.',
@@ -46,19 +33,6 @@ HOLDS = Form(
         "additionalProperties": False,
     },
     _holds,
-)
-ITEMS = Form(
-    "items",
-    'Answer with JSON and nothing else: {"items": [...]}, without explanation or code fence. Each element is a string, '
-    'a number or an object, one for each item found, such as {"items": ["first", "second"]}; {"items": []} if there is '
-    "none.",
-    {
-        "type": "object",
-        "properties": {"items": {"type": "array", "items": {"type": ["string", "number", "object"]}}},
-        "required": ["items"],
-        "additionalProperties": False,
-    },
-    _items,
 )
 
 
@@ -77,11 +51,30 @@ def arguments_form(tool: str) -> Form[dict[str, Any]]:
             raise ValueError(str(error)) from None
         return found
 
-    words = (
-        f"Do this by calling the tool {tool} ({purpose}) Answer with the JSON object of its arguments and nothing "
-        f"else. The JSON schema of that object: {orjson.dumps(_brief(schema)).decode()}"
-    )
-    return Form("arguments", words, schema, read, (tool, purpose))
+    def form(
+        shown: Mapping[str, Any], after: Callable[[str], Form[dict[str, Any]]] | None = None
+    ) -> Form[dict[str, Any]]:
+        words = (
+            f"Do this by calling the tool {tool} ({purpose}) Answer with the JSON object of its arguments and nothing "
+            f"else. The JSON schema of that object: {orjson.dumps(_brief(shown)).decode()}"
+        )
+        return Form("arguments", words, shown, read, (tool, purpose), after=after)
+
+    least = form(_needed(schema))
+    again = form(schema, lambda _: least)
+    return form(schema, lambda answer: least if _breaks_off(answer) else again)
+
+
+def _needed(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without what may be left out: small models fill all that they are offered, and get lost in it. It is
+    what they are asked for when all else failed."""
+    needed = schema.get("required", [])
+    return {**schema, "properties": {name: schema["properties"][name] for name in needed or schema["properties"]}}
+
+
+def _breaks_off(answer: str) -> bool:
+    """Whether it is JSON that ran on until there was no room."""
+    return answer.lstrip().startswith("{") and not answer.rstrip().endswith("}")
 
 
 def _brief(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from taskfleet.parallel.openitem import OpenItem
 from taskfleet.parallel.place import item_key
 from taskfleet.parallel.stepresult import StepResult, of_loop
 
+Until = Callable[[Tally, list[dict[str, Any]], float], Stop | None]
+
 
 @dataclass(slots=True)
 class _Ended:
@@ -23,7 +25,8 @@ class _Ended:
 
 
 class InnerLoop:
-    """Owner and progress of such a loop, whose items are ``values``. ``ended`` hears what the step came to."""
+    """Owner and progress of such a loop, whose items are ``values``. ``ended`` hears what the step came to. ``until``
+    says of results so far (their counts, lines and seconds) whether it is to end."""
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class InnerLoop:
         stop: Stop | None,
         last_step: str,
         ended: Callable[[StepResult, Outcome], None],
+        until: Until | None,
     ) -> None:
         self.taken = 0
         self.cursor: Any = None
@@ -44,6 +48,7 @@ class InnerLoop:
         self._values = values
         self._last_step = last_step
         self._ended = ended
+        self._until = until
         self._lines: dict[int, dict[str, Any]] = {}
         self._tally = Tally()
         self._loop: ALoop | None = None
@@ -62,6 +67,7 @@ class InnerLoop:
                 items[index] = OpenItem.from_json(item_key(self._key, index), index, entry)
                 self._began = min(self._began, items[index].began)
         loop.begin(items)
+        self._look()
 
     def end(self, stop: Stop) -> None:
         """Before its items have ended."""
@@ -72,6 +78,17 @@ class InnerLoop:
         line = item.line(end.status, end.reason, time.time())
         self._keep(item.index, line)
         self._means.journal.moved(item.key, _Ended(line))
+        self._look()
+
+    def _look(self) -> None:
+        if self._until is None or self.stop is not None:
+            return
+        stop = self._until(self._tally, self._results(), time.time() - self._began)
+        if stop is not None:
+            self.end(stop)
+
+    def _results(self) -> list[dict[str, Any]]:
+        return [self._lines[index] for index in sorted(self._lines)]
 
     def _keep(self, index: int, line: dict[str, Any]) -> None:
         self._lines[index] = line
@@ -84,8 +101,7 @@ class InnerLoop:
         for key in (self._key, *(item_key(self._key, index) for index in range(self.taken))):
             self._means.journal.gone(key)
         error = self._error(end)
-        lines = [self._lines[index] for index in sorted(self._lines)]
-        result = of_loop(lines, self._tally, self._last_step, time.time() - self._began, error)
+        result = of_loop(self._results(), self._tally, self._last_step, time.time() - self._began, error)
         cancelled = end.state is RunState.CANCELLED
         self._ended(result, Outcome.CANCELLED if cancelled else Outcome.FAILED if error else Outcome.OK)
 

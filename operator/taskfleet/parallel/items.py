@@ -14,6 +14,7 @@ import orjson
 from taskfleet.core.errors import DatasetError, InputError
 
 MAX_ITEM_BYTES = 1 << 20
+csv.field_size_limit(MAX_ITEM_BYTES)  # of this process; what it has otherwise is less than a document may need
 _UTF8_BOM = b"\xef\xbb\xbf"
 Placed = tuple[Any, Any]
 
@@ -157,7 +158,13 @@ class ParquetFile:
         self._path = path
 
     def items(self, cursor: Any) -> Iterator[Placed]:
-        at, first = cursor or 0, 0
+        try:
+            yield from self._rows(cursor or 0)
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"on: {self._path}: it breaks off: {error}") from None
+
+    def _rows(self, at: int) -> Iterator[Placed]:
+        first = 0
         for group in range(self._file.metadata.num_row_groups):
             rows = self._file.metadata.row_group(group).num_rows
             if first + rows > at:

@@ -12,8 +12,21 @@ from taskfleet.parallel.dollars import shown
 FILTERS = frozenset(
     (
         *("abs", "capitalize", "count", "default", "d", "dictsort", "first", "float", "fromjson", "int", "items"),
-        *("join", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse"),
-        *("round", "select", "selectattr", "sort", "string", "sum", "title", "tojson", "trim", "truncate", "unique"),
+        *("join", "last", "length", "list", "lower", "map", "max", "min", "pieces", "reject", "rejectattr", "replace"),
+        *(
+            "reverse",
+            "round",
+            "select",
+            "selectattr",
+            "sort",
+            "string",
+            "sum",
+            "title",
+            "tojson",
+            "trim",
+            "truncate",
+            "unique",
+        ),
         *("upper", "urlencode", "urls", "wordcount"),
     )
 )
@@ -79,6 +92,8 @@ def _refusal(node: nodes.Node) -> str:
     match node:
         case nodes.Getattr(attr=name) if name.startswith("_"):
             return f"the attribute {name} is forbidden: names that begin with _ are not for templates"
+        case nodes.Getitem(arg=nodes.Const(value=str(name))) if name.startswith("__"):
+            return f"the key {name} is forbidden: names that begin with __ are not for templates"
         case nodes.Filter(name=name) if name not in FILTERS:
             return f"there is no filter {name}; there are {', '.join(sorted(FILTERS))}"
         case nodes.Test(name=name) if name not in TESTS:

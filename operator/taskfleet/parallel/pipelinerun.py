@@ -8,7 +8,7 @@ import orjson
 
 from taskfleet.api.parallelqueue import MAX_ITEMS, ParallelQueueSpec
 from taskfleet.api.pipelines import ParallelQueue, Pipeline
-from taskfleet.core.errors import InputError
+from taskfleet.core.errors import DatasetError, InputError
 from taskfleet.core.parallel.rules import ItemStatus, RunState
 from taskfleet.core.task import QueueKey
 from taskfleet.parallel.coordinator import Coordinator, Order
@@ -69,7 +69,10 @@ async def stages(
                 )
             known, source = await of_earlier(store, spec, earlier)
             order = Order(name, spec, {**spec.inputs, **inputs}, pipeline.file.parent, known, source)
-            driver = await coordinator.driver(order)
+            try:
+                driver = await coordinator.driver(order)
+            except (InputError, DatasetError) as error:
+                raise type(error)(pipeline.placed(queue, str(error))) from None
             yield Stage(name, driver.record, driver)
             record = driver.record
         else:

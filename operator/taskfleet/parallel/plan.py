@@ -8,9 +8,11 @@ from taskfleet.api.pipelinerules import auto, is_loop
 from taskfleet.api.tasklines import TaskReader
 from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.rules import Rules, StepRule
-from taskfleet.parallel.asking import ByTasks, Manners, Question, ask
+from taskfleet.parallel.asking import ByTasks, Question, ask
 from taskfleet.parallel.condition import Condition
-from taskfleet.parallel.forms import ITEMS
+from taskfleet.parallel.ending import Ending
+from taskfleet.parallel.listing import listing
+from taskfleet.parallel.manners import Manners
 from taskfleet.parallel.openitem import OpenItem
 from taskfleet.parallel.stepplan import StepPlan
 from taskfleet.parallel.templates import Compiled, Names, expression, template
@@ -60,13 +62,15 @@ class LoopStepPlan:
         self.name = step.name
         self.timeout = step.timeout.seconds if step.timeout is not None else None
         self.loop = LoopPlan(spec, step, step.action_loop, field, manners)
+        self.ending = Ending(expression(step.until), f"{field}.until", step.on_until) if step.until else None
         self._field = f"{field}.on"
         self._model = spec.model
         self._manners = manners
         self._condition = Condition.read(step.condition, f"{field}.if", self._model, manners)
-        asked = auto(step.on) if isinstance(step.on, str) else None
-        self._asked = template(asked) if asked is not None else None
-        self._on: Any = step.on if isinstance(step.on, list) or asked is not None else expression(step.on)
+        self._asked = auto(step.on) if isinstance(step.on, str) else None
+        self._on: Any = step.on
+        if isinstance(step.on, str):
+            self._on = expression(step.on) if self._asked is None else template(self._asked)
 
     def check(self, reader: TaskReader) -> None:
         self.loop.check(reader)
@@ -75,11 +79,10 @@ class LoopStepPlan:
         """Its items; None where its condition does not hold. Raises InputError, NoAnswer."""
         if attempt == 0 and self._condition is not None and not (yield from self._condition.holds(names, known)):
             return None
+        found = self._on.render(names, self._field) if isinstance(self._on, Compiled) else self._on
         if self._asked is not None:
-            question = Question(self._field, self._asked.render(names, self._field), self._model)
-            found = yield from ask(question, ITEMS, self._manners)
-        else:
-            found = self._on.render(names, self._field) if isinstance(self._on, Compiled) else self._on
+            form = listing(found, self._asked)
+            found = yield from ask(Question(self._field, found, self._model), form, self._manners)
         if not isinstance(found, list):
             raise InputError(f"{self._field}: it is no list but {type(found).__name__}: {str(found)[:60]!r}")
         if len(found) > MAX_INNER:

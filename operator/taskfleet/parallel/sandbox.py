@@ -1,7 +1,6 @@
 """The environment of templates: Jinja's own sandbox, less than its language, and a budget for all that repeats."""
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
@@ -13,13 +12,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS as JINJA_TESTS
 from jinja2.visitor import NodeTransformer
 
+from taskfleet.parallel.addresses import addresses
 from taskfleet.parallel.budget import Refused, charge, check_text, counted
 from taskfleet.parallel.language import FILTERS, TESTS
 from taskfleet.parallel.stepresult import StepResult
 
 MAX_RANGE = 100_000
-_URL = re.compile(r"https?://[^\s<>\"'`{}|\\^\[\]]+", re.IGNORECASE)
-_BEHIND_A_URL = ".,;:!?*_"
 _COUNTED, _JOINED = "counted_values", "joined_texts"  # no names that a template may use: not in ``FILTERS``
 
 
@@ -31,6 +29,7 @@ class Environment(ImmutableSandboxedEnvironment):
         own: dict[str, Callable[..., Any]] = {
             "fromjson": _fromjson,
             "join": _join,
+            "pieces": _pieces,
             "replace": _replace,
             "sum": _sum,
             "tojson": _tojson,
@@ -144,15 +143,22 @@ def _sum(values: Iterable[Any], attribute: str | None = None) -> float:
 
 
 def _urls(value: Any) -> list[str]:
-    """The web addresses in a text, each once, in their order: without the marks that a sentence or Markdown puts behind
-    them, and with brackets that are their own."""
-    found: dict[str, None] = {}
-    for match in counted(_URL.finditer(str(value))):
-        url = match[0].rstrip(_BEHIND_A_URL)
-        while url.endswith(")") and url.count(")") > url.count("("):
-            url = url[:-1].rstrip(_BEHIND_A_URL)
-        found[url] = None
-    return list(found)
+    return list(dict.fromkeys(counted(addresses(str(value)))))
+
+
+def _pieces(value: Any, size: Any = None) -> list[str]:
+    """A text in pieces of at most so many characters, cut between lines where no line is longer; without space at both
+    ends."""
+    if not isinstance(size, int) or size < 1:
+        raise Refused("pieces: of how many characters? Give one or more, as pieces(4000)")
+    found = [""]
+    for line in counted(str(value).splitlines(keepends=True)):
+        for at in counted(range(0, len(line), size)):
+            part = line[at : at + size]
+            if len(found[-1]) + len(part) > size:
+                found.append("")
+            found[-1] += part
+    return [stripped for piece in found if (stripped := piece.strip())]
 
 
 def _replace(value: Any, old: str, new: str, count: int = -1) -> str:

@@ -9,6 +9,7 @@ from taskfleet.api.pipelinerules import Problem, auto, file_form, is_loop, tool_
 from taskfleet.api.pipelines import Pipeline
 from taskfleet.core.errors import InputError, InvalidManifest
 from taskfleet.parallel.earlier import streamed
+from taskfleet.parallel.sources import file_of
 from taskfleet.parallel.stepresult import StepResult
 from taskfleet.parallel.templates import Compiled, expression, template, unknown_names, value
 
@@ -19,11 +20,14 @@ Steps = Mapping[str, Collection[str]]  # what can be asked of each step by its n
 
 
 def check(pipeline: Pipeline, inputs: Collection[str] = ()) -> None:
-    """Raise InvalidManifest for templates that cannot be rendered. ``inputs``: those given beside the file."""
+    """Raise InvalidManifest for templates that cannot be rendered, and for items of which there is no file. ``inputs``:
+    those given beside the file."""
     problems: list[Problem] = []
     earlier: list[str] = []
     for queue in pipeline.queues:
         problems += of_queue(queue.spec, queue.at, {*inputs, *queue.spec.inputs, *queue.inputs_from}, earlier)
+        if file_form(queue.spec.on) is not None and not file_of(queue.spec, pipeline.file.parent).is_file():
+            problems.append(Problem((*queue.at, "on"), f"there is no file {file_of(queue.spec, pipeline.file.parent)}"))
         earlier.append(queue.id)
     if problems:
         raise InvalidManifest("\n".join(map(pipeline.complaint, problems)))
@@ -62,9 +66,7 @@ def _of_loop(
         if step.condition is not None:
             yield from _asked_or_expression(step.condition, (*field, "if"), known, seen)
         if is_loop(step):
-            if isinstance(step.on, str):
-                yield from _asked_or_expression(step.on, (*field, "on"), known, seen)
-            yield from _of_loop(spec, step, step.action_loop or (), field, known | {ALL_ITEMS})
+            yield from _of_inner(spec, step, field, known, seen)
             seen[step.name] = (*StepResult.FIELDS, *StepResult.LOOP)
             continue
         if step.action is not None:
@@ -74,6 +76,15 @@ def _of_loop(
         seen[step.name] = (*StepResult.FIELDS, *(StepResult.CHOSEN if chosen else ()))
     if loop.while_ is not None:
         yield from _asked_or_expression(loop.while_, (*at, "while"), here | {*seen}, seen)
+
+
+def _of_inner(spec: ParallelQueueSpec, step: InnerLoop, at: Path, known: set[str], seen: Steps) -> Iterator[Problem]:
+    if isinstance(step.on, str):
+        yield from _asked_or_expression(step.on, (*at, "on"), known, seen)
+    around = known | {ALL_ITEMS}
+    yield from _of_loop(spec, step, step.action_loop or (), at, around)
+    if step.until is not None:
+        yield from _asked_or_expression(step.until, (*at, "until"), around | {*OF_RUN}, seen)
 
 
 def _asked_or_expression(source: str, at: Path, known: Collection[str], steps: Steps) -> Iterator[Problem]:

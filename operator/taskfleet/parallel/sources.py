@@ -7,8 +7,8 @@ from taskfleet.api.parallelqueue import MAX_ITEMS, ParallelQueueSpec
 from taskfleet.api.pipelinerules import auto, file_form
 from taskfleet.core.errors import InputError
 from taskfleet.parallel.asking import ByTasks, Question, ask
-from taskfleet.parallel.forms import ITEMS
 from taskfleet.parallel.items import ItemList, Source, file_items
+from taskfleet.parallel.listing import listing
 from taskfleet.parallel.plan import Plan
 from taskfleet.parallel.templates import expression, template
 
@@ -18,8 +18,9 @@ def source_of(spec: ParallelQueueSpec, plan: Plan, folder: Path) -> ByTasks[Sour
     if isinstance(spec.on, list):
         return _listed(spec.on)
     if (wanted := auto(spec.on)) is not None:
-        question = Question("on", template(wanted).render(plan.inputs, "on"), spec.model)
-        return _listed((yield from ask(question, ITEMS, plan.manners)))
+        asked = template(wanted).render(plan.inputs, "on")
+        found = yield from ask(Question("on", asked, spec.model), listing(asked, wanted), plan.manners)
+        return _listed(found)
     if "{{" in spec.on:
         return _listed(expression(spec.on).render(plan.inputs, "on"))
     return file_source(spec, folder)
@@ -27,8 +28,12 @@ def source_of(spec: ParallelQueueSpec, plan: Plan, folder: Path) -> ByTasks[Sour
 
 def file_source(spec: ParallelQueueSpec, folder: Path) -> Source:
     """The items of the file that ``on`` names, from ``folder`` on. Raises InputError and DatasetError."""
-    path = folder / str(spec.on).strip()
-    return file_items(path, file_form(spec.on) or "")
+    return file_items(file_of(spec, folder), file_form(spec.on) or "")
+
+
+def file_of(spec: ParallelQueueSpec, folder: Path) -> Path:
+    """The file that ``on`` names."""
+    return folder / str(spec.on).strip()
 
 
 def _listed(found: Any) -> ItemList:

@@ -8,9 +8,10 @@ from taskfleet.api.pipelinerules import auto, tool_of
 from taskfleet.api.tasklines import TaskReader
 from taskfleet.core.errors import InputError, InvalidTask
 from taskfleet.core.parallel.moves import Outcome
-from taskfleet.parallel.asking import ByTasks, Manners, Question, ask
+from taskfleet.parallel.asking import ByTasks, Question, ask, call
 from taskfleet.parallel.condition import Condition
 from taskfleet.parallel.forms import arguments_form
+from taskfleet.parallel.manners import Manners
 from taskfleet.parallel.stepresult import StepResult, of_task, skipped
 from taskfleet.parallel.templates import Compiled, Names, template, value
 
@@ -56,17 +57,20 @@ class StepPlan:
         if self._tool is None:
             assert self._action is not None
             prompt = self._action.render(names, f"{self._field}.action")
-            view = yield {"prompt": prompt, "model": self._model, "parameters": self._parameters}
+            if not prompt.strip():
+                raise InputError(f"{self._field}.action: it is empty for this item; an if may skip the step")
+            asked = {"prompt": prompt, "model": self._model, "parameters": self._parameters}
+            view = yield from call(asked, self._field)
             return of_task(view, attempt, tool=False)
         if self._form is None:
             arguments = _rendered(self._arguments, names, f"{self._field}.arguments")
-            view = yield {"tool": self._tool, "arguments": arguments}
+            view = yield from call({"tool": self._tool, "arguments": arguments}, self._field)
             return of_task(view, attempt, tool=True)
         assert self._action is not None
         field = f"{self._field}.action"
-        asked = Question(field, self._action.render(names, field), self._model, self._parameters)
-        arguments = yield from ask(asked, self._form, self._manners)
-        view = yield {"tool": self._tool, "arguments": arguments}
+        question = Question(field, self._action.render(names, field), self._model, self._parameters)
+        arguments = yield from ask(question, self._form, self._manners)
+        view = yield from call({"tool": self._tool, "arguments": arguments}, self._field)
         result, outcome = of_task(view, attempt, tool=True)
         result["arguments"] = arguments
         return result, outcome

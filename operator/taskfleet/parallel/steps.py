@@ -88,9 +88,10 @@ class Steps:
             stop = Stop(RunState.CANCELLED, "", OnUntil.CANCEL)
         key, last = step_key(item.key, at), step.loop.steps[-1].name
         done = partial(self._loop_done, index, at)
-        inner = self._loops[index] = InnerLoop(self._means, key, values, stop, last, done)
         names = self._plan.names(self._outside, item)
         names["$items"] = values
+        until = partial(step.ending.stop, names) if step.ending is not None else None
+        inner = self._loops[index] = InnerLoop(self._means, key, values, stop, last, done, until)
         path = f"{self._path}{step.name}."
         inner.begin(self._open_loop(step.loop, inner, ItemList(values), names, key, path))
 

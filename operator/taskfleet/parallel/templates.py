@@ -1,9 +1,10 @@
 """Templates: read once, with all that can be known then, and rendered for each item within bounds."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MappingView
 from typing import Any
 
 import jinja2
+import orjson
 from jinja2 import meta, nodes
 from jinja2.parser import Parser
 
@@ -43,10 +44,10 @@ class Compiled:
             return self._produce(self._template, own)
         except Refused as error:
             raise InputError(f"{field}: {error}") from None
-        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
-            raise InputError(f"{field}: {shown(str(error)) or type(error).__name__}") from None
         except MemoryError:
             raise InputError(f"{field}: its values are too large") from None
+        except Exception as error:
+            raise InputError(f"{field}: {shown(str(error)) or type(error).__name__}") from None
         finally:
             CURRENT.reset(token)
 
@@ -136,7 +137,9 @@ def _text(compiled: jinja2.Template, values: dict[str, Any]) -> str:
         size += len(part)
         check_text(size)
         parts.append(part)
-    return "".join(parts)
+    text = "".join(parts)
+    text.encode()  # it raises at half a character
+    return text
 
 
 def _value(compiled: jinja2.Template, values: dict[str, Any]) -> Any:
@@ -146,4 +149,10 @@ def _value(compiled: jinja2.Template, values: dict[str, Any]) -> Any:
     found = context.vars[_RESULT]
     if isinstance(found, jinja2.Undefined):
         str(found)  # raises what it is for want of
-    return list(counted(found)) if isinstance(found, Iterator | range) else found
+    if isinstance(found, Iterator | range | tuple | MappingView):
+        found = list(counted(found))  # type: ignore[arg-type]  # a view of a map is gone through as well
+    try:
+        orjson.dumps(found)
+    except TypeError as error:
+        raise Refused(f"its value is nothing that JSON has: {error}") from None
+    return found

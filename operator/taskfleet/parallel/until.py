@@ -7,9 +7,10 @@ from typing import Any
 
 from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.moves import Stop
-from taskfleet.core.parallel.rules import ItemStatus, OnUntil, RunState
+from taskfleet.core.parallel.rules import OnUntil, RunState
 from taskfleet.parallel.plan import Plan
 from taskfleet.parallel.record import Record
+from taskfleet.parallel.sofar import so_far
 
 MAX_RESULTS = 10_000
 PAUSE = 0.1  # seconds between two looks while nothing happens
@@ -52,16 +53,8 @@ class Until:
         self._next_look = time.monotonic() + min(SLOWEST, cost / SHARE) if cost > CHEAP else 0.0
 
     def _names(self) -> dict[str, Any]:
-        tally = self._record.tally
-        return {
-            **self._plan.inputs,
-            "$completed": tally.items[ItemStatus.COMPLETED],
-            "$failed": tally.items[ItemStatus.FAILED],
-            "$cancelled": tally.items[ItemStatus.CANCELLED],
-            "$done": tally.done,
-            "$elapsed": time.time() - self._record.began,
-            "$results": list(self._results),
-        }
+        elapsed = time.time() - self._record.began
+        return {**self._plan.inputs, **so_far(self._record.tally, self._results, elapsed)}
 
     def _holds(self) -> None:
         spec = self._plan.spec
