@@ -15,6 +15,7 @@ async def test_a_refusal_halves_the_slots_and_answers_bring_them_back(
     model.latency = 0.05
     with worker_process(store_url, work.queue, model.url, concurrency=8, port="0") as worker:
         port = await worker.port()
+        await worker.says("working")
 
         async def slots() -> float:
             return value((await scrape(port))[1], "worker_slots")
