@@ -45,6 +45,19 @@ def test_a_tag_comes_before_a_name_and_a_name_before_a_description() -> None:
     assert resolve_model("fast", (described, OfferedModel("d")), "d") == "a"
 
 
+@pytest.mark.parametrize(
+    "name", ["deepseek-r1", "deepseek-r1:8b", "DeepSeek_R1", "o1-mini", "o3", "qwq-32b", "Qwen3-4B-Thinking"]
+)
+def test_models_that_reason_are_known_by_their_names(name: str) -> None:
+    assert resolve_model("reasoning", (OfferedModel("llama-3"), OfferedModel(name)), "llama-3") == name
+
+
+@pytest.mark.parametrize("name", ["r12", "pro1", "o1x", "llama-3-r"])
+def test_a_letter_and_a_digit_are_a_word_only_alone(name: str) -> None:
+    with pytest.raises(UnknownModel):
+        resolve_model("reasoning", (OfferedModel(name),), name)
+
+
 def test_a_word_is_a_whole_word() -> None:
     with pytest.raises(UnknownModel):
         resolve_model("fast", (OfferedModel("breakfast-7b", description="minimal"),), "breakfast-7b")

@@ -20,13 +20,13 @@ MEANINGS: Mapping[str, frozenset[str]] = {
     "cheap": frozenset(("cheap", "small", "mini", "tiny", "nano")),
     "smart": frozenset(("smart", "large", "big", "strong", "best", "pro")),
     "coding": frozenset(("coding", "code", "coder", "programming")),
-    "reasoning": frozenset(("reasoning", "reason", "reasoner", "thinking", "think")),
+    "reasoning": frozenset(("reasoning", "reason", "reasoner", "thinking", "think", "qwq", "r1", "o1", "o3", "o4")),
     "vision": frozenset(("vision", "image", "images", "vl", "multimodal")),
     "chat": frozenset(("chat", "instruct", "conversation")),
 }
 """What a word stands for when no name, alias or tag is that word."""
 
-_WORD = re.compile(r"[a-z]+")
+_WORD = re.compile(r"(?<![a-z0-9])[a-z]\d(?![a-z0-9])|[a-z]+")  # such as the r1 of deepseek-r1
 
 
 @dataclass(frozen=True, slots=True)
