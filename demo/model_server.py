@@ -1,7 +1,7 @@
 """The model server: SmolLM2-135M behind llama.cpp's OpenAI-compatible HTTP API, on loopback.
 
-``python -m demo.model_server`` serves until its standard input closes: Ctrl-D or Ctrl-C in a terminal. The demo holds
-the other end of that input, so that the server goes with the demo, whatever ended the demo.
+``python -m demo.model_server`` serves until Ctrl-C. The demo holds the other end of its standard input, so that the
+server goes with the demo, whatever ended the demo.
 """
 
 import argparse
@@ -9,11 +9,12 @@ import errno
 import os
 import socket
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from demo.ending import until_ended
 
 HOST = "127.0.0.1"
 PORT = 8080
@@ -117,8 +118,7 @@ def main() -> None:
         print(f"port {wanted} is taken; choose another with --port")
         sys.exit(PORT_TAKEN)
     print(f"serving {len(servers)} x {MODEL}, {shared.threads} threads each, at http://{HOST}:{port}/v1", flush=True)
-    with suppress(KeyboardInterrupt):
-        sys.stdin.read()
+    until_ended()
     os._exit(0)  # the library's threads have nothing to save, and waiting for them takes seconds
 
 

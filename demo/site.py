@@ -1,7 +1,7 @@
 """A small web site on loopback for the samples of parallel queues: hundreds of pages, and much that is wrong.
 
-``python -m demo.site --document report.md`` serves until its standard input closes (Ctrl-D or Ctrl-C in a terminal),
-and writes a document with 120 links to it: pages, redirects, slow pages, pages that are gone, broken TLS, dead hosts.
+``python -m demo.site --document report.md`` serves until Ctrl-C, and writes a document with 120 links to it: pages,
+redirects, slow pages, pages that are gone, broken TLS, dead hosts.
 """
 
 import argparse
@@ -18,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Address
 from pathlib import Path
 from threading import Thread
+
+from demo.ending import until_ended
 
 HOST, PORT = "127.0.0.1", 8099
 PAGES = 400
@@ -156,13 +158,13 @@ def main() -> int:
     parser.add_argument("--document", type=Path, help="write a document with links to the site here")
     options = parser.parse_args()
     try:
-        with serving(options.port) as site, contextlib.suppress(KeyboardInterrupt):
+        with serving(options.port) as site:
             if options.document is not None:
                 options.document.write_text(site.document())
             print(
                 f"http://{HOST}:{site.port}/page/1 is up; {len(site.links())} links to it, Ctrl-C ends it", flush=True
             )
-            sys.stdin.read()
+            until_ended()
     except OSError as error:
         print(f"cannot serve on port {options.port}: {error.strerror}; give another --port", file=sys.stderr)
         return 1
