@@ -112,7 +112,7 @@ BROKEN: list[tuple[str, str, int, str, str]] = [
     ("{{ $iteration < most }}", "go on <AUTO>if it is good</AUTO>", 15, "while", "<AUTO> must begin it"),
     ("    while:", "    as: item\n    while:", 15, "as", "$item has a meaning of its own"),
     ('action: "say {{ first }}"', "on: [1]", 13, "action_loop[1].on", "goes over them with an actionLoop"),
-    ('action: "say {{ first }}"', "action_loop: [{name: x, action: x}]", 12, "action_loop[1]", "give them as on"),
+    ('action: "say {{ first }}"', "action_loop: [{name: x, action: x}]", 12, "action_loop[1]", "give it items"),
     ('action: "say {{ first }}"', "max_parallel: 2", 13, "action_loop[1].max_parallel", "this is for a loop"),
     (
         'action: "say {{ first }}"',

@@ -134,7 +134,7 @@ def _auto_is_all(text: str, at: Path) -> Iterator[Problem]:
 
 def _loop(spec: ParallelQueueSpec, step: InnerLoop, at: Path, inputs: Collection[str]) -> Iterator[Problem]:
     if step.on is None:
-        yield Problem(at, "a step with an actionLoop goes over items; give them as on")
+        yield Problem(at, "a step with an actionLoop is a loop over items; give it items")
     else:
         yield from _source(step.on, at, may_be_file=False)
     if step.action_loop is None:
@@ -161,7 +161,7 @@ def _call(spec: ParallelQueueSpec, step: Call, at: Path) -> Iterator[Problem]:
             ("onUntil", step.on_until is not OnUntil.FINISH),
         ):
             if is_set:
-                yield Problem((*at, name), "this is for a loop: a step with on and actionLoop")
+                yield Problem((*at, name), "this is for a loop: a step with items and actionLoop")
     if step.action is None and step.arguments is None:
         yield Problem(at, "it needs an action (what a model is asked), or arguments for a tool")
     elif step.action is not None and step.arguments is not None:
