@@ -134,7 +134,7 @@ def _auto_is_all(text: str, at: Path) -> Iterator[Problem]:
 
 def _loop(spec: ParallelQueueSpec, step: InnerLoop, at: Path, inputs: Collection[str]) -> Iterator[Problem]:
     if step.on is None:
-        yield Problem(at, "a step with an actionLoop is a loop over items; give it items")
+        yield Problem(at, "a step with an actionLoop goes over items; give it items")
     else:
         yield from _source(step.on, at, may_be_file=False)
     if step.action_loop is None:
