@@ -75,21 +75,20 @@ def failed_over_to(replica: ValkeyServer) -> Trouble:
     return trouble
 
 
-@asynccontextmanager
-async def cut_off(site: Site) -> AsyncIterator[None]:
-    """The workers only: others look at the queue meanwhile."""
-    site.link.become(Condition.CUT)
-    yield
-    await site.look()
-    site.link.become(Condition.GOOD)
+def with_a_link_that_is(condition: Condition) -> Trouble:
+    """The workers' only: others look at the queue meanwhile."""
+
+    @asynccontextmanager
+    async def trouble(site: Site) -> AsyncIterator[None]:
+        site.link.become(condition)
+        yield
+        await site.look()
+        site.link.become(Condition.GOOD)
+
+    return trouble
 
 
-@asynccontextmanager
-async def silenced(site: Site) -> AsyncIterator[None]:
-    site.link.become(Condition.SILENT)
-    yield
-    await site.look()
-    site.link.become(Condition.GOOD)
+cut_off, silenced = with_a_link_that_is(Condition.CUT), with_a_link_that_is(Condition.SILENT)
 
 
 @asynccontextmanager
@@ -130,7 +129,9 @@ async def assert_calls_are_made_once(site: Site, url: str, model: ModelStub, tro
     assert {(view.id, view.attempts) for view in views} == {(view.id, 1) for view in views}
 
 
-@pytest.mark.parametrize("trouble", [killed, cut_off, silenced, asleep])
+@pytest.mark.parametrize(
+    "trouble", [killed, cut_off, silenced, asleep], ids=["killed", "cut off", "silenced", "asleep"]
+)
 async def test_a_store_that_is_back_after_more_than_a_lease_takes_what_its_workers_hold(
     tmp_path: Path, queue: QueueKey, model: ModelStub, trouble: Trouble
 ) -> None:

@@ -13,21 +13,8 @@ FILTERS = frozenset(
     (
         *("abs", "capitalize", "count", "default", "d", "dictsort", "first", "float", "fromjson", "int", "items"),
         *("join", "last", "length", "list", "lower", "map", "max", "min", "pieces", "reject", "rejectattr", "replace"),
-        *(
-            "reverse",
-            "round",
-            "select",
-            "selectattr",
-            "sort",
-            "string",
-            "sum",
-            "title",
-            "tojson",
-            "trim",
-            "truncate",
-            "unique",
-        ),
-        *("upper", "urlencode", "urls", "wordcount"),
+        *("reverse", "round", "select", "selectattr", "sort", "string", "sum", "title", "tojson", "trim", "truncate"),
+        *("unique", "upper", "urlencode", "urls", "wordcount"),
     )
 )
 TESTS = frozenset(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable
 from functools import wraps
+from itertools import pairwise
 from typing import Any
 
 from jinja2 import StrictUndefined, nodes
@@ -151,14 +152,15 @@ def _pieces(value: Any, size: Any = None) -> list[str]:
     ends."""
     if not isinstance(size, int) or size < 1:
         raise Refused("pieces: of how many characters? Give one or more, as pieces(4000)")
-    found = [""]
-    for line in counted(str(value).splitlines(keepends=True)):
+    text, begins, end = str(value), [0], 0
+    for line in counted(text.splitlines(keepends=True)):
         for at in counted(range(0, len(line), size)):
-            part = line[at : at + size]
-            if len(found[-1]) + len(part) > size:
-                found.append("")
-            found[-1] += part
-    return [stripped for piece in found if (stripped := piece.strip())]
+            part = len(line[at : at + size])
+            if end + part - begins[-1] > size:
+                begins.append(end)
+            end += part
+    pieces = (text[begin:until] for begin, until in pairwise([*begins, end]))
+    return [stripped for piece in pieces if (stripped := piece.strip())]
 
 
 def _replace(value: Any, old: str, new: str, count: int = -1) -> str:
