@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -62,34 +63,17 @@ ROWS: dict[str, Callable[[Path], Any]] = {
     "Parquet": lambda folder: as_parquet(folder / "rows.parquet", {"text": ["a", "b"]}),
     "an Arrow table": lambda _: pyarrow.table({"text": ["a", "b"]}),
     "JSONL of Windows": lambda folder: written(folder / "rows.jsonl", '\ufeff{"text": "a"}\r\n{"text": "b"}\r\n'),
-    "a DataFrame of pandas": lambda _: PandasFrame(),
-    "a DataFrame of Polars": lambda _: PolarsFrame(),
+    "a DataFrame of pandas": lambda _: import_module("pandas").DataFrame({"text": ["a", "b"]}),
+    "a DataFrame of Polars": lambda _: import_module("polars").DataFrame({"text": ["a", "b"]}),
+    "a dataset of Hugging Face": lambda _: hugging_face({"text": ["a", "b"]}),
+    "a stream of Hugging Face": lambda _: hugging_face({"text": ["a", "b"]}).to_iterable_dataset(),
     "a path as text": lambda folder: str(written(folder / "rows.ndjson", '{"text": "a"}\n{"text": "b"}')),
 }
 
 
-class PandasFrame:
-    """What of a DataFrame is asked; pandas is no part of a test's world."""
-
-    columns = ("text",)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.columns)
-
-    def itertuples(self, *, index: bool, name: None) -> Iterator[tuple[str]]:
-        assert not index
-        return iter([("a",), ("b",)])
-
-
-class PolarsFrame:
-    """The same of Polars."""
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(["text"])
-
-    def iter_rows(self, *, named: bool) -> Iterator[dict[str, str]]:
-        assert named
-        return iter([{"text": "a"}, {"text": "b"}])
+def hugging_face(columns: dict[str, list[Any]]) -> Any:
+    """Imported where it is used: it takes a second."""
+    return import_module("datasets").Dataset.from_dict(columns)
 
 
 async def later(*rows: Any) -> AsyncIterator[Any]:
@@ -112,6 +96,12 @@ def as_parquet(path: Path, columns: dict[str, list[Any]]) -> Path:
 async def test_rows_come_from_anything_that_has_rows(kind: str, tmp_path: Path, own: ParallelTaskQueue) -> None:
     results = await own.process_dataset(ROWS[kind](tmp_path), prompt="Say {text}")
     assert [task.response for task in results] == ["Say a", "Say b"]
+
+
+async def test_splits_of_a_dataset_are_no_rows(own: ParallelTaskQueue) -> None:
+    splits = import_module("datasets").DatasetDict({"train": hugging_face({"text": ["a"]})})
+    with pytest.raises(InputError, match="give one of its values \\('train'\\)"):
+        await own.process_dataset(splits, prompt="Say {text}")
 
 
 @pytest.mark.parametrize(

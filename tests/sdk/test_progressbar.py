@@ -1,4 +1,4 @@
-"""The bar of a run over a dataset: drawn where somebody can see it, and nowhere else."""
+"""The bar of a run over a dataset, drawn where somebody can see it and nowhere else. Notebooks: test_notebook.py."""
 
 import os
 import subprocess
@@ -7,11 +7,8 @@ import sys
 import pytest
 
 SCRIPT = """
-import asyncio, builtins, sys
+import asyncio, sys
 from taskfleet import ParallelTaskQueue
-if sys.argv[2:]:
-    class ZMQInteractiveShell: pass
-    builtins.get_ipython = ZMQInteractiveShell
 async def picky(task):
     assert task.prompt != "bad"
     return task.prompt
@@ -22,11 +19,11 @@ asyncio.run(main())
 """
 
 
-def drawn(progress: str, *notebook: str, terminal: bool) -> tuple[str, str]:
+def drawn(progress: str, *, terminal: bool) -> tuple[str, str]:
     """What such a run writes to stdout, and to stderr, which is a terminal or a pipe."""
     ours, theirs = os.openpty() if terminal else os.pipe()
     script = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, progress, *notebook],
+        [sys.executable, "-c", SCRIPT, progress],
         stdout=subprocess.PIPE,
         stderr=theirs,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
@@ -57,10 +54,3 @@ def test_a_bar_is_drawn_in_a_terminal_or_where_it_is_asked_for(progress: str, te
     assert out == ""
     assert ("3/3" in said, "1 failed" in said) == (is_drawn, is_drawn)
     assert is_drawn or said == ""
-
-
-def test_a_notebook_without_widgets_gets_a_line_that_is_written_over() -> None:
-    out, said = drawn("none", "in a notebook", terminal=False)
-    assert "3/3" in out
-    assert "1 failed" in out
-    assert "ipywidgets" not in said

@@ -1,5 +1,6 @@
 """Fewer calls at once while the endpoint refuses, and as many as configured again when it does not."""
 
+from taskfleet.core.concurrency import LATE_SECONDS
 from taskfleet.core.task import TaskState
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
@@ -47,3 +48,27 @@ async def test_a_refusal_halves_the_slots_and_answers_bring_them_back(
         await work.finished(await work.submit("overloaded"))
         assert await slots() < 8
     assert [(view.state, view.attempts) for view in views] == [(TaskState.COMPLETED, 1)] * 61
+
+
+async def test_answers_that_nearly_all_come_late_take_slots_away(work: Work, model: ModelStub, store_url: str) -> None:
+    """Late is five times as long as the fastest of that length, and five seconds longer: the test takes as long."""
+    await work.open(leaseDuration="10s", retry={"maxAttempts": 1})
+    with worker_process(store_url, work.queue, model.url, concurrency=10, port="0") as worker:
+        port = await worker.port()
+        await work.finished(await work.submit(*(f"quick-{number}" for number in range(10))))
+        model.latency = LATE_SECONDS + 0.3
+        views = await work.finished(await work.submit(*(f"later-{number}" for number in range(10))))
+        assert value((await scrape(port))[1], "worker_slots") == 8
+    assert {view.state for view in views} == {TaskState.COMPLETED}
+
+
+async def test_calls_that_nearly_all_get_no_answer_in_time_take_slots_away(
+    work: Work, model: ModelStub, store_url: str
+) -> None:
+    await work.open(taskTimeout="1s", retry={"maxAttempts": 1})
+    with worker_process(store_url, work.queue, model.url, concurrency=10, port="0") as worker:
+        port = await worker.port()
+        model.hold()
+        views = await work.finished(await work.submit(*(f"task-{number}" for number in range(10))))
+        assert value((await scrape(port))[1], "worker_slots") == 8
+    assert {view.error.code for view in views if view.error} == {"timeout"}

@@ -37,6 +37,7 @@ class ProgressBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._bar.refresh()  # a notebook's widget keeps what it showed last: rich draws the end only in terminals
         self._bar.stop()
 
     def show(self, done: int, failed: int, total: int | None) -> None:
