@@ -6,7 +6,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from taskfleet.core.ratelimit import RateLimits
 from taskfleet.core.task import QueueKey
-from taskfleet.telemetry.metrics import ControllerMetrics, GatewayMetrics, LeaderMetrics, WorkerMetrics
+from taskfleet.telemetry.controllermetrics import ControllerMetrics
+from taskfleet.telemetry.gatewaymetrics import GatewayMetrics
+from taskfleet.telemetry.leadermetrics import LeaderMetrics
+from taskfleet.telemetry.workermetrics import WorkerMetrics
 from tests.support.promql import grouped_by, selectors
 
 # What Prometheus adds to whatever it scrapes, as the chart's monitors make it do.

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from taskfleet.core.task import QueueKey
 from taskfleet.gateway.service import GatewayOptions, gateway
 from taskfleet.store import Store
-from taskfleet.telemetry.metrics import LeaderMetrics
+from taskfleet.telemetry.leadermetrics import LeaderMetrics
 from taskfleet.telemetry.server import status_server
 from tests.chart.exported import complaints, series
 from tests.controller.control import controlling, task_queue, worker_pool

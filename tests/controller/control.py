@@ -20,7 +20,7 @@ from taskfleet.core.pool import AutoscalersObserved
 from taskfleet.core.settlement import Settlement, Verdict, WorkerReport
 from taskfleet.core.task import NewTask, QueueKey, new_task_id
 from taskfleet.store import Store
-from taskfleet.telemetry.metrics import ControllerMetrics
+from taskfleet.telemetry.controllermetrics import ControllerMetrics
 from tests.support.waiting import eventually
 
 NAMESPACE = "test"

@@ -10,7 +10,7 @@ from taskfleet.core import pool_conditions
 from taskfleet.core.settlement import Verdict
 from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
-from taskfleet.telemetry.metrics import ControllerMetrics
+from taskfleet.telemetry.controllermetrics import ControllerMetrics
 from tests.controller.control import NAMESPACE, Hand, controlling, submit, task_queue, worker_pool
 from tests.store import inside
 from tests.store.given import error, policy, settle, tasks

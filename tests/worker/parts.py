@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from taskfleet.core.task import LeasedTask, Priority
 from taskfleet.providers import Provider, open_provider
-from taskfleet.telemetry.metrics import WorkerMetrics
+from taskfleet.telemetry.workermetrics import WorkerMetrics
 from taskfleet.worker.asking import Asking
 from taskfleet.worker.breaker import Breaker
 from taskfleet.worker.callends import CallEnds

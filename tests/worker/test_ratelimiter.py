@@ -12,7 +12,7 @@ from taskfleet.core.outcome import EndpointDown, Fatal, Ok, RateLimited
 from taskfleet.core.ratelimit import START_WITHIN_SECONDS, RateLimits
 from taskfleet.core.task import LeasedTask, Priority, QueueKey, TaskError, Usage
 from taskfleet.store import Store
-from taskfleet.telemetry.metrics import WorkerMetrics
+from taskfleet.telemetry.workermetrics import WorkerMetrics
 from taskfleet.worker import ratelimiter
 from taskfleet.worker.ratelimiter import RateLimiter
 from taskfleet.worker.settings import WorkerSettings

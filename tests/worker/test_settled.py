@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import NewTask, Priority, TaskError, TaskView, Usage
-from taskfleet.telemetry.metrics import WorkerMetrics
+from taskfleet.telemetry.workermetrics import WorkerMetrics
 from taskfleet.worker import outbox as outbox_module
 from taskfleet.worker.outbox import Outbox
 from taskfleet.worker.storehealth import StoreHealth

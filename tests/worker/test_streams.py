@@ -12,7 +12,7 @@ from taskfleet.core.events import EventKind, Publication, TaskEvent
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.task import LeasedTask, QueueKey
 from taskfleet.store import Store
-from taskfleet.telemetry.metrics import WorkerMetrics
+from taskfleet.telemetry.workermetrics import WorkerMetrics
 from taskfleet.worker.storehealth import StoreHealth
 from taskfleet.worker.streams import LARGEST_CHUNK, Streams, TaskStream
 from tests.support.work import Work

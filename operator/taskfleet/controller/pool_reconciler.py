@@ -27,7 +27,7 @@ from taskfleet.core.plan import EndpointPlan, Plan, plan
 from taskfleet.core.pool import EndpointObserved, Observed
 from taskfleet.core.task import QueueKey
 from taskfleet.core.wiretime import wire_time
-from taskfleet.telemetry.metrics import ControllerMetrics
+from taskfleet.telemetry.controllermetrics import ControllerMetrics
 
 # Numbers move without a wake-up while tasks run: a settled task tells nobody.
 BUSY_SECONDS = 1.0

@@ -21,7 +21,7 @@ from taskfleet.core.settlement import QueueStats
 from taskfleet.core.task import QueueKey
 from taskfleet.core.wiretime import wire_time
 from taskfleet.store import Store
-from taskfleet.telemetry.metrics import ControllerMetrics
+from taskfleet.telemetry.controllermetrics import ControllerMetrics
 
 BUSY_SECONDS = 1.0
 # A store that answers but refuses this queue (it is full, say) is asked again after this.

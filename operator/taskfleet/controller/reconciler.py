@@ -29,7 +29,7 @@ from taskfleet.core.errors import TaskfleetError
 from taskfleet.core.names import FINALIZER
 from taskfleet.core.task import QueueKey
 from taskfleet.providers.probe import probe_client
-from taskfleet.telemetry.metrics import ControllerMetrics
+from taskfleet.telemetry.controllermetrics import ControllerMetrics
 
 _log = logging.getLogger(__name__)
 

@@ -40,7 +40,7 @@ from taskfleet.gateway.queueevents import QueueEvents
 from taskfleet.gateway.tasklisting import TaskListing
 from taskfleet.gateway.tasks import Tasks
 from taskfleet.gateway.work import Work
-from taskfleet.telemetry.metrics import GatewayMetrics
+from taskfleet.telemetry.gatewaymetrics import GatewayMetrics
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ from taskfleet.gateway.tls import Certificate
 from taskfleet.gateway.webhookbook import WebhookBook
 from taskfleet.gateway.webhooks import WebhookTeller
 from taskfleet.store import Store
-from taskfleet.telemetry.metrics import GatewayMetrics
+from taskfleet.telemetry.gatewaymetrics import GatewayMetrics
 from taskfleet.telemetry.others import Others
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from taskfleet.gateway.webhookbook import WebhookBook
 from taskfleet.gateway.webhookpost import POST_SECONDS, NotDelivered, Poster
 from taskfleet.store import Store
 from taskfleet.store.deliveries import Delivery, Ended
-from taskfleet.telemetry.metrics import GatewayMetrics
+from taskfleet.telemetry.gatewaymetrics import GatewayMetrics
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ from taskfleet.local.status import status_on_loopback
 from taskfleet.local.surface import MemorySurface
 from taskfleet.local.view import View
 from taskfleet.store import Store
-from taskfleet.telemetry.metrics import ControllerMetrics
+from taskfleet.telemetry.controllermetrics import ControllerMetrics
 
 LOOK_EVERY_SECONDS = 0.5
 TASKS_FAILED = 1

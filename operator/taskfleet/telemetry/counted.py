@@ -7,10 +7,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from taskfleet.core.task import QueueKey
-
-QUEUE = ("namespace", "queue")
-POOL = ("namespace", "queue", "pool")
-PoolLabels = tuple[str, str, str]
+from taskfleet.telemetry.labels import POOL, QUEUE, PoolLabels
 
 # Why a plan may change a number of workers (core/needs.py, core/plan.py). A store that is away has reasons of its own,
 # which change workers only when someone lowers a maximum meanwhile.

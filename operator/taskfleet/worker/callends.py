@@ -7,7 +7,7 @@ from taskfleet.api.endpoint import Endpoint
 from taskfleet.core.outcome import Ok, Outcome
 from taskfleet.core.settlement import Settlement, Verdict
 from taskfleet.core.verdict import OTHERS_FIRST_SECONDS, Ending, decide
-from taskfleet.telemetry.metrics import WorkerMetrics
+from taskfleet.telemetry.workermetrics import WorkerMetrics
 from taskfleet.worker.breaker import Breaker
 from taskfleet.worker.endpointjudge import EndpointJudge
 from taskfleet.worker.outbox import Outbox

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from taskfleet.core.outcome import Ok, Outcome
 from taskfleet.core.task import LeasedTask
-from taskfleet.telemetry.metrics import WorkerMetrics
+from taskfleet.telemetry.workermetrics import WorkerMetrics
 from taskfleet.worker.asking import Asking
 from taskfleet.worker.breaker import Breaker
 from taskfleet.worker.callends import CallEnds

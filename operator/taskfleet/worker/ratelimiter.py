@@ -14,7 +14,7 @@ from taskfleet.core.outcome import Ok, Outcome
 from taskfleet.core.ratelimit import START_WITHIN_SECONDS, Lacking, Reservation, Returned
 from taskfleet.core.task import LeasedTask
 from taskfleet.core.tokens import ANSWER_TOKENS, estimate_tokens, tokens_used
-from taskfleet.telemetry.metrics import WorkerMetrics
+from taskfleet.telemetry.workermetrics import WorkerMetrics
 from taskfleet.worker.settings import WorkerSettings
 from taskfleet.worker.workplace import Workplace
 

@@ -13,8 +13,8 @@ from taskfleet.core.errors import StoreError, StoreUnreachable
 from taskfleet.core.pool import EndpointObserved
 from taskfleet.providers import Provider, open_endpoint
 from taskfleet.store import Store
-from taskfleet.telemetry.metrics import WorkerMetrics
 from taskfleet.telemetry.server import status_server
+from taskfleet.telemetry.workermetrics import WorkerMetrics
 from taskfleet.worker import variables
 from taskfleet.worker.asking import Asking
 from taskfleet.worker.breaker import Breaker

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from taskfleet.core.errors import TaskfleetError
-from taskfleet.telemetry.metrics import WorkerMetrics
+from taskfleet.telemetry.workermetrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,8 @@ from taskfleet.controller.fleet import Kind
 from taskfleet.controller.reconciler import Reconciler
 from taskfleet.core.leadership import Timing
 from taskfleet.kube import KubeClient
-from taskfleet.telemetry.metrics import ControllerMetrics, LeaderMetrics
+from taskfleet.telemetry.controllermetrics import ControllerMetrics
+from taskfleet.telemetry.leadermetrics import LeaderMetrics
 from taskfleet.telemetry.server import status_server
 
 
