@@ -1,4 +1,4 @@
-"""Queue engines side by side: 1 KiB tasks that do nothing, all engines on one Valkey server, in turn.
+"""Queue engines side by side: 1 KiB tasks that do nothing, all engines on one Valkey server, in turns.
 
 ``python -m benchmarks.queue_engines [--rounds 5]``; rows ``queue.*``. What is measured is at each step below; what an
 engine is set to is in its adapter in ``engines/``.
@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 
 from benchmarks.enginerun import EngineRun, Failed, kill
@@ -34,12 +34,14 @@ QUICK = 100  # a quick run has so many times fewer tasks
 class Step:
     """One measurement of one engine, and the rows (id, unit, what is better) that it gives figures for.
 
-    ``at_once``: of all engines at the same time, since it waits more than it works. ``quick``: also in a quick run.
+    ``at_once``: of all engines at the same time, since it waits more than it works. ``turns``: so many in a round, of a
+    short one. ``quick``: also in a quick run.
     """
 
     measure: Callable[[EngineRun, int], Mapping[str, float]]
     rows: tuple[tuple[str, str, Better], ...]
     at_once: bool = False
+    turns: int = 1
     quick: bool = True
 
     @property
@@ -115,11 +117,11 @@ def rerun(run: EngineRun, _smaller: int) -> Mapping[str, float]:
 
 
 STEPS = (
-    Step(enqueue, (("queue.enqueue_one_by_one", "tasks/s", "higher"),)),
+    Step(enqueue, (("queue.enqueue_one_by_one", "tasks/s", "higher"),), turns=3),
     Step(bulk, (("queue.enqueue_in_bulk", "tasks/s", "higher"), ("queue.bytes_per_task", "bytes", "lower"))),
     Step(drain(1), (("queue.drain_by_1", "tasks/s", "higher"),)),
     Step(drain(2), (("queue.drain_by_2", "tasks/s", "higher"),), quick=False),
-    Step(pick_up, (("queue.pick_up_p50", "ms", "lower"), ("queue.pick_up_p99", "ms", "lower"))),
+    Step(pick_up, (("queue.pick_up_p50", "ms", "lower"), ("queue.pick_up_p99", "ms", "lower")), turns=2),
     Step(rerun, (("queue.rerun_after_kill", "s", "lower"),), at_once=True, quick=False),
 )
 
@@ -129,6 +131,7 @@ class Comparison:
 
     def __init__(self, runs: Mapping[str, EngineRun], steps: Sequence[Step], smaller: int) -> None:
         self._runs = runs
+        self._names = list(runs)
         self._steps = steps
         self._smaller = smaller
         self._figures: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
@@ -139,9 +142,14 @@ class Comparison:
             if step.at_once:
                 with ThreadPoolExecutor(len(self._runs)) as threads:
                     list(threads.map(self._measure, repeat(step), self._runs))
-            else:
-                for name in self._runs:
-                    self._measure(step, name)
+                continue
+            for name in chain.from_iterable(self._next_order() for _ in range(step.turns)):
+                self._measure(step, name)
+
+    def _next_order(self) -> list[str]:
+        """Each engine is the first one once: a machine that did little before is slower for a while."""
+        self._names.append(self._names.pop(0))
+        return list(self._names)
 
     def _measure(self, step: Step, name: str) -> None:
         """One engine, once; one that has failed in this step is not tried again, and whatever a peer does wrong ends
