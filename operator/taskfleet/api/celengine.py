@@ -13,14 +13,14 @@ _PACKAGE, _PART = "cel", "cel.cel"
 
 
 def load() -> Any:
-    """That module. Raises ImportError when the package is not installed, or has no such part."""
+    """That module. Raises ModuleNotFoundError when the package is not installed, or has no such part."""
     loaded = sys.modules.get(_PART)
     if loaded is not None:
         return loaded
     package = find_spec(_PACKAGE)
     part = PathFinder.find_spec(_PART, package.submodule_search_locations) if package else None
     if part is None or part.loader is None:
-        raise ImportError(f"no {_PART}; install common-expression-language")
+        raise ModuleNotFoundError(f"no {_PART}; install common-expression-language", name=_PACKAGE)
     module = module_from_spec(part)
     sys.modules[_PART] = module  # for `import cel`, too, should the program do that: such a part loads once
     part.loader.exec_module(module)
