@@ -71,13 +71,16 @@ def namespace(installed: Cluster) -> Iterator[str]:
     installed.kubectl("delete", "namespace", name, "--timeout=120s", seconds=130)
 
 
-def model_server(namespace: str, *, latency: float = 0.2, chunk_latency: float = 0.0) -> list[dict[str, object]]:
+def model_server(namespace: str, **seconds: float) -> list[dict[str, object]]:
+    """``seconds``: the stub's options (latency, jitter, chunk_latency)."""
     labels = {"app": "llm"}
     command = ["python", "-m", "tests.support.modelstub", "--host", "0.0.0.0", "--port", "8080"]
+    for name, value in ({"latency": 0.2} | seconds).items():
+        command += [f"--{name.replace('_', '-')}", f"{value:g}"]
     container = {
         "name": "llm",
         "image": IMAGE,
-        "command": [*command, "--latency", f"{latency:g}", "--chunk-latency", f"{chunk_latency:g}"],
+        "command": command,
         "workingDir": "/stub",
         "volumeMounts": [{"name": "stub", "mountPath": "/stub"}],
         "readinessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1},

@@ -7,12 +7,15 @@ import yaml
 
 from tests.e2e.cluster import SYSTEM, Cluster
 from tests.e2e.conftest import ROOT, model_server
+from tests.e2e.nodeside import node_side
 from tests.e2e.test_cluster import quickstart
+from tests.e2e.test_leading import leader
 from tests.e2e.test_shrinking import stub
 from tests.support.waiting import wait_until
 
 SAMPLE = ROOT / "manifests" / "samples" / "parallel" / "cluster.yaml"
 ITEMS = 60
+SITES, PAGES, ENOUGH = 40, 8, 3
 
 
 def many_items(namespace: str) -> dict[str, Any]:
@@ -21,6 +24,17 @@ def many_items(namespace: str) -> dict[str, Any]:
     steps = [{"name": step, "action": f"{step} {{{{ $item }}}}"} for step in ("first", "second")]
     spec = {**work["spec"], "items": list(range(ITEMS)), "inputsFrom": {}, "actionLoop": steps}
     return {**work, "metadata": {"name": "work", "namespace": namespace}, "spec": spec}
+
+
+def loops_that_end_themselves(namespace: str) -> dict[str, Any]:
+    """A ParallelQueue ``work`` whose items have a loop inside, over more pages than it goes to."""
+    work = many_items(namespace)
+    page = {"name": "page", "action": "page {{ $item }} of {{ $site }}"}
+    pages = {"name": "pages", "items": list(range(PAGES)), "actionLoop": [page]}
+    pages["until"] = f"{{{{ $completed >= {ENOUGH} }}}}"
+    last = {"name": "last", "action": "{{ pages.completed }} pages of {{ $site }}"}
+    work["spec"] |= {"items": list(range(SITES)), "as": "site", "actionLoop": [pages, last]}
+    return work
 
 
 def items_done(cluster: Cluster, namespace: str) -> int:
@@ -51,3 +65,24 @@ def test_the_sample_runs_and_one_goes_on_when_its_controller_goes(installed: Clu
     lines = installed.taskfleet("parallel", "results", "capitals", "-q", "demo", "-n", namespace).splitlines()
     assert [json.loads(line)["item"]["name"] for line in lines] == ["France", "Japan", "Kenya"]
     installed.kubectl("delete", "pq", "--all", "-n", namespace, "--timeout=60s", seconds=70)
+
+
+def test_loops_inside_end_themselves_also_under_another_controller_than_began_them(
+    installed: Cluster, namespace: str
+) -> None:
+    with node_side(installed) as node:
+        installed.apply(*quickstart(namespace), loops_that_end_themselves(namespace))
+        wait_until(lambda: items_done(installed, namespace) >= SITES // 4, "a quarter of the items", timeout=120)
+        node.kill(leader(installed))
+    open_items = SITES - items_done(installed, namespace)
+    installed.kubectl("wait", "--for=condition=Ended", "pq/work", "-n", namespace, "--timeout=180s", seconds=190)
+
+    lines = installed.taskfleet("parallel", "results", "work", "-q", "demo", "-n", namespace).splitlines()
+    found = [json.loads(line)["steps"] for line in lines]
+    print(f"\nthe controller killed with {open_items} of {SITES} items with loops inside open")
+    assert open_items > 0
+    assert [(each["pages"]["ok"], each["pages"]["completed"]) for each in found] == [(True, ENOUGH)] * SITES
+    told = {f"page {page} of {site}" for page in range(ENOUGH) for site in range(SITES)}
+    told |= {f"{ENOUGH} pages of {site}" for site in range(SITES)}
+    assert stub(installed, namespace)["calls"] == dict.fromkeys(told, 1), "nothing twice, and nothing beyond the end"
+    installed.kubectl("delete", "pq", "work", "-n", namespace, "--timeout=60s", seconds=70)

@@ -72,6 +72,22 @@ def pool(namespace: str, allowed: str) -> list[dict[str, Any]]:
     return [{**head, "kind": "TaskQueue", "spec": queue}, {**head, "kind": "WorkerPool", "spec": spec}]
 
 
+def in_parallel(namespace: str, urls: list[str]) -> dict[str, Any]:
+    """A ParallelQueue that fetches pages and opens those that are there, with no model."""
+    steps = [
+        {"name": "load", "tool": "http", "arguments": {"url": "{{ $item }}"}, "onError": "continue"},
+        {
+            "name": "see",
+            "tool": "headless-browser",
+            "if": "{{ load.ok }}",
+            "arguments": {"url": "{{ load.output.url }}"},
+        },
+    ]
+    spec = {"queueRef": {"name": NAME}, "items": urls, "maxParallel": 4, "actionLoop": steps}
+    meta = {"name": "pages", "namespace": namespace}
+    return {"apiVersion": "taskfleet.dev/v1alpha1", "kind": "ParallelQueue", "metadata": meta, "spec": spec}
+
+
 def submit(cluster: Cluster, namespace: str, tool: str, **arguments: Any) -> dict[str, Any]:
     """A call that has ended, as ``taskfleet status`` tells of it."""
     task = f"{tool}-{secrets.token_hex(3)}"
@@ -113,6 +129,16 @@ def test_pods_fetch_pages_open_them_in_a_browser_and_run_commands_once_they_may_
     opened = call(cluster, namespace, "headless-browser", url=url, screenshot=True)
     assert (opened["title"], opened["text"].strip()) == ("made by script", "Some words.")
     assert opened["screenshot"]["base64"]
+    cluster.apply(in_parallel(namespace, [url, f"{url}gone", f"{url}index.html"]))
+    cluster.kubectl("wait", "--for=condition=Ended", "pq/pages", "-n", namespace, "--timeout=120s", seconds=130)
+    lines = cluster.taskfleet("parallel", "results", "pages", "-q", NAME, "-n", namespace).splitlines()
+    seen = [json.loads(line)["steps"] for line in lines]
+    assert [(each["load"]["output"]["status"], each["see"]["skipped"]) for each in seen] == [
+        (200, False),
+        (404, True),
+        (200, False),
+    ]
+    assert [each["see"]["output"]["title"] for each in seen if each["see"]["ok"]] == ["made by script"] * 2
     refused = submit(cluster, namespace, "terminal", command="id")
     assert refused["error"]["code"] == "no_sandbox", refused
     assert "set the pool's workerTemplate.seccompProfile" in refused["error"]["message"]
