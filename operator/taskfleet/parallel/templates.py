@@ -9,8 +9,9 @@ from jinja2 import meta, nodes
 from jinja2.parser import Parser
 
 from taskfleet.core.errors import InputError
-from taskfleet.parallel.budget import CURRENT, Budget, Refused, check_text, counted
+from taskfleet.parallel.budget import CURRENT, Budget, Refused, TooMuch, check_text, counted
 from taskfleet.parallel.dollars import in_expression, in_template, mangled, shown
+from taskfleet.parallel.field import Field
 from taskfleet.parallel.language import GLOBALS, refusals
 from taskfleet.parallel.sandbox import Bounded, Environment
 
@@ -35,7 +36,7 @@ class Compiled:
         self._produce = _value if as_value else _text
         self._template = _compiled(_kept(bounded) if as_value else bounded)
 
-    def render(self, values: Names, field: str) -> Any:
+    def render(self, values: Names, field: Field) -> Any:
         """The text, or the value of an expression. Raises InputError, which names ``field``."""
         own = {called: values[name] for name, called in self._called.items() if name in values}
         own.update(_ENVIRONMENT.globals)
@@ -50,6 +51,21 @@ class Compiled:
             raise InputError(f"{field}: {shown(str(error)) or type(error).__name__}") from None
         finally:
             CURRENT.reset(token)
+
+    def too_much(self) -> str:
+        """Why it is refused whatever its names stand for: it repeats too often, or grows too large. "" where that is
+        not to be known before it has values."""
+        nothing: dict[str, Any] = {called: jinja2.ChainableUndefined(name=called) for called in self._called.values()}
+        token = CURRENT.set(Budget())
+        try:
+            self._produce(self._template, {**nothing, **_ENVIRONMENT.globals})
+        except TooMuch as error:
+            return str(error)
+        except Exception:
+            return ""  # it wants values
+        finally:
+            CURRENT.reset(token)
+        return ""
 
 
 def template(source: str) -> Compiled:
