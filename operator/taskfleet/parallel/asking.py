@@ -19,7 +19,7 @@ from taskfleet.parallel.field import Field
 from taskfleet.parallel.manners import Form, Manners
 
 T = TypeVar("T")
-TaskFields = Mapping[str, Any]
+TaskFields = dict[str, Any]
 ByTasks = Generator[TaskFields, TaskView, T]
 
 TRIES = 3

@@ -36,6 +36,8 @@ class StepPlan:
         self._tool = tool_of(spec, step)
         self._form = arguments_form(self._tool) if self._tool is not None and self._action is not None else None
         self._parameters = step.parameters
+        asked = {"model": self._model, "parameters": step.parameters}
+        self._asked = {name: value for name, value in asked.items() if value}
 
     def check(self, reader: TaskReader) -> None:
         """Raise InputError when the queue does not take such tasks."""
@@ -61,8 +63,7 @@ class StepPlan:
             prompt = self._action.render(names, field)
             if not prompt.strip():
                 raise InputError(f"{field}: it is empty for this item; an if may skip the step")
-            asked = {"prompt": prompt, "model": self._model, "parameters": self._parameters}
-            view = yield from call(asked, self._field)
+            view = yield from call({"prompt": prompt, **self._asked}, self._field)
             return of_task(view, attempt, tool=False)
         if self._form is None:
             arguments = _rendered(self._arguments, names, self._field.at("arguments"))

@@ -7,6 +7,7 @@ import jinja2
 import orjson
 from jinja2 import meta, nodes
 from jinja2.parser import Parser
+from jinja2.runtime import Context
 
 from taskfleet.core.errors import InputError
 from taskfleet.parallel.budget import CURRENT, Budget, Refused, TooMuch, check_text, counted
@@ -35,6 +36,7 @@ class Compiled:
         bounded = Bounded().visit(tree)
         self._produce = _value if as_value else _text
         self._template = _compiled(_kept(bounded) if as_value else bounded)
+        self._context = self._template.new_context({}, shared=True)  # one for all: to make it costs as much as all else
 
     def render(self, values: Names, field: Field) -> Any:
         """The text, or the value of an expression. Raises InputError, which names ``field``."""
@@ -42,7 +44,8 @@ class Compiled:
         own.update(_ENVIRONMENT.globals)
         token = CURRENT.set(Budget())
         try:
-            return self._produce(self._template, own)
+            self._context.parent = own
+            return self._produce(self._template, self._context)
         except Refused as error:
             raise InputError(f"{field}: {error}") from None
         except MemoryError:
@@ -58,7 +61,8 @@ class Compiled:
         nothing: dict[str, Any] = {called: jinja2.ChainableUndefined(name=called) for called in self._called.values()}
         token = CURRENT.set(Budget())
         try:
-            self._produce(self._template, {**nothing, **_ENVIRONMENT.globals})
+            self._context.parent = {**nothing, **_ENVIRONMENT.globals}
+            self._produce(self._template, self._context)
         except TooMuch as error:
             return str(error)
         except Exception:
@@ -146,10 +150,10 @@ def _compiled(tree: nodes.Template) -> jinja2.Template:
     return jinja2.Template.from_code(_ENVIRONMENT, code, _ENVIRONMENT.make_globals(None))
 
 
-def _text(compiled: jinja2.Template, values: dict[str, Any]) -> str:
+def _text(compiled: jinja2.Template, context: Context) -> str:
     parts: list[str] = []
     size = 0
-    for part in compiled.root_render_func(compiled.new_context(values, shared=True)):  # a copy costs more than all else
+    for part in compiled.root_render_func(context):
         size += len(part)
         check_text(size)
         parts.append(part)
@@ -158,11 +162,10 @@ def _text(compiled: jinja2.Template, values: dict[str, Any]) -> str:
     return text
 
 
-def _value(compiled: jinja2.Template, values: dict[str, Any]) -> Any:
-    context = compiled.new_context(values, shared=True)
+def _value(compiled: jinja2.Template, context: Context) -> Any:
     for _ in compiled.root_render_func(context):
         pass
-    found = context.vars[_RESULT]
+    found = context.vars.pop(_RESULT)
     if isinstance(found, jinja2.Undefined):
         str(found)  # raises what it is for want of
     if isinstance(found, Iterator | range | tuple | MappingView):
