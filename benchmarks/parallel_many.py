@@ -13,6 +13,7 @@ from taskfleet.api.parallelqueue import ParallelQueueSpec
 from taskfleet.core.task import QueueKey
 from taskfleet.parallel.coordinator import Coordinator, Order
 from taskfleet.parallel.driver import Driver
+from taskfleet.parallel.field import Field
 from taskfleet.parallel.templates import Compiled, Names
 from taskfleet.store import Store
 
@@ -65,10 +66,10 @@ def _looks() -> Iterator[list[tuple[float, float]]]:
     found: list[tuple[float, float]] = []
     render = Compiled.render
 
-    def timed(compiled: Compiled, values: Names, field: str) -> Any:
+    def timed(compiled: Compiled, values: Names, field: Field) -> Any:
         began = time.perf_counter()
         value = render(compiled, values, field)
-        if field == "until":
+        if field.path == ("until",):
             found.append((began, time.perf_counter()))
         return value
 

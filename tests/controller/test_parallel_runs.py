@@ -188,6 +188,17 @@ async def test_rows_of_a_config_map_that_cannot_be_read_are_told_with_their_line
     assert said["other"].endswith("it has no other.csv in its data; there is rows.csv, text")
 
 
+async def test_what_breaks_for_an_item_is_told_with_its_field_in_the_kind(store: Store, queue: QueueKey) -> None:
+    await store.put_policy(queue, quick_policy())
+    desk = RecordingDesk()
+    steps = [{"name": "ask", "action": "{{ $item.missing }}", "onError": "continue"}]
+    inner = {"name": "deep", "items": ["{{ $item }}"], "actionLoop": [{"name": "say", "action": "{{ $item.more }}"}]}
+    async with attending(desk, store, named("one", queue, actionLoop=[*steps, inner])):
+        await eventually(lambda: desk.phases().get("one") == "Completed", "its end")
+    ((cause, _),) = ((each["cause"], each["items"]) for each in desk.statuses["one"]["causes"])
+    assert cause == "1 of 1 items failed: spec.actionLoop[1].actionLoop[0].action: 'str object' has no attribute 'more'"
+
+
 async def test_a_run_whose_templates_take_long_gives_others_their_turn(store: Store, queue: QueueKey) -> None:
     await store.put_policy(queue, quick_policy())
     slow = "{% for a in range(90) %}{% for b in range(90) %}{% endfor %}{% endfor %}say {{ $item }}"

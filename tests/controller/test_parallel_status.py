@@ -47,9 +47,9 @@ def test_inputs_of_other_objects_are_known_to_templates() -> None:
     check(parallel_queue(items="{{ rows }}", inputsFrom=FROM_A_MAP).spec)
 
 
-def test_sentences_of_those_who_know_no_custom_resource_get_their_field() -> None:
-    assert in_spec("on: it is no list") == "spec.items: it is no list"
-    assert in_spec("actionLoop[0]: no such model") == "spec.actionLoop[0]: no such model"
+def test_fields_are_called_as_the_kind_has_them() -> None:
+    assert in_spec(("on",)) == "spec.items"
+    assert in_spec(("actionLoop", 0, "on")) == "spec.actionLoop[0].items"
 
 
 def conditions(status: dict[str, Any]) -> dict[str, Any]:

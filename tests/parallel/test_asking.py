@@ -10,12 +10,13 @@ from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.moves import Outcome
 from taskfleet.core.task import Priority, TaskError, TaskState, TaskView
 from taskfleet.parallel.asking import MOST_TASKS, NoAnswer, Question, ask
+from taskfleet.parallel.field import Field
 from taskfleet.parallel.forms import HOLDS, arguments_form
 from taskfleet.parallel.listing import listing
 from taskfleet.parallel.manners import Form, Manners
 
 ITEMS = listing("list all", "list all")
-QUESTION = Question("until", "are all done?", "m", {"temperature": 0})
+QUESTION = Question(Field(("until",)), "are all done?", "m", {"temperature": 0})
 REFUSED = TaskError("bad_request", "no such thing here", 400)
 
 
@@ -211,12 +212,12 @@ def test_a_server_that_wants_an_object_around_an_array_gets_one() -> None:
 def test_what_is_asked_for_is_as_likely_as_can_be_unless_the_server_or_the_file_wants_it_otherwise() -> None:
     manners, error = Manners(), TaskError("bad_request", "'temperature' does not support 0 with this model", 400)
     refused = view(state=TaskState.FAILED, error=error)
-    question = Question("if", "is it?", "m")
+    question = Question(Field(("if",)), "is it?", "m")
     work = ask(question, HOLDS, manners)
     assert next(work)["parameters"]["temperature"] == 0
     assert "temperature" not in work.send(refused)["parameters"]
     assert manners == Manners(cold=False)
-    warm = Question("if", "is it?", "m", {"temperature": 1})
+    warm = Question(Field(("if",)), "is it?", "m", {"temperature": 1})
     assert next(ask(warm, HOLDS, Manners()))["parameters"]["temperature"] == 1
 
 
@@ -231,7 +232,7 @@ def test_a_question_that_is_refused_in_every_way_teaches_nothing() -> None:
 @pytest.mark.parametrize(("form", "refusals"), [(arguments_form("http"), 3), (ITEMS, 3)])
 def test_refusals_and_answers_together_are_no_more_tasks_than_is_said(form: Form[Any], refusals: int) -> None:
     error = TaskError("bad_request", "no such temperature here", 400)
-    work = ask(Question("on", "x", "m"), form, Manners())
+    work = ask(Question(Field(("on",)), "x", "m"), form, Manners())
     next(work)
     count = 1
     with pytest.raises(NoAnswer):

@@ -1,9 +1,15 @@
 """The parallel commands: what they print, and the exit code of each end."""
 
+import contextlib
 import json
+import os
+import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -11,10 +17,16 @@ import pytest
 import yaml
 
 from demo.site import Site, serving
+from taskfleet.core.task import QueueKey
+from taskfleet.store.runs import RunChange, Runs
 from tests.demo.test_readme import ROOT, commands
 from tests.parallel.conftest import Ask, Bench
 from tests.support.commands import Taskfleet
+from tests.support.programs import started
+from tests.support.waiting import wait_until
 
+START_SECONDS = 60.0  # a busy machine needs long to start a program
+PROGRAM = str(Path(sys.executable).with_name("taskfleet"))
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -118,6 +130,78 @@ def test_failed_items_are_grouped_by_their_cause_and_the_exit_code_says_that_the
     assert (code, f"results in {saved}" in out, len(saved.read_text().splitlines())) == (1, True, 3)
 
 
+BROKEN_FOR_AN_ITEM = """\
+name: WORD
+steps:
+- id: one
+  action: create_parallel_queue
+  parameters:
+    on: [text]
+    action_loop:
+    - name: words
+      action: >-
+        WORD {{ $item.missing }}
+    - name: text
+      action: WORD {{ $item | dictsort }}
+    - name: call
+      tool: http
+      arguments:
+        headers: {accept: "{{ $item.kind }}"}
+        url: http://a.test/
+    - name: address
+      tool: http
+      arguments:
+        method: GET
+        url: "{{ $item }}"
+    - name: asked
+      action: WORD
+      if: "{{ $item.more.than }}"
+    - name: inside
+      on: [1]
+      action_loop:
+      - name: deep
+        action: WORD {{ $item.x }}
+    - name: again
+      on: [1]
+      action_loop: [{name: say, action: WORD}]
+      until: "{{ $results[9].item }}"
+"""
+
+
+def test_what_breaks_for_an_item_is_told_with_file_line_and_field(
+    parallel: Command, bench: Bench, tools: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKFLEET_QUEUE", str(tools.queue))
+    file = bench.folder / "broken.yaml"
+    text = BROKEN_FOR_AN_ITEM.replace("WORD", bench.word)
+    file.write_text(text.replace("\n    - name: ", "\n    - onError: continue\n      name: "))
+    code, _, err = parallel("run", file)
+    assert code == 0, err
+    (line,) = [json.loads(each) for each in parallel("results", file)[1].splitlines()]
+    errors = {name: step["error"] for name, step in line["steps"].items()}
+    loop = f"{file}:%d: steps[0].parameters.action_loop[%d]."
+    assert errors["words"] == loop % (10, 0) + "action: 'str object' has no attribute 'missing'"
+    assert errors["text"].startswith(loop % (14, 1) + "action: ")
+    assert errors["call"] == loop % (19, 2) + "arguments.headers.accept: 'str object' has no attribute 'kind'"
+    assert errors["address"].startswith(loop % (26, 3) + "arguments.url: it must begin with http://")
+    assert errors["asked"] == loop % (30, 4) + "if: 'str object' has no attribute 'more'"
+    assert f": {loop % (36, 5)}action_loop[0].action: 'int object' has no attribute 'x'" in errors["inside"]
+    assert errors["again"].startswith(loop % (41, 6) + "until: ")
+
+
+def test_why_a_run_ends_is_told_with_file_line_and_field(parallel: Command, bench: Bench, ask: Ask) -> None:
+    (bench.folder / "items.jsonl").write_text('1\n{"no\n')
+    step = {"name": "say", "action": ask("{{ $item }}")}
+    for fields, line, why in (
+        ({"on": "items.jsonl"}, 9, f"on: {bench.folder}/items.jsonl, line 2: not JSON"),
+        ({"on": ["a"], "until": "{{ $results[9].item }}"}, 11, "until: "),
+    ):
+        file = file_of(bench, **fields, action_loop=[step])
+        code, out, _ = parallel("run", file, "--again")
+        assert code == 1
+        assert f"{file}:{line}: steps[0].parameters.{why}" in out
+
+
 def test_a_picture_of_a_run_has_its_states_and_their_numbers(parallel: Command, bench: Bench, ask: Ask) -> None:
     file = file_of(bench, on=["good", "bad 1", "<&"], action_loop=[{"name": "say", "action": ask("{{ $item }}")}])
     with bench.failing(ask("bad")):
@@ -147,6 +231,92 @@ def test_later_queues_use_what_earlier_ones_came_to(parallel: Command, bench: Be
     assert code == 0, err
     assert [each["name"] for each in json.loads(out)["runs"]] == [f"{bench.word}.one", f"{bench.word}.two"]
     assert bench.all_calls() == {"first a": 1, "first b": 1, "second a true of 2": 1, "second b true of 2": 1}
+
+
+def test_a_step_before_may_make_the_items(parallel: Command, bench: Bench, ask: Ask) -> None:
+    first = bench.spec(on=["numbers"], action_loop=[{"name": "say", "action": ask("make {{ $item }}")}]).file
+    second = f"""
+- id: two
+  action: create_parallel_queue
+  parameters:
+    on: "{{{{ (one.outputs | first | fromjson).found }}}}"
+    action_loop:
+    - {{name: more, action: "{ask("use {{ $item.n }}")}"}}
+"""
+    first.write_text(first.read_text() + second)
+    with bench.answering(lambda prompt, _: '{"found": [{"n": 1}, {"n": 2}]}' if "make" in prompt else None):
+        code, _, err = parallel("run", first)
+    assert code == 0, err
+    assert bench.all_calls() == {"make numbers": 1, "use 1": 1, "use 2": 1}
+
+
+def test_a_run_is_looked_at_and_ended_while_it_goes_on(
+    parallel: Command, bench: Bench, ask: Ask, store_url: str
+) -> None:
+    file = file_of(bench, on=["a", "slow", "b"], action_loop=[{"name": "say", "action": ask("{{ $item }}")}])
+    command = [PROGRAM, "parallel", "run", file, "-q", str(bench.queue)]
+    environment = os.environ | {"TASKFLEET_STORE_URL": store_url}
+    with bench.failing(ask("slow"), kind="hang"), started(command, env=environment, stderr=subprocess.PIPE) as running:
+
+        def lines() -> list[Any]:
+            code, out, _ = parallel("results", file)
+            return [json.loads(line)["item"] for line in out.splitlines()] if code == 3 else []
+
+        wait_until(lambda: lines() == ["a", "b"], "the results so far", timeout=START_SECONDS)
+        code, out, _ = parallel("status", file)
+        assert (code, "running: 3 items: 2 completed, 1 open" in out) == (3, True), out
+        code, out, _ = parallel("cancel", file)
+        assert (code, ": 3 items: 2 completed, 1 cancelled" in out) == (0, True), out
+        assert running.wait(START_SECONDS) == 27
+        assert b"is driven by another command by now" in running.communicate()[1]
+    code, out, _ = parallel("results", file)
+    assert (code, [json.loads(line)["status"] for line in out.splitlines()]) == (
+        1,
+        ["completed", "cancelled", "completed"],
+    )
+    assert parallel("cancel", file) == (0, "", "nothing was left to cancel\n")
+
+
+def test_changes_that_the_store_loses_are_made_again(
+    parallel: Command, bench: Bench, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when it comes back from a kill without what it wrote last."""
+    commit, lost = Runs.commit, list[int]()
+
+    async def losing(runs: Runs, queue: QueueKey, name: str, holder: str, change: RunChange, kept: float) -> bool:
+        if change.lines and not lost:
+            lost.append(len(change.lines))
+            return True
+        return await commit(runs, queue, name, holder, change, kept)
+
+    monkeypatch.setattr(Runs, "commit", losing)
+    file = file_of(
+        bench, on=list(range(30)), max_parallel=3, action_loop=[{"name": "say", "action": ask("{{ $item }}")}]
+    )
+    code, out, err = parallel("run", file)
+    assert (code, out.endswith(": 30 items: 30 completed\n")) == (0, True), out
+    assert f"the store has lost the last changes of the run {bench.word}.one; it goes on from those" in err
+    lines = parallel("results", file)[1].splitlines()
+    assert [json.loads(line)["index"] for line in lines] == list(range(30))
+    assert bench.all_calls() == {str(number): 1 for number in range(30)}
+
+
+def test_on_a_terminal_items_and_each_step_have_a_bar(bench: Bench, ask: Ask, store_url: str) -> None:
+    steps = [{"name": name, "action": ask(f"{name} {{{{ $item }}}}")} for name in ("first", "second")]
+    file = file_of(bench, on=["a", "b", "c"], action_loop=steps)
+    ours, theirs = os.openpty()
+    environment = os.environ | {"TASKFLEET_STORE_URL": store_url, "TERM": "xterm", "COLUMNS": "120"}
+    command = [PROGRAM, "parallel", "run", file, "-q", str(bench.queue)]
+    with started(command, env=environment, stdout=subprocess.DEVNULL, stderr=theirs) as running:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # so a terminal ends
+            while piece := os.read(ours, 65536):
+                said += piece
+        assert running.wait(START_SECONDS) == 0
+    os.close(ours)
+    for name in (f"{bench.word}.one", "first", "second"):
+        assert re.search(rf"{name}\b.*3/3", said.decode()), said
 
 
 def test_items_may_be_what_a_model_lists(parallel: Command, bench: Bench) -> None:

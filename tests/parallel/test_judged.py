@@ -85,6 +85,23 @@ async def test_the_run_ends_when_a_model_says_that_all_it_wanted_is_there(bench:
     assert bench.asked("enough?") == len(told), "each question was asked once"
 
 
+async def test_a_model_is_asked_once_a_second_at_most_whether_the_run_is_to_end(bench: Bench, ask: Ask) -> None:
+    bench.stub.latency = 0.02
+    try:
+        with bench.answering(lambda prompt, _body: NO if "enough?" in prompt else None):
+            record = await bench.run(
+                on="{{ range(60) | list }}",
+                max_parallel=2,
+                action_loop=[{"name": "a", "action": ask("{{ $item }}")}],
+                until=f"<AUTO>{ask('enough?')}</AUTO>",
+            )
+    finally:
+        bench.stub.latency = 0.0
+    assert record.tally.done == 60
+    assert record.finished is not None
+    assert 1 <= bench.asked("enough?") <= 1 + (record.finished - record.began) / askeduntil.LEAST_SECONDS
+
+
 async def test_a_judgement_that_cannot_be_had_ends_the_run_in_words_and_keeps_what_there_is(
     bench: Bench, ask: Ask, often: None
 ) -> None:

@@ -10,12 +10,14 @@ import pytest
 from taskfleet.core.errors import InputError, UnknownModel
 from taskfleet.core.parallel.moves import Stop
 from taskfleet.core.parallel.rules import ItemStatus, OnUntil, RunState
+from taskfleet.core.task import QueueKey
 from taskfleet.parallel import journal
 from taskfleet.parallel.coordinator import Coordinator, Order
 from taskfleet.parallel.earlier import EarlierResults
 from taskfleet.store.runs import Runs
 from tests.parallel.conftest import Ask, Bench
 from tests.support.waiting import eventually
+from tests.support.workerprocess import quick_policy, worker_process
 
 
 async def test_each_item_goes_through_the_steps_and_each_step_sees_the_ones_before(bench: Bench, ask: Ask) -> None:
@@ -49,6 +51,28 @@ async def test_what_is_open_is_as_much_as_max_parallel_and_never_more(bench: Ben
         bench.stub.latency = 0.0
     assert record.tally.items[ItemStatus.COMPLETED] == 60
     assert bench.stub.max_inflight == 7
+
+
+async def test_several_workers_have_as_much_open_as_that_and_no_more_than_their_endpoints_bear(
+    bench: Bench, ask: Ask, queue: QueueKey, store_url: str
+) -> None:
+    await bench.store.put_policy(queue, quick_policy())
+    bench.stub.latency = 0.05
+    try:
+        with (
+            worker_process(store_url, queue, bench.stub.url, concurrency=4),
+            worker_process(store_url, queue, bench.stub.url, concurrency=4),
+        ):
+            for most, at_once in ((6, 6), (50, 8)):
+                bench.stub.max_inflight = 0
+                own = Bench(bench.store, queue, bench.stub, f"{bench.word}{most}", bench.folder)
+                record = await own.run(
+                    on="{{ range(80) }}", max_parallel=most, action_loop=[{"name": "a", "action": ask("{{ $item }}")}]
+                )
+                assert record.tally.items[ItemStatus.COMPLETED] == 80
+                assert bench.stub.max_inflight == at_once
+    finally:
+        bench.stub.latency = 0.0
 
 
 async def test_items_of_a_file_are_read_as_they_are_wanted(bench: Bench, ask: Ask) -> None:
@@ -267,8 +291,6 @@ async def test_a_model_that_the_queue_does_not_have_is_named_before_anything_run
 
 
 async def test_a_tool_is_a_task_for_its_lane_with_rendered_arguments(bench: Bench, queue: Any) -> None:
-    from tests.support.workerprocess import quick_policy
-
     await bench.store.put_policy(queue, quick_policy(models=[{"name": "notes"}]))
     own = Bench(bench.store, queue, bench.stub, bench.word, bench.folder)
     driver = await own.driver(

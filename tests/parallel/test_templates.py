@@ -8,6 +8,7 @@ import pytest
 from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.moves import Outcome
 from taskfleet.core.task import Priority, TaskState, TaskView
+from taskfleet.parallel.field import Field
 from taskfleet.parallel.stepresult import of_task
 from taskfleet.parallel.templates import expression, template, value
 
@@ -17,7 +18,7 @@ LONG = "a" * 10_000
 def rendered(source: str, read: Callable[[str], Any] = template, **names: Any) -> Any:
     """``item=1`` is ``$item``, ``in_x=1`` the input ``x``."""
     known = {name.removeprefix("in_") if name.startswith("in_") else f"${name}": each for name, each in names.items()}
-    return read(source).render(known, "field")
+    return read(source).render(known, Field(("field",)))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,6 @@ _PIPELINE_FIELDS = ("name", "inputs", "steps")
 _KIND_FIELDS = ("apiVersion", "kind", "metadata", "spec")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 _MAX_NAME = 200
-_FIELD = re.compile(r"(on|while|until|actionLoop\[\d+\])([.\[]\w+\]?)*")
 _ITEMS, _ON, _ON_AS_READ = "items", "on", "true"
 _NO_ON = "is called items in the kind ParallelQueue, since kubectl reads a bare on as true; rename it"
 M = TypeVar("M", bound=ApiModel)
@@ -58,13 +57,9 @@ class Pipeline:
         """``file:line: field: what is wrong``."""
         return _complaint(self.file, self.document, problem)
 
-    def placed(self, queue: ParallelQueue, sentence: str) -> str:
-        """What is said of a field of one of its queues, with file and line."""
-        field, _, words = sentence.partition(": ")
-        if not _FIELD.fullmatch(field):
-            return sentence
-        path = (int(step) if step.isdecimal() else step for step in re.findall(r"\w+", field))
-        return self.complaint(Problem((*queue.at, *path), words))
+    def place(self, queue: ParallelQueue, path: FieldPath) -> str:
+        """``file:line: field`` of a field of one of its queues."""
+        return _place(self.file, self.document, (*queue.at, *path))
 
 
 def load_pipeline(file: Path) -> Pipeline:
@@ -173,10 +168,14 @@ class _Reading:
 
 
 def _complaint(file: Path, document: Document, problem: Problem) -> str:
-    path = _as_read(document.value, problem.path)
-    line = document.line_of(path)
+    return f"{_place(file, document, problem.path)}: {problem.text}"
+
+
+def _place(file: Path, document: Document, path: FieldPath) -> str:
+    path = _as_read(document.value, path)
     field = field_name(tuple(_ON if step == _ON_AS_READ else step for step in path))
-    return f"{file}:{line}: {field}: {problem.text}" if field else f"{file}:{line}: {problem.text}"
+    place = f"{file}:{document.line_of(path)}"
+    return f"{place}: {field}" if field else place
 
 
 def _with_on(raw: Any) -> Any:

@@ -35,6 +35,7 @@ MEANINGS: dict[int, str] = {
     23: "the gateway cannot be reached",
     24: "the gateway refuses the API key, or the key lacks the right",
     27: "another command drives this run of a parallel queue by now",
+    28: "the store lost the last changes of a run of a parallel queue; the same command goes on from the ones before",
     BUG: "an error in Taskfleet itself",
     INTERRUPTED: "interrupted (Ctrl-C)",
     BROKEN_PIPE: "the reader of the output went away",

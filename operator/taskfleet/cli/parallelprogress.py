@@ -20,13 +20,16 @@ async def follow(name: str, driver: Driver, output: Output) -> None:
     """Show it for ever. What keeps the run from going on is told once."""
     told = ""
     with _progress(name, output) as show:
-        while True:
-            show(driver)
-            trouble = driver.trouble
-            if trouble and trouble != told:
-                output.remark(f"trouble: {trouble}; waiting for that to end")
-            told = trouble
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+        try:
+            while True:
+                show(driver)
+                trouble = driver.trouble
+                if trouble and trouble != told:
+                    output.remark(f"trouble: {trouble}; waiting for that to end")
+                told = trouble
+                await asyncio.sleep(LOOK_EVERY_SECONDS)
+        finally:
+            show(driver)  # how it ended
 
 
 @contextmanager

@@ -17,11 +17,11 @@ from taskfleet.cli.parallelsummary import exit_code, show, summary
 from taskfleet.cli.running import run_async
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.core.cleanup import to_its_end
-from taskfleet.core.errors import TakenOver
+from taskfleet.core.errors import SetBack, TakenOver
 from taskfleet.core.task import QueueKey
 from taskfleet.parallel.coordinator import Coordinator
 from taskfleet.parallel.driver import Driver
-from taskfleet.parallel.pipelinerun import prepare, stages
+from taskfleet.parallel.pipelinerun import Stage, prepare, stages
 from taskfleet.parallel.record import Record
 from taskfleet.parallel.scope import check
 
@@ -67,22 +67,31 @@ def run(
 async def _run(
     target: Target, key: QueueKey, pipeline: Pipeline, inputs: dict[str, Any], again: bool, output: Output
 ) -> int:
-    records: list[tuple[str, Record]] = []
+    records: dict[str, Record] = {}
     async with open_store(target) as store:
         coordinator = await Coordinator.open(store, key)
         await prepare(coordinator, pipeline, again=again)
-        async for stage in stages(store, key, coordinator, pipeline, inputs):
-            if stage.driver is not None:
-                if stage.record.taken:
-                    output.remark(f"{stage.name}: goes on; {stage.record.tally.done} items are done")
-                await _drive(stage.name, stage.driver, coordinator.kept_seconds, output)
-            records.append((stage.name, stage.record))
-            if not output.as_json:
-                show(output, stage.name, stage.record)
+        while True:
+            try:
+                async for stage in stages(store, key, coordinator, pipeline, inputs):
+                    await _bring_to_its_end(stage, coordinator, records, output)
+                break
+            except SetBack as error:
+                output.remark(str(error))
     if output.as_json:
-        output.json_line({"name": pipeline.name, "runs": [summary(key, *each) for each in records]})
-    output.remark(f"results: taskfleet parallel results {records[-1][0]}")
-    return exit_code(*(record for _, record in records))
+        output.json_line({"name": pipeline.name, "runs": [summary(key, *each) for each in records.items()]})
+    output.remark(f"results: taskfleet parallel results {[*records][-1]}")
+    return exit_code(*records.values())
+
+
+async def _bring_to_its_end(stage: Stage, coordinator: Coordinator, records: dict[str, Record], output: Output) -> None:
+    if stage.driver is not None:
+        if stage.record.taken:
+            output.remark(f"{stage.name}: goes on; {stage.record.tally.done} items are done")
+        await _drive(stage.name, stage.driver, coordinator.kept_seconds, output)
+    if stage.name not in records and not output.as_json:
+        show(output, stage.name, stage.record)
+    records[stage.name] = stage.record
 
 
 async def _drive(name: str, driver: Driver, kept_seconds: float, output: Output) -> None:
@@ -100,7 +109,7 @@ async def _drive(name: str, driver: Driver, kept_seconds: float, output: Output)
 
 async def _leave(driver: Driver) -> None:
     """What cannot be written down in time is found again, from what became of the tasks."""
-    with contextlib.suppress(TimeoutError, TakenOver):
+    with contextlib.suppress(TimeoutError, TakenOver, SetBack):
         async with asyncio.timeout(LEAVE_SECONDS):
             await driver.leave()
 

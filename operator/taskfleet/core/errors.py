@@ -171,11 +171,18 @@ class TakenOver(TaskfleetError):
     exit_code = 27
 
     def __init__(self, run: str) -> None:
-        super().__init__(
-            f"the run {run} is driven by another command by now, or the store has lost its last changes; run it again, "
-            "and nothing is done twice"
-        )
+        super().__init__(f"the run {run} is driven by another command by now; run it again to have it back")
         self.run = run
+
+
+class SetBack(TaskfleetError):
+    """What was last written of a run is not there: a store came back, or another took its place, without it."""
+
+    code = "set_back"
+    exit_code = 28
+
+    def __init__(self, run: str) -> None:
+        super().__init__(f"the store has lost the last changes of the run {run}; it goes on from those that there are")
 
 
 class NotLeading(TaskfleetError):

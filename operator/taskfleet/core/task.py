@@ -84,7 +84,7 @@ class QueueKey:
         return cls(namespace, name)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each task, and freezing trebles what that costs
 class NewTask:
     """A task accepted for submission. ``body`` is its JSON (messages, parameters, metadata), ``model`` its lane.
 

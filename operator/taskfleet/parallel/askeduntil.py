@@ -43,7 +43,7 @@ class AskedUntil(Until):
         self._judged_at = self._moment()
         self._next_look = time.monotonic() + max(LEAST_SECONDS, SHARE * (time.time() - record.began))
         try:
-            words = self._condition.compiled.render(self._names(), "until")
+            words = self._condition.compiled.render(self._names(), self._condition.field)
         except InputError as error:
             self._broke(str(error))
             return

@@ -15,10 +15,11 @@ import orjson
 from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.moves import Outcome
 from taskfleet.core.task import TaskState, TaskView
+from taskfleet.parallel.field import Field
 from taskfleet.parallel.manners import Form, Manners
 
 T = TypeVar("T")
-TaskFields = Mapping[str, Any]
+TaskFields = dict[str, Any]
 ByTasks = Generator[TaskFields, TaskView, T]
 
 TRIES = 3
@@ -39,21 +40,24 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """``where`` it is asked: the field, for errors."""
+    """``where`` it is asked, for errors."""
 
-    where: str
+    where: Field
     prompt: str
     model: str | None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-def call(fields: TaskFields, where: str) -> ByTasks[TaskView]:
+def call(fields: TaskFields, where: Field) -> ByTasks[TaskView]:
     """How a task of these fields ended. Raises InputError when they make none: it says of which part of ``where``."""
     try:
         return (yield fields)
     except InputError as error:  # of whoever drives this
-        field = str(error).partition(":")[0]
-        raise InputError(f"{where}{'.' if _FIELD.fullmatch(field) else ': '}{error}") from None
+        field, _, words = str(error).partition(": ")
+        if not _FIELD.fullmatch(field):
+            raise InputError(f"{where}: {error}") from None
+        steps = (int(step) if step.isdecimal() else step for step in re.findall(r"\w+", field))
+        raise InputError(f"{where.at(*steps)}: {words}") from None
 
 
 def ask(question: Question, form: Form[T], manners: Manners) -> ByTasks[T]:

@@ -6,6 +6,7 @@ from typing import Any
 from taskfleet.api.pipelinerules import auto
 from taskfleet.parallel.asking import ByTasks, Question, ask
 from taskfleet.parallel.digest import judgement, of_item
+from taskfleet.parallel.field import Field
 from taskfleet.parallel.forms import HOLDS
 from taskfleet.parallel.manners import Manners
 from taskfleet.parallel.templates import Compiled, Names, expression, template
@@ -14,7 +15,7 @@ from taskfleet.parallel.templates import Compiled, Names, expression, template
 class Condition:
     """``asks``: a model judges it."""
 
-    def __init__(self, source: str, field: str, model: str | None, manners: Manners) -> None:
+    def __init__(self, source: str, field: Field, model: str | None, manners: Manners) -> None:
         asked = auto(source)
         self.asks = asked is not None
         self.compiled: Compiled = expression(source) if asked is None else template(asked)
@@ -23,7 +24,7 @@ class Condition:
         self._manners = manners
 
     @classmethod
-    def read(cls, source: str | None, field: str, model: str | None, manners: Manners) -> "Condition | None":
+    def read(cls, source: str | None, field: Field, model: str | None, manners: Manners) -> "Condition | None":
         return None if source is None else cls(source, field, model, manners)
 
     def holds(self, names: Names, known: Mapping[str, Any]) -> ByTasks[bool]:

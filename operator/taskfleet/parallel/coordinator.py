@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from taskfleet.api.fielderrors import field_name
 from taskfleet.api.parallelqueue import ParallelQueueSpec
 from taskfleet.api.tasklines import TaskReader
 from taskfleet.api.taskqueue import published_spec
@@ -20,6 +21,7 @@ from taskfleet.core.task import NewTask, QueueKey, TaskView
 from taskfleet.parallel.asking import ByTasks, NoAnswer
 from taskfleet.parallel.driver import Driver
 from taskfleet.parallel.errands import built
+from taskfleet.parallel.field import Field, Naming
 from taskfleet.parallel.items import ItemList, Source
 from taskfleet.parallel.place import Written
 from taskfleet.parallel.plan import Plan
@@ -38,7 +40,7 @@ _LOOK_SECONDS = 0.1
 class Order:
     """What is to be run. ``earlier``: what templates know of the queues before it; ``source``: its items, where those
     are all that such a queue came to. ``nonce`` tells the run from others of its name and makes the ids of its tasks;
-    "": a new one does."""
+    "": a new one does. ``naming``: what errors call its fields."""
 
     name: str
     spec: ParallelQueueSpec
@@ -47,6 +49,7 @@ class Order:
     earlier: Mapping[str, Any]
     source: Source | None = None
     nonce: str = ""
+    naming: Naming = field_name
 
 
 class Coordinator:
@@ -77,7 +80,7 @@ class Coordinator:
 
     async def driver(self, order: Order) -> Driver:
         """To run what is ordered: anew, or from where its last coordinator was. Raises InputError, DatasetError."""
-        plan = Plan(order.spec, {**order.earlier, **order.inputs})
+        plan = Plan(order.spec, {**order.earlier, **order.inputs}, order.naming)
         plan.check(self._reader)
         before = await self.record(order.name)
         if before is None:
@@ -104,7 +107,7 @@ class Coordinator:
     async def _new(self, order: Order, plan: Plan) -> Driver:
         source = order.source
         if source is None:
-            source = await self._by_tasks(source_of(order.spec, plan, order.folder))
+            source = await self._by_tasks(source_of(order.spec, plan, order.folder), plan.on)
         record = Record(
             nonce=order.nonce or secrets.token_hex(5),
             spec=order.spec.to_wire(),
@@ -125,10 +128,10 @@ class Coordinator:
         elif record.kept is not None:
             source = ItemList(record.kept)
         else:
-            source = file_source(order.spec, order.folder)
+            source = file_source(order.spec, plan, order.folder)
             if source.fingerprint() != record.source:
                 raise InputError(
-                    f"on: {order.spec.on} is not the file with which {order.name} began; bring that back, or "
+                    f"{plan.on}: {order.spec.on} is not the file with which {order.name} began; bring that back, or "
                     f"`taskfleet parallel cancel {order.name}`"
                 )
         driver = self._driver(order.name, plan, record, written, source)
@@ -157,19 +160,19 @@ class Coordinator:
             reader=self._reader,
         )
 
-    async def _by_tasks(self, work: ByTasks[T]) -> T:
+    async def _by_tasks(self, work: ByTasks[T], on: Field) -> T:
         """What it comes to. Raises InputError."""
         view = None
         try:
             while True:
                 fields = work.send(view)  # type: ignore[arg-type]  # a generator begins with None
-                view = await self._answered(built(self._reader, fields, work))
+                view = await self._answered(built(self._reader, fields, work), on)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
         except NoAnswer as why:
             raise InputError(str(why)) from None
 
-    async def _answered(self, task: NewTask) -> TaskView:
+    async def _answered(self, task: NewTask, on: Field) -> TaskView:
         await self._store.submit(self._queue, [task])
         try:
             async with asyncio.timeout(ASK_SECONDS):
@@ -180,4 +183,4 @@ class Coordinator:
                     await asyncio.sleep(_LOOK_SECONDS)
         except TimeoutError:
             await self._store.cancel(self._queue, [task.id])
-            raise InputError(f"on: the model gave no answer within {ASK_SECONDS:g} s") from None
+            raise InputError(f"{on}: the model gave no answer within {ASK_SECONDS:g} s") from None

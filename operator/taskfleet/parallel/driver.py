@@ -7,7 +7,6 @@ journal (where the run is). Each is one call for many items, so that a step cost
 import asyncio
 import contextlib
 import time
-from typing import Any
 
 import orjson
 
@@ -81,16 +80,17 @@ class Driver:
         self._means.events.append((self._loop, stop))
         self._news.set()
 
-    def add_result(self, line: dict[str, Any]) -> None:
+    def add_result(self, line: bytes) -> None:
         """A result of before, for the condition that ends the run."""
-        self._until.add(line)
+        self._until.add(orjson.loads(line), len(line))
 
     @property
     def wants_results(self) -> bool:
         return self._until.wants_results
 
     async def run(self, kept_seconds: float) -> None:
-        """To the end of the run; its results are kept for so long then. Raises TakenOver, StoreError, NotFound.
+        """To the end of the run; its results are kept for so long then. Raises TakenOver, SetBack (then another
+        driver goes on from what there is), StoreError, NotFound.
 
         Who is cancelled leaves the run to be gone on with.
         """
@@ -184,10 +184,11 @@ class Driver:
 
     def item_ended(self, item: OpenItem, end: EndItem) -> None:
         line = item.line(end.status, end.reason, time.time())
+        packed = orjson.dumps(line)
         self.record.tally.item_ended(end.status, end.reason)
-        self._journal.ended(item.key, orjson.dumps(line))
+        self._journal.ended(item.key, packed)
         if self._until.wants_results:
-            self._until.add(line)
+            self._until.add(line, len(packed))
 
     def stopped(self) -> None:
         self._journal.changed()

@@ -63,7 +63,7 @@ class EarlierResults:
                     yield result["steps"][self._last_step]["output"], index + 1
             if self._ended:
                 if self._order.given < self._count:
-                    raise DatasetError(f"on: the results of {self._run} are no longer kept; run it again")
+                    raise DatasetError(f"the results of {self._run} are no longer kept; run it again")
                 return
             yield Fetch(self._bring)
 

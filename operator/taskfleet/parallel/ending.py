@@ -8,6 +8,7 @@ from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.moves import Stop
 from taskfleet.core.parallel.rules import OnUntil, RunState
 from taskfleet.core.parallel.tally import Tally
+from taskfleet.parallel.field import Field
 from taskfleet.parallel.sofar import so_far
 from taskfleet.parallel.templates import Compiled, Names
 
@@ -15,7 +16,7 @@ from taskfleet.parallel.templates import Compiled, Names
 @dataclass(frozen=True, slots=True)
 class Ending:
     condition: Compiled
-    field: str
+    field: Field
     running: OnUntil
 
     def stop(self, names: Names, tally: Tally, lines: Iterable[Mapping[str, Any]], seconds: float) -> Stop | None:

@@ -95,7 +95,7 @@ class Errands:
             errand.used.append(view.id)
         try:
             fields = errand.work.send(view)  # type: ignore[arg-type]  # a generator begins with None
-            task = built(self._reader, {"id": _task_id(errand), **fields}, errand.work)
+            task = built(self._reader, fields | {"id": _task_id(errand)}, errand.work)
         except StopIteration as end:
             errand.value = end.value
             _end(errand, Outcome.OK)
@@ -114,8 +114,9 @@ class Errands:
             if errand.cancelled:  # an earlier coordinator may have sent it
                 self.sender.cancel(task.id)
             else:
-                delay = errand.delay if errand.number == 0 else 0.0
-                self.sender.submit(NewTask(task.id, task.model, task.body, once=True, delay=delay, announced=True))
+                task.once = task.announced = True
+                task.delay = errand.delay if errand.number == 0 else 0.0
+                self.sender.submit(task)
             errand.number += 1
 
     def _cancel_blindly(self, errand: Errand) -> None:
@@ -132,7 +133,7 @@ class Errands:
 def built(reader: TaskReader, fields: TaskFields, work: ByTasks[Any]) -> NewTask:
     """The task of what ``work`` yielded. Raises InputError where it is none, with what ``work`` adds to that."""
     try:
-        return reader.build(dict(fields))
+        return reader.build(fields)
     except InputError as error:
         work.throw(error)
         raise

@@ -78,7 +78,7 @@ class LineFile:
         try:
             return self._parse(text)
         except ValueError as error:
-            raise DatasetError(f"on: {self._path}, line {number}: not JSON: {error}") from None
+            raise DatasetError(f"{self._path}, line {number}: not JSON: {error}") from None
 
     def fingerprint(self) -> Any:
         return _fingerprint(self._path)
@@ -97,7 +97,7 @@ class CsvFile:
             rows = csv.reader(lines, strict=True)
             names = self._row(rows, lines) or []
             if not names or len({*names}) < len(names) or "" in names:
-                raise DatasetError(f"on: {self._path}, line 1: the first row must name each column, once")
+                raise DatasetError(f"{self._path}, line 1: the first row must name each column, once")
             if cursor:
                 lines.go_to(*cursor)
             while (row := self._row(rows, lines)) is not None:
@@ -105,7 +105,7 @@ class CsvFile:
                     continue
                 if len(row) != len(names):
                     raise DatasetError(
-                        f"on: {self._path}, line {lines.number}: {len(row)} fields, and there are {len(names)} columns"
+                        f"{self._path}, line {lines.number}: {len(row)} fields, and there are {len(names)} columns"
                     )
                 yield dict(zip(names, row, strict=True)), [lines.byte, lines.number]
 
@@ -113,7 +113,7 @@ class CsvFile:
         try:
             return next(rows, None)
         except csv.Error as error:
-            raise DatasetError(f"on: {self._path}, line {lines.number}: not CSV: {error}") from None
+            raise DatasetError(f"{self._path}, line {lines.number}: not CSV: {error}") from None
 
     def fingerprint(self) -> Any:
         return _fingerprint(self._path)
@@ -149,11 +149,11 @@ class ParquetFile:
         try:
             from pyarrow import parquet  # type: ignore[import-untyped]  # it has no types
         except ModuleNotFoundError:
-            raise InputError(f"on: {path}: reading Parquet needs: pip install 'taskfleet[parquet]'") from None
+            raise InputError(f"{path}: reading Parquet needs: pip install 'taskfleet[parquet]'") from None
         try:
             self._file = parquet.ParquetFile(path)
         except (OSError, ValueError) as error:
-            raise DatasetError(f"on: {path}: cannot read it as Parquet: {error}") from None
+            raise DatasetError(f"{path}: cannot read it as Parquet: {error}") from None
         self.total: int | None = self._file.metadata.num_rows
         self._path = path
 
@@ -161,7 +161,7 @@ class ParquetFile:
         try:
             yield from self._rows(cursor or 0)
         except (OSError, ValueError) as error:
-            raise DatasetError(f"on: {self._path}: it breaks off: {error}") from None
+            raise DatasetError(f"{self._path}: it breaks off: {error}") from None
 
     def _rows(self, at: int) -> Iterator[Placed]:
         first = 0
@@ -183,7 +183,7 @@ class ParquetFile:
 def file_items(path: Path, form: str) -> Source:
     """The items of a file that there is. Raises InputError, DatasetError."""
     if not path.is_file():
-        raise InputError(f"on: there is no file {path}")
+        raise InputError(f"there is no file {path}")
     match form:
         case "jsonl":
             return LineFile(path, orjson.loads)
@@ -199,14 +199,14 @@ def _opened(path: Path) -> BinaryIO:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise DatasetError(f"on: {path}: cannot read it: {error.strerror}") from None
+        raise DatasetError(f"{path}: cannot read it: {error.strerror}") from None
     return file
 
 
 def _line(file: BinaryIO, path: Path, number: int) -> bytes:
     line = file.readline(MAX_ITEM_BYTES + 1)
     if len(line) > MAX_ITEM_BYTES:
-        raise DatasetError(f"on: {path}, line {number}: it is longer than {MAX_ITEM_BYTES} bytes")
+        raise DatasetError(f"{path}, line {number}: it is longer than {MAX_ITEM_BYTES} bytes")
     return line
 
 
@@ -214,7 +214,7 @@ def _text(line: bytes, path: Path, number: int) -> str:
     try:
         return (line.removeprefix(_UTF8_BOM) if number == 1 else line).decode()
     except UnicodeDecodeError:
-        raise DatasetError(f"on: {path}, line {number}: not UTF-8; save the file as UTF-8") from None
+        raise DatasetError(f"{path}, line {number}: not UTF-8; save the file as UTF-8") from None
 
 
 def _fingerprint(path: Path) -> Any:

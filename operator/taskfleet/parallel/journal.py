@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from taskfleet.core.errors import StoreError, TakenOver
+from taskfleet.core.errors import SetBack, StoreError, TakenOver
 from taskfleet.core.task import QueueKey
 from taskfleet.parallel.record import Record
 from taskfleet.store import Store
@@ -22,7 +22,7 @@ LOOK_SECONDS = 1.0
 # Whoever was taken over, and does not know it yet, may submit a step once more: its task must still be there.
 FORGET_AFTER_SECONDS = 30.0
 _FORGET_AT_ONCE = 1000
-_MOST_BEHIND = 5000
+_MOST_BEHIND, _MOST_BYTES_BEHIND = 5000, 32 << 20  # of result lines
 
 
 class Entry(Protocol):
@@ -46,6 +46,7 @@ class Journal:
         self._moved: dict[str, Entry] = {}
         self._gone: set[str] = set()
         self._lines: list[bytes] = []
+        self._bytes = 0  # of these
         self._used: list[str] = []
         self._change: RunChange | None = None  # on its way
         self._on_its_way: list[str] = []
@@ -56,7 +57,7 @@ class Journal:
     @property
     def behind(self) -> bool:
         """So much is to be written that no more should be begun."""
-        return len(self._lines) > _MOST_BEHIND
+        return len(self._lines) > _MOST_BEHIND or self._bytes > _MOST_BYTES_BEHIND
 
     def moved(self, key: str, entry: Entry) -> None:
         """Something that is open is otherwise than before. It is read when it is written down."""
@@ -72,6 +73,7 @@ class Journal:
     def ended(self, key: str, line: bytes) -> None:
         """An item of the queue has ended, with this result."""
         self._lines.append(line)
+        self._bytes += len(line)
         self.gone(key)
 
     def used(self, task_ids: list[str]) -> None:
@@ -84,7 +86,7 @@ class Journal:
         self._dirty.set()
 
     async def run(self) -> None:
-        """Write whenever there is something to be written. Raises TakenOver."""
+        """Write whenever there is something to be written. Raises TakenOver, SetBack."""
         while True:
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
@@ -97,8 +99,8 @@ class Journal:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def write(self, kept_seconds: float = KEPT_SECONDS) -> None:
-        """Write what there is, as soon as the store can be reached. Raises TakenOver. What was on its way when an
-        earlier call was cancelled is written first."""
+        """Write what there is, as soon as the store can be reached. Raises TakenOver, SetBack. What was on its way when
+        an earlier call was cancelled is written first."""
         if self._change is not None:
             await self._commit(self._change, kept_seconds)
         opened = {key: entry.to_json() for key, entry in self._moved.items()}
@@ -106,7 +108,7 @@ class Journal:
         fields = self._record.moving() | (self._record.fixed() if self._number == 1 else {})
         change = self._change = RunChange(self._number, fields, opened, self._gone, self._lines)
         self._on_its_way, self._used = self._used, []
-        self._moved, self._gone, self._lines = {}, set(), []
+        self._moved, self._gone, self._lines, self._bytes = {}, set(), [], 0
         self._dirty.clear()
         await self._commit(change, kept_seconds)
 
@@ -114,13 +116,14 @@ class Journal:
         while True:
             try:
                 written = await self._store.runs.commit(self._queue, self._name, self._holder, change, kept_seconds)
+                ours = written or await self._store.runs.holds(self._queue, self._name, self._holder)
                 break
             except StoreError as error:
                 self.trouble = str(error)
                 await asyncio.sleep(TROUBLE_SECONDS)
         self.trouble = ""
         if not written:
-            raise TakenOver(self._name)
+            raise SetBack(self._name) if ours else TakenOver(self._name)
         self._change = None
         due = time.monotonic() + FORGET_AFTER_SECONDS
         self._to_forget.extend((due, task_id) for task_id in self._on_its_way)

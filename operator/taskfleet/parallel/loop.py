@@ -49,6 +49,7 @@ class Loop:
         self._owner = owner
         self._progress = progress
         self._source = source
+        self._on = plan.on
         self._key = key
         self._coming: Iterator[Given] | None = None
         self._room = 0
@@ -71,7 +72,7 @@ class Loop:
                 given = self._next()
             except DatasetError as error:
                 self._room = 0
-                self.handle(SourceEnded(str(error)))
+                self.handle(SourceEnded(f"{self._on}: {error}"))
                 continue
             if isinstance(given, Fetch):
                 await given.bring()

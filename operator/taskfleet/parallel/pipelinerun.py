@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
 
 from taskfleet.api.parallelqueue import MAX_ITEMS, ParallelQueueSpec
 from taskfleet.api.pipelines import ParallelQueue, Pipeline
-from taskfleet.core.errors import DatasetError, InputError
+from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.rules import ItemStatus, RunState
 from taskfleet.core.task import QueueKey
 from taskfleet.parallel.coordinator import Coordinator, Order
@@ -68,11 +69,9 @@ async def stages(
                     f"inputsFrom: {', '.join(missing)}: a cluster has that; give it here, as --input {missing[0]}=@FILE"
                 )
             known, source = await of_earlier(store, spec, earlier)
-            order = Order(name, spec, {**spec.inputs, **inputs}, pipeline.file.parent, known, source)
-            try:
-                driver = await coordinator.driver(order)
-            except (InputError, DatasetError) as error:
-                raise type(error)(pipeline.placed(queue, str(error))) from None
+            naming = partial(pipeline.place, queue)
+            order = Order(name, spec, {**spec.inputs, **inputs}, pipeline.file.parent, known, source, naming=naming)
+            driver = await coordinator.driver(order)
             yield Stage(name, driver.record, driver)
             record = driver.record
         else:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from taskfleet.api.fielderrors import field_name
 from taskfleet.api.parallelqueue import MAX_INNER, Call, InnerLoop, ParallelQueueSpec
 from taskfleet.api.pipelinerules import auto, is_loop
 from taskfleet.api.tasklines import TaskReader
@@ -11,6 +12,7 @@ from taskfleet.core.parallel.rules import Rules, StepRule
 from taskfleet.parallel.asking import ByTasks, Question, ask
 from taskfleet.parallel.condition import Condition
 from taskfleet.parallel.ending import Ending
+from taskfleet.parallel.field import Field, Naming
 from taskfleet.parallel.listing import listing
 from taskfleet.parallel.manners import Manners
 from taskfleet.parallel.openitem import OpenItem
@@ -19,22 +21,23 @@ from taskfleet.parallel.templates import Compiled, Names, expression, template
 
 
 class LoopPlan:
-    """What is done with each of many items: those of the queue, or those of a loop inside an item."""
+    """What is done with each of many items: those of the queue, or those of a loop inside an item. ``on``: the field
+    that says what these are."""
 
     def __init__(
         self,
         spec: ParallelQueueSpec,
         loop: ParallelQueueSpec | InnerLoop,
         steps: Sequence[Call],
-        field: str,
+        field: Field,
         manners: Manners,
     ) -> None:
-        inside = f"{field}." if field else ""
+        self.on = field.at("on")
         self.steps: list[StepPlan | LoopStepPlan] = [
             (LoopStepPlan(spec, step, at, manners) if is_loop(step) else StepPlan(spec, step, at, manners))
-            for at, step in ((f"{inside}actionLoop[{number}]", step) for number, step in enumerate(steps))
+            for at, step in ((field.at("actionLoop", number), step) for number, step in enumerate(steps))
         ]
-        self.again = Condition.read(loop.while_, f"{inside}while", spec.model, manners)
+        self.again = Condition.read(loop.while_, field.at("while"), spec.model, manners)
         rules = tuple(StepRule(step.on_error, step.retry.max_attempts) for step in steps)
         self.rules = Rules(rules, loop.max_parallel, self.again is not None)
         self._item_name = f"${loop.as_}" if loop.as_ is not None else None
@@ -57,16 +60,16 @@ class LoopStepPlan:
 
     delay = 0.0
 
-    def __init__(self, spec: ParallelQueueSpec, step: InnerLoop, field: str, manners: Manners) -> None:
+    def __init__(self, spec: ParallelQueueSpec, step: InnerLoop, field: Field, manners: Manners) -> None:
         assert step.on is not None and step.action_loop is not None
         self.name = step.name
         self.timeout = step.timeout.seconds if step.timeout is not None else None
         self.loop = LoopPlan(spec, step, step.action_loop, field, manners)
-        self.ending = Ending(expression(step.until), f"{field}.until", step.on_until) if step.until else None
-        self._field = f"{field}.on"
+        self.ending = Ending(expression(step.until), field.at("until"), step.on_until) if step.until else None
+        self._field = self.loop.on
         self._model = spec.model
         self._manners = manners
-        self._condition = Condition.read(step.condition, f"{field}.if", self._model, manners)
+        self._condition = Condition.read(step.condition, field.at("if"), self._model, manners)
         self._asked = auto(step.on) if isinstance(step.on, str) else None
         self._on: Any = step.on
         if isinstance(step.on, str):
@@ -94,11 +97,13 @@ class LoopStepPlan:
 
 
 class Plan(LoopPlan):
-    """``inputs``: what templates know beside an item, of this queue and those before it. Raises InputError."""
+    """``inputs``: what templates know beside an item, of this queue and those before it. ``naming``: what errors call
+    its fields. Raises InputError."""
 
-    def __init__(self, spec: ParallelQueueSpec, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, spec: ParallelQueueSpec, inputs: Mapping[str, Any], naming: Naming = field_name) -> None:
         self.manners = Manners()
-        super().__init__(spec, spec, spec.action_loop, "", self.manners)
+        field = Field(naming=naming)
+        super().__init__(spec, spec, spec.action_loop, field, self.manners)
         self.spec = spec
         self.inputs = dict(inputs)
-        self.until = Condition.read(spec.until, "until", spec.model, self.manners)
+        self.until = Condition.read(spec.until, field.at("until"), spec.model, self.manners)

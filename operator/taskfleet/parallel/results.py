@@ -2,12 +2,9 @@
 
 import heapq
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Any
-
-import orjson
 
 from taskfleet.core.task import QueueKey
-from taskfleet.parallel.until import MAX_RESULTS
+from taskfleet.parallel.newest import MOST, Newest
 from taskfleet.store import Store
 
 
@@ -49,9 +46,10 @@ def _index_of(line: bytes) -> int:
     return int(line[len(b'{"index":') : line.index(b",")])
 
 
-async def newest_lines(store: Store, queue: QueueKey, name: str, most: int = MAX_RESULTS) -> list[dict[str, Any]]:
+async def newest_lines(store: Store, queue: QueueKey, name: str) -> Newest[bytes]:
     """The last items that ended; a block has at least one."""
-    found: list[bytes] = []
-    async for block in store.runs.lines(queue, name, -most):
-        found += block
-    return [orjson.loads(line) for line in found[-most:]]
+    found: Newest[bytes] = Newest()
+    async for block in store.runs.lines(queue, name, -MOST):
+        for line in block:
+            found.add(line, len(line))
+    return found

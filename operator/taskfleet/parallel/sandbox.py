@@ -14,7 +14,7 @@ from jinja2.tests import TESTS as JINJA_TESTS
 from jinja2.visitor import NodeTransformer
 
 from taskfleet.parallel.addresses import addresses
-from taskfleet.parallel.budget import Refused, charge, check_text, counted
+from taskfleet.parallel.budget import Refused, TooMuch, charge, check_text, counted
 from taskfleet.parallel.language import FILTERS, TESTS
 from taskfleet.parallel.stepresult import StepResult
 
@@ -90,7 +90,7 @@ def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
 def _range(*bounds: int) -> range:
     found = range(*bounds)
     if len(found) > MAX_RANGE:
-        raise Refused(f"a range of {len(found):,} is too long: at most {MAX_RANGE:,}")
+        raise TooMuch(f"a range of {len(found):,} is too long: at most {MAX_RANGE:,}")
     return found
 
 

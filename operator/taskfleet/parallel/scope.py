@@ -126,6 +126,8 @@ def _checked(
     except InputError as error:
         yield Problem(at, str(error))
         return
+    if too_much := compiled.too_much():
+        yield Problem(at, too_much)
     for sentence in unknown_names(compiled, known):
         yield Problem(at, sentence)
     for name, attribute in sorted(compiled.attributes):

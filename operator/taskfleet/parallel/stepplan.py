@@ -10,6 +10,7 @@ from taskfleet.core.errors import InputError, InvalidTask
 from taskfleet.core.parallel.moves import Outcome
 from taskfleet.parallel.asking import ByTasks, Question, ask, call
 from taskfleet.parallel.condition import Condition
+from taskfleet.parallel.field import Field
 from taskfleet.parallel.forms import arguments_form
 from taskfleet.parallel.manners import Manners
 from taskfleet.parallel.stepresult import StepResult, of_task, skipped
@@ -22,19 +23,21 @@ class StepPlan:
     """A call, of a model or a tool. ``timeout`` is in seconds, None: it may take any time; ``delay`` too, before each
     attempt but the first."""
 
-    def __init__(self, spec: ParallelQueueSpec, step: Call, field: str, manners: Manners) -> None:
+    def __init__(self, spec: ParallelQueueSpec, step: Call, field: Field, manners: Manners) -> None:
         self.name = step.name
         self.timeout = step.timeout.seconds if step.timeout is not None else None
         self.delay = step.retry.delay.seconds
         self._field = field
         self._model = step.model or spec.model
         self._manners = manners
-        self._condition = Condition.read(step.condition, f"{field}.if", self._model, manners)
+        self._condition = Condition.read(step.condition, field.at("if"), self._model, manners)
         self._action = template(_without_auto(step.action)) if step.action is not None else None
         self._arguments = _read(step.arguments)
         self._tool = tool_of(spec, step)
         self._form = arguments_form(self._tool) if self._tool is not None and self._action is not None else None
         self._parameters = step.parameters
+        asked = {"model": self._model, "parameters": step.parameters}
+        self._asked = {name: value for name, value in asked.items() if value}
 
     def check(self, reader: TaskReader) -> None:
         """Raise InputError when the queue does not take such tasks."""
@@ -56,18 +59,18 @@ class StepPlan:
             return skipped(), Outcome.SKIPPED
         if self._tool is None:
             assert self._action is not None
-            prompt = self._action.render(names, f"{self._field}.action")
+            field = self._field.at("action")
+            prompt = self._action.render(names, field)
             if not prompt.strip():
-                raise InputError(f"{self._field}.action: it is empty for this item; an if may skip the step")
-            asked = {"prompt": prompt, "model": self._model, "parameters": self._parameters}
-            view = yield from call(asked, self._field)
+                raise InputError(f"{field}: it is empty for this item; an if may skip the step")
+            view = yield from call({"prompt": prompt, **self._asked}, self._field)
             return of_task(view, attempt, tool=False)
         if self._form is None:
-            arguments = _rendered(self._arguments, names, f"{self._field}.arguments")
+            arguments = _rendered(self._arguments, names, self._field.at("arguments"))
             view = yield from call({"tool": self._tool, "arguments": arguments}, self._field)
             return of_task(view, attempt, tool=True)
         assert self._action is not None
-        field = f"{self._field}.action"
+        field = self._field.at("action")
         question = Question(field, self._action.render(names, field), self._model, self._parameters)
         arguments = yield from ask(question, self._form, self._manners)
         view = yield from call({"tool": self._tool, "arguments": arguments}, self._field)
@@ -93,13 +96,13 @@ def _read(argument: Any) -> Any:
             return argument
 
 
-def _rendered(argument: Any, names: Names, field: str) -> Any:
+def _rendered(argument: Any, names: Names, field: Field) -> Any:
     match argument:
         case Compiled():
             return argument.render(names, field)
         case dict():
-            return {name: _rendered(part, names, f"{field}.{name}") for name, part in argument.items()}
+            return {name: _rendered(part, names, field.at(name)) for name, part in argument.items()}
         case list():
-            return [_rendered(part, names, f"{field}[{number}]") for number, part in enumerate(argument)]
+            return [_rendered(part, names, field.at(number)) for number, part in enumerate(argument)]
         case _:
             return argument

@@ -7,10 +7,12 @@ import jinja2
 import orjson
 from jinja2 import meta, nodes
 from jinja2.parser import Parser
+from jinja2.runtime import Context
 
 from taskfleet.core.errors import InputError
-from taskfleet.parallel.budget import CURRENT, Budget, Refused, check_text, counted
+from taskfleet.parallel.budget import CURRENT, Budget, Refused, TooMuch, check_text, counted
 from taskfleet.parallel.dollars import in_expression, in_template, mangled, shown
+from taskfleet.parallel.field import Field
 from taskfleet.parallel.language import GLOBALS, refusals
 from taskfleet.parallel.sandbox import Bounded, Environment
 
@@ -34,14 +36,16 @@ class Compiled:
         bounded = Bounded().visit(tree)
         self._produce = _value if as_value else _text
         self._template = _compiled(_kept(bounded) if as_value else bounded)
+        self._context = self._template.new_context({}, shared=True)  # one for all: to make it costs as much as all else
 
-    def render(self, values: Names, field: str) -> Any:
+    def render(self, values: Names, field: Field) -> Any:
         """The text, or the value of an expression. Raises InputError, which names ``field``."""
         own = {called: values[name] for name, called in self._called.items() if name in values}
         own.update(_ENVIRONMENT.globals)
         token = CURRENT.set(Budget())
         try:
-            return self._produce(self._template, own)
+            self._context.parent = own
+            return self._produce(self._template, self._context)
         except Refused as error:
             raise InputError(f"{field}: {error}") from None
         except MemoryError:
@@ -50,6 +54,22 @@ class Compiled:
             raise InputError(f"{field}: {shown(str(error)) or type(error).__name__}") from None
         finally:
             CURRENT.reset(token)
+
+    def too_much(self) -> str:
+        """Why it is refused whatever its names stand for: it repeats too often, or grows too large. "" where that is
+        not to be known before it has values."""
+        nothing: dict[str, Any] = {called: jinja2.ChainableUndefined(name=called) for called in self._called.values()}
+        token = CURRENT.set(Budget())
+        try:
+            self._context.parent = {**nothing, **_ENVIRONMENT.globals}
+            self._produce(self._template, self._context)
+        except TooMuch as error:
+            return str(error)
+        except Exception:
+            return ""  # it wants values
+        finally:
+            CURRENT.reset(token)
+        return ""
 
 
 def template(source: str) -> Compiled:
@@ -130,10 +150,10 @@ def _compiled(tree: nodes.Template) -> jinja2.Template:
     return jinja2.Template.from_code(_ENVIRONMENT, code, _ENVIRONMENT.make_globals(None))
 
 
-def _text(compiled: jinja2.Template, values: dict[str, Any]) -> str:
+def _text(compiled: jinja2.Template, context: Context) -> str:
     parts: list[str] = []
     size = 0
-    for part in compiled.root_render_func(compiled.new_context(values, shared=True)):  # a copy costs more than all else
+    for part in compiled.root_render_func(context):
         size += len(part)
         check_text(size)
         parts.append(part)
@@ -142,11 +162,10 @@ def _text(compiled: jinja2.Template, values: dict[str, Any]) -> str:
     return text
 
 
-def _value(compiled: jinja2.Template, values: dict[str, Any]) -> Any:
-    context = compiled.new_context(values, shared=True)
+def _value(compiled: jinja2.Template, context: Context) -> Any:
     for _ in compiled.root_render_func(context):
         pass
-    found = context.vars[_RESULT]
+    found = context.vars.pop(_RESULT)
     if isinstance(found, jinja2.Undefined):
         str(found)  # raises what it is for want of
     if isinstance(found, Iterator | range | tuple | MappingView):

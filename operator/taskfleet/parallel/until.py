@@ -1,18 +1,17 @@
 """The condition that ends a run early, over what came to pass so far: looked at often, within a share of the time."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.moves import Stop
 from taskfleet.core.parallel.rules import OnUntil, RunState
+from taskfleet.parallel.newest import Newest
 from taskfleet.parallel.plan import Plan
 from taskfleet.parallel.record import Record
 from taskfleet.parallel.sofar import so_far
 
-MAX_RESULTS = 10_000
 PAUSE = 0.1  # seconds between two looks while nothing happens
 CHEAP = 0.002  # seconds of a look that costs nothing worth saving: it is looked whenever something happened
 SHARE, SLOWEST = 0.2, 0.8  # of the time may go into dearer looks; seconds between them at most
@@ -27,12 +26,12 @@ class Until:
         self._record = record
         self._stop = stop
         self.wants_results = plan.until is not None and (plan.until.asks or "$results" in plan.until.compiled.names)
-        self._results: deque[Mapping[str, Any]] = deque(maxlen=MAX_RESULTS)
+        self._results: Newest[Mapping[str, Any]] = Newest()
         self._next_look = 0.0
 
-    def add(self, line: Mapping[str, Any]) -> None:
-        """One more result line; the newest are kept."""
-        self._results.append(line)
+    def add(self, line: Mapping[str, Any], size: int) -> None:
+        """One more result line, of so many bytes; the newest are kept."""
+        self._results.add(line, size)
 
     @property
     def seconds_to_next_look(self) -> float | None:
@@ -45,7 +44,7 @@ class Until:
             return
         began = time.thread_time()
         try:
-            if self._condition.compiled.render(self._names(), "until"):
+            if self._condition.compiled.render(self._names(), self._condition.field):
                 self._holds()
         except InputError as error:
             self._broke(str(error))

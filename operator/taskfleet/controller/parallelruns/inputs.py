@@ -88,4 +88,4 @@ def _rows(text: str, form: str) -> list[Any]:
         try:
             return [given[0] for given in file_items(file, form).items(None) if isinstance(given, tuple)]
         except DatasetError as error:
-            raise DatasetError(str(error).removeprefix(f"on: {file}, ")) from None
+            raise DatasetError(str(error).removeprefix(f"{file}, ")) from None

@@ -13,7 +13,7 @@ from taskfleet.controller.parallelruns.slots import Slots
 from taskfleet.controller.parallelruns.status import Look
 from taskfleet.controller.parallelruns.teller import Teller
 from taskfleet.core.cleanup import to_its_end
-from taskfleet.core.errors import DatasetError, InputError, NotFound, TakenOver
+from taskfleet.core.errors import DatasetError, InputError, NotFound, SetBack, TakenOver
 from taskfleet.core.parallel.moves import Stop
 from taskfleet.core.parallel.phase import Phase
 from taskfleet.parallel.coordinator import Coordinator, Order
@@ -69,7 +69,7 @@ class OwnRun:
             self._driver.stop(stop)
 
     async def go_to_its_end(self) -> None:
-        """Raises StandsStill, TakenOver, NotLeading, StoreError."""
+        """Raises StandsStill, TakenOver, SetBack, NotLeading, StoreError."""
         self._desk.may_act()
         store = await self._office.store()
         coordinator = await self._coordinator(store)
@@ -140,10 +140,10 @@ class OwnRun:
         self._desk.may_act()
         try:
             known, source = await of_earlier(store, spec, before)
-            order = Order(self.name, spec, inputs, _NO_FOLDER, known, source, self._nonce)
+            order = Order(self.name, spec, inputs, _NO_FOLDER, known, source, self._nonce, in_spec)
             driver = await coordinator.driver(order)
         except (InputError, DatasetError) as error:
-            raise StandsStill("InvalidSpec", in_spec(str(error))) from None
+            raise StandsStill("InvalidSpec", str(error)) from None
         self.record = driver.record
         await self._teller.begun(driver.record, goes_on=record is not None)
         return driver
@@ -176,6 +176,6 @@ class OwnRun:
 
 async def _leave(driver: Driver) -> None:
     """What cannot be written down in time is found again, from what became of the tasks."""
-    with contextlib.suppress(TimeoutError, TakenOver):
+    with contextlib.suppress(TimeoutError, TakenOver, SetBack):
         async with asyncio.timeout(LEAVE_SECONDS):
             await driver.leave()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from taskfleet.api.fielderrors import field_name
+from taskfleet.api.fielderrors import Path, field_name
 from taskfleet.api.parallelobject import ParallelQueueObjectSpec
 from taskfleet.api.parallelqueue import ParallelQueueSpec
 from taskfleet.api.pipelinerules import Problem, file_form, of_inputs, of_spec
@@ -25,23 +25,21 @@ def check(spec: ParallelQueueObjectSpec) -> None:
         raise StandsStill("InvalidSpec", "; ".join(problems))
 
 
-def in_spec(sentence: str) -> str:
-    """A sentence about a field, of those who know no custom resource."""
-    return f"spec.{_ITEMS}{sentence.removeprefix(_ON)}" if sentence.startswith(f"{_ON}: ") else f"spec.{sentence}"
+def in_spec(path: Path) -> str:
+    """What the kind calls a field of a run."""
+    return field_name(("spec", *(_ITEMS if step == _ON else step for step in path)))
 
 
 def _problems(spec: ParallelQueueObjectSpec, run: ParallelQueueSpec) -> Iterator[Problem]:
-    at = ("spec",)
     names = {*run.inputs, *spec.inputs_from}
-    yield from of_inputs(run.inputs, (*at, "inputs"))
-    yield from of_inputs(spec.inputs_from, (*at, "inputsFrom"))
+    yield from of_inputs(run.inputs, ("inputs",))
+    yield from of_inputs(spec.inputs_from, ("inputsFrom",))
     for name in spec.inputs_from:
         if name in run.inputs:
-            yield Problem((*at, "inputsFrom", name), f"{name} is in inputs as well; give it another name")
-    yield from of_spec(run.model_copy(update={"inputs": dict.fromkeys(names)}), at)
-    yield from of_queue(run, at, names, ())
+            yield Problem(("inputsFrom", name), f"{name} is in inputs as well; give it another name")
+    yield from of_spec(run.model_copy(update={"inputs": dict.fromkeys(names)}), ())
+    yield from of_queue(run, (), names, ())
 
 
 def _words(problem: Problem) -> str:
-    path = tuple(_ITEMS if step == _ON else step for step in problem.path)
-    return f"{field_name(path)}: {problem.text}"
+    return f"{in_spec(problem.path)}: {problem.text}"
