@@ -132,7 +132,6 @@ class ClaimLoop:
         """Claim beside the question to the limiter, not behind its answer: one way to the store in place of two."""
         allowing = asyncio.create_task(self._allow(count))
         try:
-            await asyncio.sleep(0)  # the question is there first, so that both go out in one writing
             return await self._claim_only(lanes, count)
         finally:
             await allowing
