@@ -10,7 +10,7 @@ from langchain_openai import ChatOpenAI, OpenAIEmbeddings  # type: ignore[import
 from openai import NotFoundError
 
 
-@tool
+@tool  # type: ignore[untyped-decorator]
 def look(where: str) -> str:
     """Look somewhere."""
     return where
