@@ -1,6 +1,6 @@
 """The console for those who use no mouse, who hear it, and who need contrast."""
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from tests.console.conftest import at
 from tests.support.work import Work
@@ -67,6 +67,40 @@ async def test_one_goes_through_it_by_keyboard(page: Page, work: Work) -> None:
     await expect(heading).to_have_text(str(work.queue))
     await expect(heading).to_be_focused()
     await expect(page).to_have_title(f"{work.queue} · Taskfleet")
+
+
+async def test_a_prompt_is_submitted_and_its_task_cancelled_by_keyboard(page: Page, work: Work) -> None:
+    await at(page, f"submit?queue={work.queue}")
+    await tab_to(page, page.get_by_label("Prompt"))
+    await page.keyboard.type("Name three colours.")
+    await tab_to(page, page.get_by_label("Priority"))
+    await page.keyboard.type("high")
+    await tab_to(page, page.get_by_role("button", name="Submit"))
+    await page.keyboard.press("Enter")
+    heading = page.get_by_role("heading", level=1)
+    await expect(heading).to_contain_text("Task")
+    await expect(heading).to_be_focused()
+    await expect(page.get_by_role("main")).to_contain_text("high")
+    cancel = page.get_by_role("button", name="Cancel", exact=True)
+    await expect(cancel).to_be_visible()
+    await tab_to(page, cancel)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(cancel).to_be_focused()
+    await page.keyboard.press("Enter")
+    await tab_to(page, page.get_by_role("button", name="Cancel the task"))
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("status")).to_contain_text(": cancelled")
+
+
+async def tab_to(page: Page, wanted: Locator) -> None:
+    """Press Tab until it has the focus."""
+    for _ in range(60):
+        if await wanted.evaluate("each => each === document.activeElement"):
+            return
+        await page.keyboard.press("Tab")
+    raise AssertionError(f"{wanted} cannot be reached by keyboard")
 
 
 async def test_what_changes_takes_nobodys_focus_away(page: Page, work: Work) -> None:

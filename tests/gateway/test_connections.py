@@ -1,6 +1,7 @@
 """A connection that a client keeps for its next request stays open until the client lets go of it."""
 
 import asyncio
+from typing import Any
 
 import aiohttp
 import httpx
@@ -8,6 +9,7 @@ import openai
 import pytest
 
 from taskfleet.gateway import connections
+from taskfleet.gateway.connections import BoundedHttp
 from tests.gateway.conftest import Site
 from tests.gateway.test_hostile import connect
 
@@ -21,6 +23,31 @@ async def test_idle_connections_outlive_those_of_usual_clients(site: Site) -> No
         ):
             assert theirs is not None
             assert 2 * theirs < connections.IDLE_SECONDS
+
+
+async def test_an_answer_is_one_writing_with_its_head(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+
+    def opened(connection: BoundedHttp, transport: asyncio.Transport) -> None:
+        class Seen:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(transport, name)
+
+            def write(self, data: bytes) -> None:
+                written.append(data)
+                transport.write(data)
+
+        made(connection, Seen())
+
+    made: Any = BoundedHttp.connection_made
+    monkeypatch.setattr(BoundedHttp, "connection_made", opened)
+    assert (await site.get("/healthz")).text == "ok\n"
+    assert (await site.http.head("/healthz")).status_code == 200
+    asked = await site.post("/v1/tasks", {"prompt": "x"}, headers={"Expect": "100-continue"})
+    assert asked.status_code == 202
+    heads = [each.partition(b"\r\n\r\n") for each in written]
+    assert [head.split()[1] for head, _, _ in heads] == [b"200", b"200", b"100", b"202"]
+    assert [bool(body) for _, _, body in heads] == [True, False, False, True]
 
 
 @pytest.mark.parametrize("refused", [False, True], ids=["answered", "answered before its body was there"])

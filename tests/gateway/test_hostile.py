@@ -112,6 +112,16 @@ async def test_no_request_hides_in_the_body_of_another(site: Site) -> None:
         assert said.count(b"HTTP/1.1") == 1, (shape, said)
 
 
+async def test_of_a_stream_only_the_head_is_asked_for(site: Site) -> None:
+    await site.post("/v1/tasks", {"id": "t", "prompt": "x"})
+    for path in ("/v1/tasks/t/events", f"/v1/queues/{site.queue}/events", "/v1/overview"):
+        head = f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        said = await talk(site, head + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert b"text/event-stream" in said
+        assert said.count(b"HTTP/1.1 200 ") == 2
+        assert said.endswith(b"ok\n"), "the next request is not kept waiting"
+
+
 async def test_trailers_without_end_are_cut_off(site: Site) -> None:
     chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
     for trailer in (b"X: %s\r\n" % (b"y" * 1000), b"y" * 1000):

@@ -6,6 +6,7 @@ import json
 import struct
 import time
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -13,9 +14,12 @@ import openai
 import pytest
 
 from taskfleet.core.task import Priority, TaskState
-from tests.gateway.conftest import Site
+from tests.gateway.conftest import Site, working
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
+from tests.support.workerprocess import MODEL, quick_policy
+
+CHAT = "/v1/chat/completions"
 
 
 async def test_a_chat_is_answered_with_the_servers_own_answer(served: Site) -> None:
@@ -52,6 +56,29 @@ async def test_what_the_gateway_does_not_know_reaches_the_server_untouched(serve
     assert model.requests[0]["body"] == {"model": "stub", **body}
 
 
+LOOK = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+CALL = {"id": "call-1", "type": "function", "function": {"name": "look", "arguments": '{"where": "north \u00fc"}'}}
+
+
+@pytest.fixture
+def calling(model: ModelStub) -> None:
+    """The model answers whoever gives it tools with a call of one."""
+    message = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    model.replies.append(lambda body: message if "tools" in body else None)
+
+
+async def test_a_call_of_a_tool_comes_as_the_model_made_it(served: Site, calling: None) -> None:
+    asked: Any = {"model": "stub", "messages": [{"role": "user", "content": "look"}], "tools": LOOK}
+    answer = await served.openai.chat.completions.create(**asked)
+    assert answer.choices[0].finish_reason == "tool_calls"
+    assert answer.choices[0].message.to_dict() == {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    async with served.openai.chat.completions.stream(**asked) as stream:
+        streamed = (await stream.get_final_completion()).choices[0]
+    assert streamed.finish_reason == "tool_calls"
+    (call,) = streamed.message.tool_calls or ()
+    assert (call.id, call.function.name, call.function.arguments) == ("call-1", "look", CALL["function"]["arguments"])
+
+
 async def test_completions_and_embeddings_are_tasks_too(served: Site, model: ModelStub) -> None:
     said = await served.openai.completions.create(model="stub", prompt="Once", max_tokens=3)
     assert said.choices[0].text == "echo: Once"
@@ -61,7 +88,9 @@ async def test_completions_and_embeddings_are_tasks_too(served: Site, model: Mod
     raw = await served.openai.embeddings.with_raw_response.create(model="stub", input="four", encoding_format="base64")
     (item,) = json.loads(raw.text)["data"]
     assert struct.unpack("<3f", base64.b64decode(item["embedding"])) == (4.0, 0.5, -1.0), "the stub knows only numbers"
-    assert [each["body"].get("messages") for each in model.requests] == [None] * 3
+    await served.openai.embeddings.create(model="stub", input=[[1, 2], [3]])  # tokens, as LangChain does
+    assert model.requests[-1]["body"]["input"] == [[1, 2], [3]]
+    assert [each["body"].get("messages") for each in model.requests] == [None] * 4
 
 
 async def test_the_headers_tell_how_the_task_went(served: Site) -> None:
@@ -204,6 +233,26 @@ async def test_a_server_that_fails_every_attempt_is_a_502(served: Site, model: M
     assert caught.value.code == "timeout"
 
 
+async def test_openais_client_comes_back_by_itself_to_a_queue_that_was_full(
+    site: Site, model: ModelStub, store_url: str
+) -> None:
+    await site.work.open(limits={"maxPending": 1})
+    await site.work.submit("in the way")
+    async with openai.AsyncOpenAI(base_url=f"{site.url}/v1", api_key="none") as client:  # as it comes
+        messages: Any = [{"role": "user", "content": "Hi"}]
+        asking = asyncio.create_task(client.chat.completions.with_raw_response.create(model="stub", messages=messages))
+
+        async def refused() -> bool:
+            shown = (await site.get("/metrics")).text
+            return 'requests_total{route="/v1/chat/completions",status="429"}' in shown
+
+        await eventually(refused, "the call to be refused")
+        async with working(store_url, site.queue, model.url):
+            answer = await asking
+    assert answer.retries_taken >= 1
+    assert answer.parse().choices[0].message.content == "echo: Hi"
+
+
 async def test_a_full_queue_says_when_to_come_back(site: Site) -> None:
     await site.work.open(limits={"maxPending": 1})
     asked = {"messages": [{"role": "user", "content": "Hi"}]}
@@ -216,6 +265,52 @@ async def test_a_full_queue_says_when_to_come_back(site: Site) -> None:
     assert refused.json()["error"]["type"] == "rate_limit_error"
 
 
+async def test_where_the_pace_is_known_it_is_said_when_ones_turn_may_come(served: Site, model: ModelStub) -> None:
+    asked = {"messages": [{"role": "user", "content": "Hi"}]}
+    later = f"{CHAT}?batch=true"
+    assert (await served.post(CHAT, asked)).status_code == 200
+    model.hold()
+
+    async def with_eta() -> httpx.Response | None:
+        answer = await served.post(later, asked)
+        return answer if "taskfleet-eta-seconds" in answer.headers else None
+
+    taken = await eventually(with_eta, "the pace to be known")
+    assert taken.status_code == 202
+    assert float(taken.headers["taskfleet-eta-seconds"]) > 0
+    await served.work.open(limits={"maxPending": 1})
+
+    async def refused() -> httpx.Response | None:
+        answer = await served.post(later, asked)
+        return answer if answer.status_code == 429 else None
+
+    full = await eventually(refused, "the queue to be full")
+    assert int(full.headers["taskfleet-queue-position"]) >= 1
+    assert float(full.headers["taskfleet-eta-seconds"]) > 0
+    assert int(full.headers["retry-after"]) >= 1
+
+
+async def test_a_fallback_is_said_in_a_header_and_only_where_the_queue_says_so(served: Site, model: ModelStub) -> None:
+    rules = quick_policy(models=[{"name": "large", "fallbacks": [MODEL]}, {"name": MODEL}])
+    asked = {"model": "large", "messages": [{"role": "user", "content": "Hi"}]}
+    await served.work.store.put_policy(served.queue, rules)
+
+    async def known() -> bool:
+        return (await served.get("/v1/models/large")).status_code == 200
+
+    await eventually(known, "the gateway to see the rules")
+    waits = await served.post(CHAT, asked, headers={"Prefer": "wait=1"})
+    assert waits.status_code == 202
+    assert not model.requests, "another model is not asked in its place"
+    await served.work.store.put_policy(served.queue, replace(rules, fallbacks={"large": MODEL}))
+    answer = await served.post(CHAT, asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["taskfleet-model"] == MODEL
+    assert answer.headers["taskfleet-fallback-from"] == "large"
+    own = await served.post(CHAT, asked | {"model": MODEL})
+    assert "taskfleet-fallback-from" not in own.headers
+
+
 async def test_a_paused_queue_is_a_503_in_words(site: Site) -> None:
     await site.work.store.pause(site.queue, seconds=60)
     refused = await site.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]})
@@ -225,8 +320,6 @@ async def test_a_paused_queue_is_a_503_in_words(site: Site) -> None:
 
 
 async def test_a_model_that_nobody_serves_is_a_503_in_words(site: Site) -> None:
-    from dataclasses import replace
-
     policy = await site.work.store.policy(site.queue)
     assert policy is not None
     await site.work.store.put_policy(site.queue, replace(policy, served=("another",)))

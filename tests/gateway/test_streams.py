@@ -5,6 +5,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +13,8 @@ import openai
 import pytest
 
 from taskfleet.core.task import TaskState
-from tests.gateway.conftest import Site
+from tests.gateway.conftest import Site, working
+from tests.gateway.test_command import gateway_process, url_in
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually
 from tests.support.workerprocess import worker_process
@@ -112,6 +114,26 @@ async def test_who_comes_back_goes_on_behind_what_it_had(served: Site, model: Mo
     assert model.calls[LONG] == 1
     again = await whole(served, asked(LONG), **key)
     assert text_of(again) == f"echo: {LONG}", "without Last-Event-ID it is told from its beginning"
+
+
+async def test_who_comes_back_to_another_gateway_when_his_was_killed_loses_nothing(
+    site: Site, model: ModelStub, store_url: str, tmp_path: Path
+) -> None:
+    model.chunk_latency = 0.1
+    key, had = {"Idempotency-Key": "moved"}, []
+    with gateway_process(tmp_path, store_url, "--queue", str(site.queue)) as (process, log):
+        url = await eventually(lambda: url_in(log), "the other gateway to start")
+        async with working(store_url, site.queue, model.url), httpx.AsyncClient(base_url=url) as http:
+            with contextlib.suppress(httpx.TransportError):
+                async with http.stream("POST", CHAT, json=asked(LONG), headers=key) as answer:
+                    async for event in read(answer):
+                        had.append(event)
+                        if len(had) == 2:
+                            process.kill()
+            rest = await whole(site, asked(LONG), **key, **{"Last-Event-ID": had[-1]["id"]})
+    assert text_of(rest), "it was cut off in the middle"
+    assert text_of([*had, *rest]) == f"echo: {LONG}"
+    assert model.calls[LONG] == 1
 
 
 async def test_to_come_back_one_says_which_task_it_was(site: Site) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from taskfleet.gateway.apicalls import CALLS
+from taskfleet.gateway.keyring import hash_of
 from tests.gateway.conftest import Site
 from tests.gateway.test_keys import ONE, TWO, shown, write
 
@@ -14,7 +16,28 @@ LINE = b'{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "bo
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    return write(tmp_path / "keys.yaml", ONE, TWO)
+    three = {"name": "three", "sha256": hash_of("key-of-three"), "tenant": "three"}
+    return write(tmp_path / "keys.yaml", ONE, TWO, three | {"rights": ["submit", "read", "work"]})
+
+
+async def test_no_call_that_takes_an_id_knows_another_tenants(locked: Site) -> None:
+    """Whichever calls there are, now and later."""
+    made = await locked.post("/v1/tasks", {"id": "mine", "prompt": "secret"})
+    assert made.status_code == 202, made.text
+    (claimed,) = (await locked.work.store.claim(locked.queue, "w", ["stub"], 1)).tasks
+    file = (await locked.openai.files.create(file=("in.jsonl", LINE), purpose="batch")).id
+    batch = (await locked.post("/v1/batches", asked_of(file))).json()["id"]
+    ids = {"tasks": claimed.id, "files": file, "batches": batch}
+    tried = [(method, path) for method, path in CALLS if "{id}" in path]
+    assert {path.split("/")[2] for _, path in tried} == set(ids)
+    for method, path in tried:
+        url = path.replace("{id}", ids[path.split("/")[2]])
+        sent = dict(CALLS[method, path].body or {}) or None
+        answer = await locked.http.request(method, url, json=sent, headers=shown("key-of-three"))
+        assert answer.status_code == 404, (method, url, answer.text)
+        assert "secret" not in answer.text
+    there = (await locked.get("/v1/tasks/mine")).json()
+    assert (there["status"], there["attempts"]) == ("running", 1), "nothing came of any of it"
 
 
 async def test_another_tenants_ids_lead_nowhere(locked: Site) -> None:

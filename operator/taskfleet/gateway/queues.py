@@ -71,14 +71,18 @@ class OpenQueue:
 
 
 class Queues:
-    """``usual``: the queue of requests that name none; without it, the only one there is. ``namespace``: of names
-    without one."""
+    """``run`` it as long as the gateway serves. ``usual``: the queue of requests that name none; without it, the only
+    one there is. ``namespace``: of names without one."""
 
     def __init__(self, store: Store, *, namespace: str, usual: QueueKey | None) -> None:
         self._store = store
         self._namespace = namespace
         self._usual = usual
-        self._open = Fresh(self._looked_up, FRESH_SECONDS, ahead=True)
+        self._open = Fresh(self._looked_up, FRESH_SECONDS)
+
+    async def run(self) -> None:
+        """Keep what is known of the queues that are called fresh, for ever."""
+        await self._open.keep()
 
     async def chosen(self, name: str | None, caller: Caller) -> OpenQueue:
         """The queue of a request. Raises NotFound, InputError (none is named, and there are several), StoreError."""

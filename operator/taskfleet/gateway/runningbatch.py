@@ -115,7 +115,7 @@ class RunningBatch:
         try:
             await self._parts.store.submit(self._queue, [task for _, task in tasks])
         except QueueFull:
-            self._at_once = max(1, self._at_once // 2)
+            self._at_once = max(1, len(tasks) // 2)
             await asyncio.sleep(FULL_SECONDS)
             return 0
         self._at_once = min(2 * self._at_once, TASKS_AT_ONCE)

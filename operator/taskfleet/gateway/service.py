@@ -116,7 +116,7 @@ async def gateway(options: GatewayOptions) -> AsyncIterator[Serving]:
                 ssl_context_factory=None if certificate is None else lambda _config, _usual: certificate.context,
             )
         )
-        background = [parts.ends.run(), runner.run(), health.run(), direct.run(), webhooks.run()]
+        background = [ends.run(), queues.run(), runner.run(), health.run(), direct.run(), webhooks.run()]
         if book.file is not None:
             background.append(book.file.follow())
         if isinstance(doorman, KeyRing):

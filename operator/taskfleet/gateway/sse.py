@@ -68,6 +68,10 @@ class EventStream(Response):
         self._on_gone = on_gone
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":  # the stream itself would keep the connection from the next request
+            await self._begin(send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
         gone = asyncio.create_task(hung_up(receive))
         telling = asyncio.create_task(self._tell(scope, receive, send))
         try:
@@ -82,6 +86,9 @@ class EventStream(Response):
         else:
             telling.result()
 
+    async def _begin(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+
     async def _say_that_it_is_gone(self) -> None:
         await self._on_gone()
 
@@ -92,9 +99,7 @@ class EventStream(Response):
             try:
                 async for part in parts:
                     if not started:
-                        await send(
-                            {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-                        )
+                        await self._begin(send)
                         started = True
                     await send({"type": "http.response.body", "body": part, "more_body": True})
             except TaskfleetError as error:

@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -30,13 +31,16 @@ class NotDelivered(Exception):
 class Poster:
     """Close it at the end."""
 
-    def __init__(self) -> None:
-        # No proxy of the environment: it would look the name up once more, and find another address.
+    @cached_property
+    def _http(self) -> httpx.AsyncClient:
+        """Made for the first message: a gateway that posts none need not load all the authorities that are trusted."""
         trusted = ssl.create_default_context()
-        self._http = httpx.AsyncClient(verify=trusted, timeout=POST_SECONDS, trust_env=False, follow_redirects=False)
+        # No proxy of the environment: it would look the name up once more, and find another address.
+        return httpx.AsyncClient(verify=trusted, timeout=POST_SECONDS, trust_env=False, follow_redirects=False)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        if "_http" in vars(self):
+            await self._http.aclose()
 
     async def post(self, hook: Webhook, identity: str, event: Mapping[str, Any]) -> None:
         """Raises NotDelivered."""

@@ -1,5 +1,5 @@
-"""The line to one server: one connection that all callers share. A command is written as soon as it is there, and
-replies are taken in their order.
+"""The line to one server: one connection that all callers share. What they ask in one turn of the event loop is one
+writing, as a writing costs more than a small command; and replies are taken in their order.
 
 The library opens the connection (TLS, login, Sentinels), and its parser reads what comes. Its own way, a connection and
 two timeouts for each call and a stream between it and the socket, costs most of a small call.
@@ -18,6 +18,9 @@ from valkey.exceptions import InvalidResponse, ValkeyError
 Argument = bytes | str | int
 
 _MORE = object()  # the reader wants more bytes
+# Each writing begins with it. The server writes to its connections in the reverse of the order in which they came to
+# have something to be told: so whoever is woken by a command hears of it before its caller has the reply.
+_FIRST = b"*1\r\n$4\r\nPING\r\n"
 
 
 def pack(command: tuple[Argument, ...]) -> bytes:
@@ -75,17 +78,23 @@ class Line:
         self._opening = asyncio.Lock()
         self._connection: Any = None
         self._replies: Replies | None = None
-        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()  # for replies, and when each of them is late
+        self._unsent: list[bytes] = []
+        # For replies, and when each of them is late; None: nobody, for that to the first of a writing.
+        self._waiting: deque[tuple[asyncio.Future[Any] | None, float]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
 
     async def execute(self, *command: Argument) -> Any:
         """The reply. Raises what the library raises, and TimeoutError."""
         packed = pack(command)
         replies = self._replies or await self._open()
-        replies.transport.write(packed)
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[Any] = loop.create_future()
         late_at = loop.time() + self._timeout
+        if not self._unsent:
+            self._unsent.append(_FIRST)
+            self._waiting.append((None, late_at))
+            loop.call_soon(self._send, replies)
+        self._unsent.append(packed)
         self._waiting.append((reply, late_at))
         if self._alarm is None:
             self._alarm = loop.call_at(late_at, self._end_when_late)
@@ -116,6 +125,15 @@ class Line:
             await connection.disconnect(nowait=True)
             await self._pool.release(connection)
 
+    def _send(self, replies: Replies) -> None:
+        if self._replies is not replies:
+            return  # it was lost, and so were they
+        unsent, self._unsent = self._unsent, []
+        try:
+            replies.transport.writelines(unsent)
+        except RuntimeError as error:  # uvloop's, of a connection that was reset
+            self._end(replies, ConnectionLost(str(error)))
+
     def _answer(self, answer: Any) -> None:
         if not self._waiting:
             raise ConnectionLost("the server answered what nobody asked")
@@ -134,7 +152,7 @@ class Line:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        waiting, self._waiting = self._waiting, deque()
+        waiting, self._waiting, self._unsent = self._waiting, deque(), []
         for reply, _ in waiting:
             _settle(reply, error)
 
@@ -150,9 +168,9 @@ class Line:
             self._end(self._replies, TimeoutError())
 
 
-def _settle(reply: asyncio.Future[Any], answer: Any) -> None:
-    if reply.done():
-        return  # its caller was cancelled
+def _settle(reply: asyncio.Future[Any] | None, answer: Any) -> None:
+    if reply is None or reply.done():
+        return  # nobody's, or its caller was cancelled
     if isinstance(answer, Exception):
         reply.set_exception(answer)
     else:
