@@ -1,12 +1,15 @@
 # The one image of Taskfleet: the controller and the workers, told apart by their argument.
 #
 #   docker build -t taskfleet:0.1.0 .
-#   docker build --target sbom --output dist .      what is in it, as CycloneDX: dist/taskfleet.cdx.json (make sbom)
+#   docker build --target sbom --output dist .      and its list as CycloneDX, dist/taskfleet.cdx.json; make image does both
 #
 #   docker build --target tools -t taskfleet-tools:0.1.0 .      for workers of provider tools: Chromium and bubblewrap
 #
+# Docker's builder since version 23, or podman's. Before that set DOCKER_BUILDKIT=1: the older builder makes every stage,
+# Chromium's too, and drops --output without a word.
+#
 # The digest is that of the list over all architectures. Another base, or the same from another registry:
-# --build-arg BASE=...
+# --build-arg BASE=... Where PyPI is reached through a company's index or certificate, one with its /etc/pip.conf.
 ARG BASE=docker.io/library/python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7
 
 FROM ${BASE} AS build
@@ -26,7 +29,8 @@ RUN pip --python /opt/taskfleet/bin/python install --constraint constraints.txt 
 
 FROM build AS inventory
 RUN pip install --quiet --constraint constraints.txt cyclonedx-bom \
- && cyclonedx-py environment --output-reproducible --output-file /taskfleet.cdx.json /opt/taskfleet/bin/python
+ && cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file /taskfleet.cdx.json \
+      /opt/taskfleet/bin/python
 
 FROM scratch AS sbom
 COPY --from=inventory /taskfleet.cdx.json /

@@ -27,6 +27,9 @@ REGISTRY ?=
 TAG ?=
 # What is compiled once is kept, also where the environment says not to: tests start our programs hundreds of times.
 export PYTHONDONTWRITEBYTECODE :=
+# Else docker before 23 takes its older builder, which makes every stage, Chromium's too, and writes no list of what is in
+# the image; and a newer docker without buildx does the same where this makes it say what to install.
+export DOCKER_BUILDKIT := 1
 CHART = $(subst :,-,$(IMAGE)).tgz
 
 .PHONY: help demo test check generate verify bench chaos image kind kind-cluster e2e wheel chart

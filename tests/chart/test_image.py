@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+from pathlib import Path
 
 from tests.support.chart import CHART
 
@@ -39,3 +41,15 @@ def test_its_labels_name_this_version() -> None:
 def test_the_makefile_builds_the_image_that_the_chart_names() -> None:
     assert VERSION is not None
     assert f"\nIMAGE ?= taskfleet:{VERSION[1]}\n" in (ROOT / "Makefile").read_text()
+
+
+def test_the_makefile_asks_docker_for_the_builder_that_makes_only_what_is_wanted(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\necho "$DOCKER_BUILDKIT $*"\n')
+    docker.chmod(0o755)
+    made = subprocess.run(
+        ["make", "--silent", "image", f"CONTAINERS={docker}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    image, inventory = made.stdout.splitlines()
+    assert image.startswith(f"1 build --tag taskfleet:{VERSION[1] if VERSION else ''} ")
+    assert inventory.startswith("1 build --target sbom --output type=local,dest=dist ")
