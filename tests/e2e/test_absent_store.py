@@ -48,9 +48,7 @@ def test_a_store_that_is_back_after_more_than_a_lease_has_no_call_made_twice(
     with node_side(cluster) as node:
         cluster.apply(work)
         cluster.taskfleet("submit", "demo", "-n", namespace, "-f", "-", "--batch", "story", stdin=task_lines(TASKS))
-        wait_until(
-            lambda: stub(cluster, namespace)["inflight"] > AT_ONCE * WORKERS * 3 // 4, "most slots to be busy"
-        )
+        wait_until(lambda: stub(cluster, namespace)["inflight"] > AT_ONCE * WORKERS * 3 // 4, "most slots to be busy")
         killed, before = time.monotonic(), stub(cluster, namespace)
         with away(cluster, node):
             over = time.monotonic() + 1.5 * LEASE_SECONDS
