@@ -1,7 +1,7 @@
 """The environment of templates: Jinja's own sandbox, less than its language, and a budget for all that repeats."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from functools import wraps
 from itertools import pairwise
 from typing import Any
@@ -73,18 +73,24 @@ def _through(name: str, node: nodes.Node) -> nodes.Filter:
 
 
 def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that costs as much as what it is given is long."""
+    """A filter that costs as much as what it is given, and what it makes of that, is long."""
     takes_more = hasattr(function, "jinja_pass_arg")
 
     @wraps(function)
     def charging(*arguments: Any, **options: Any) -> Any:
         value = arguments[1] if takes_more and len(arguments) > 1 else arguments[0]
-        if isinstance(value, Undefined):
-            return function(*arguments, **options)
-        charge(1 + (len(value) // 16 if isinstance(value, str) else len(value) if hasattr(value, "__len__") else 1))
-        return function(*arguments, **options)
+        charge(_cost(value))
+        made = function(*arguments, **options)
+        charge(_cost(made))
+        return made
 
     return charging
+
+
+def _cost(value: Any) -> int:
+    if isinstance(value, str):
+        return 1 + len(value) // 16
+    return 1 + len(value) if isinstance(value, Sized) and not isinstance(value, Undefined) else 1
 
 
 def _range(*bounds: int) -> range:
