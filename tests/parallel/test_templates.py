@@ -125,6 +125,13 @@ def test_what_reaches_further_is_refused(source: str) -> None:
         "{{ range(100000) | list | tojson ~ (range(100000) | list | tojson) }}",
         "{{ " + "(" * 2000 + "1" + ")" * 2000 + " }}",
         "{{ $items | sum }}",
+        "{{ $items | map('replace', 'a', in_long ~ in_long) | list | length }}",
+        "{{ [" + "in_long ~ in_long, " * 2000 + "] | length }}",
+        "{{ [" + "in_long + in_long, " * 2000 + "] | length }}",
+        "{{ [" + "in_long.upper(), " * 2000 + "] | length }}",
+        "{{ [" + "in_long[1:], " * 2000 + "] | length }}",
+        "{{ 1" + " + 1" * 20_000 + " }}",
+        "{% for a in [1] %}" * 30 + "{% endfor %}" * 30,
     ],
     ids=lambda source: source[:40],
 )

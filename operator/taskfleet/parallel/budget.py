@@ -9,7 +9,7 @@ from typing import Any
 MAX_STEPS = 1_000_000
 MAX_TEXT = 1 << 20
 MAX_SECONDS = 1.0  # of CPU: others may have the machine meanwhile
-_LOOK_EVERY = 1000  # steps: most renderings need no clock
+_LOOK_EVERY = 100  # steps: most renderings need no clock, and a step may take a millisecond
 
 
 class Refused(Exception):

@@ -1,7 +1,7 @@
 """The environment of templates: Jinja's own sandbox, less than its language, and a budget for all that repeats."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from functools import wraps
 from itertools import pairwise
 from typing import Any
@@ -19,7 +19,7 @@ from taskfleet.parallel.language import FILTERS, TESTS
 from taskfleet.parallel.stepresult import StepResult
 
 MAX_RANGE = 100_000
-_COUNTED, _JOINED = "counted_values", "joined_texts"  # no names that a template may use: not in ``FILTERS``
+_COUNTED, _JOINED, _MADE = "counted_values", "joined_texts", "made_value"  # not in ``FILTERS``: not for templates
 
 
 class Environment(ImmutableSandboxedEnvironment):
@@ -38,7 +38,7 @@ class Environment(ImmutableSandboxedEnvironment):
         }
         jinja: dict[str, Callable[..., Any]] = JINJA_FILTERS
         self.filters = {name: _charged(own.get(name) or jinja[name]) for name in FILTERS}
-        self.filters |= {_COUNTED: counted, _JOINED: _joined}
+        self.filters |= {_COUNTED: counted, _JOINED: _charged(_joined), _MADE: _made}
         self.tests = {name: JINJA_TESTS[name] for name in TESTS}
         self.globals = {"range": _range}
 
@@ -47,6 +47,7 @@ class Environment(ImmutableSandboxedEnvironment):
         if operator == "+":
             if isinstance(left, str) and isinstance(right, str):
                 check_text(len(left) + len(right))
+                charge(_cost(left) + _cost(right))
             elif isinstance(left, list) and isinstance(right, list):
                 charge(len(left) + len(right))
         elif not (isinstance(left, int | float) and isinstance(right, int | float)):
@@ -55,7 +56,7 @@ class Environment(ImmutableSandboxedEnvironment):
 
 
 class Bounded(NodeTransformer):
-    """Has loops and ``~`` charge."""
+    """Has loops charge, and all that makes a text or a list."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - Jinja's way
         self.generic_visit(node)
@@ -66,6 +67,14 @@ class Bounded(NodeTransformer):
         self.generic_visit(node)
         return _through(_JOINED, nodes.List(node.nodes, lineno=node.lineno))
 
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _through(_MADE, node)
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _through(_MADE, node) if isinstance(node.arg, nodes.Slice) else node
+
 
 def _through(name: str, node: nodes.Node) -> nodes.Filter:
     assert isinstance(node, nodes.Expr)
@@ -73,18 +82,27 @@ def _through(name: str, node: nodes.Node) -> nodes.Filter:
 
 
 def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that costs as much as what it is given is long."""
+    """A filter that costs as much as what it is given, and what it makes of that, is long."""
     takes_more = hasattr(function, "jinja_pass_arg")
 
     @wraps(function)
     def charging(*arguments: Any, **options: Any) -> Any:
         value = arguments[1] if takes_more and len(arguments) > 1 else arguments[0]
-        if isinstance(value, Undefined):
-            return function(*arguments, **options)
-        charge(1 + (len(value) // 16 if isinstance(value, str) else len(value) if hasattr(value, "__len__") else 1))
-        return function(*arguments, **options)
+        charge(_cost(value))
+        return _made(function(*arguments, **options))
 
     return charging
+
+
+def _made(value: Any) -> Any:
+    charge(_cost(value))
+    return value
+
+
+def _cost(value: Any) -> int:
+    if isinstance(value, str):
+        return 1 + len(value) // 16
+    return 1 + len(value) if isinstance(value, Sized) and not isinstance(value, Undefined | range) else 1
 
 
 def _range(*bounds: int) -> range:

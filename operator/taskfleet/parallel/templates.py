@@ -74,7 +74,7 @@ class Compiled:
 
 def template(source: str) -> Compiled:
     """A text with expressions in it. Raises InputError with every reason why it is none."""
-    return Compiled(_checked(lambda: _ENVIRONMENT.parse(in_template(source))), as_value=False)
+    return _read(lambda: _ENVIRONMENT.parse(in_template(source)), as_value=False)
 
 
 def expression(source: str) -> Compiled:
@@ -82,7 +82,7 @@ def expression(source: str) -> Compiled:
     inside = only_expression(source)
     if inside is None:
         raise InputError(f"{source.strip()[:60]!r} is not an expression; write one, as {{{{ $index < 10 }}}}")
-    return Compiled(_checked(lambda: _tree_of(inside)), as_value=True)
+    return _read(lambda: _tree_of(inside), as_value=True)
 
 
 def value(source: str) -> Compiled:
@@ -109,17 +109,18 @@ def unknown_names(compiled: Compiled, known: Collection[str]) -> list[str]:
     return [f"{name} is not known here; there are {', '.join(sorted(known)) or 'no names'}" for name in missing]
 
 
-def _checked(parse: Callable[[], nodes.Template]) -> nodes.Template:
+def _read(parse: Callable[[], nodes.Template], *, as_value: bool) -> Compiled:
     try:
         tree = parse()
+        reasons = list(dict.fromkeys(refusals(tree)))
+        if not reasons:
+            return Compiled(tree, as_value=as_value)
     except jinja2.TemplateSyntaxError as error:
         line = f" (line {error.lineno} of the text)" if error.lineno > 1 else ""
         raise InputError(f"not a template: {shown(error.message or 'it cannot be read')}{line}") from None
-    except RecursionError:
+    except (RecursionError, MemoryError, SyntaxError):  # Jinja's reader, or Python's, of what Jinja makes of it
         raise InputError("not a template: it is nested too deep") from None
-    if reasons := list(dict.fromkeys(refusals(tree))):
-        raise InputError("; ".join(reasons))
-    return tree
+    raise InputError("; ".join(reasons))
 
 
 def _tree_of(source: str) -> nodes.Template:
