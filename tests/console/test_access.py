@@ -2,8 +2,10 @@
 
 from playwright.async_api import Locator, Page, expect
 
+from taskfleet.core.task import QueueKey
 from tests.console.conftest import at
 from tests.support.work import Work
+from tests.support.workerprocess import quick_policy
 
 # Colours of texts on what they stand on, and of marks beside it; in both themes.
 TEXTS = [
@@ -111,6 +113,31 @@ async def test_what_changes_takes_nobodys_focus_away(page: Page, work: Work) -> 
     await work.submit("a")
     await expect(line).to_contain_text("1 normal")
     await expect(link).to_be_focused()
+
+
+async def test_what_goes_away_or_moves_takes_nobodys_focus_away(page: Page, work: Work) -> None:
+    first = QueueKey(work.queue.namespace, f"a-{work.queue.name}")  # in front of it
+    await work.store.put_policy(first, quick_policy())
+    await at(page)
+    link = page.get_by_role("link", name=str(work.queue), exact=True)
+    gone = page.get_by_role("link", name=str(first), exact=True)
+    await expect(gone).to_be_visible()
+    await link.focus()
+    await work.store.drop_queue(first)
+    await expect(gone).to_have_count(0)
+    await expect(link).to_be_focused()
+    moved = """async () => {
+        const { h, render } = await import(new URL("dom.js", location.href));
+        const box = document.body.appendChild(document.createElement("div"));
+        const buttons = (...keys) => keys.map((key) => h("button", { key }, key));
+        render(box, buttons("a", "b", "c"));
+        box.lastChild.focus();
+        render(box, buttons("c", "b", "a"));
+        const active = document.activeElement.textContent;
+        box.remove();
+        return active;
+    }"""
+    assert await page.evaluate(moved) == "c"
 
 
 async def test_it_has_landmarks_one_heading_of_the_first_level_and_names_for_all_that_acts(

@@ -204,6 +204,20 @@ async def test_a_cancelled_batch_keeps_what_was_done(served: Site, model: ModelS
         await served.openai.batches.cancel(batch.id)
 
 
+async def test_a_batch_that_is_cancelled_while_its_lines_are_checked_asks_nothing(
+    served: Site, model: ModelStub
+) -> None:
+    names = [f"r{n}" for n in range(10_000)]  # checked in much more time than a call takes
+    batch = await start(served.openai, jsonl(*map(line, names)))
+    assert (await served.openai.batches.cancel(batch.id)).status == "cancelling"
+    batch = await ended(served.openai, batch.id)
+    assert (batch.status, batch.output_file_id) == ("cancelled", None)
+    errors = await lines_of(served.openai, batch.error_file_id)
+    assert [each["custom_id"] for each in errors] == names
+    assert {each["error"]["code"] for each in errors} == {"batch_cancelled"}
+    assert not model.calls
+
+
 async def test_a_window_that_ends_keeps_what_was_done(served: Site, model: ModelStub) -> None:
     await served.work.open(limits={"maxPending": 3}, taskTimeout="1s")
     model.set_fault("hang", containing="slow")

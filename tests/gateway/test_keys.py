@@ -1,6 +1,7 @@
 """API keys: who may do what, and whose tasks are there for whom."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from openai import AsyncOpenAI
 
 from taskfleet.core.errors import InputError
 from taskfleet.core.task import Priority
+from taskfleet.gateway.apicalls import CALLS
 from taskfleet.gateway.keyring import KeyRing, hash_of
 from taskfleet.gateway.service import GatewayOptions, gateway
 from tests.gateway.conftest import Site
@@ -53,6 +55,14 @@ async def test_without_a_key_nothing_is_told(locked: Site) -> None:
         with pytest.raises(openai.AuthenticationError):
             await stranger.models.list()
     assert (await locked.http.get("/healthz", headers={"Authorization": ""})).status_code == 200
+
+
+async def test_no_call_is_answered_without_a_key(locked: Site) -> None:
+    """Whichever calls there are, now and later."""
+    for method, path in CALLS:
+        url = re.sub(r"\{\w+\}", "x", path)
+        answer = await locked.http.request(method, url, json={}, headers={"Authorization": ""})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "missing_api_key"), (method, url)
 
 
 async def test_a_key_says_whose_tasks_are_submitted(locked: Site) -> None:

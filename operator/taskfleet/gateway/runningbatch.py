@@ -74,6 +74,7 @@ class RunningBatch:
             return False
         out = {"output_file_id": self._out.output_id}
         await self._write(status="in_progress", in_progress_at=round(time.time()), total=count, **out)
+        await self._see_whether_to_stop()  # by now, while nothing of it is in the queue
         return True
 
     async def _run(self) -> None:
@@ -137,16 +138,19 @@ class RunningBatch:
 
     async def _look_for_a_stop(self, feeding: "asyncio.Task[None]") -> None:
         if self._stop is None:
-            self._document = await self._parts.store.jobs.get(self._queue, self._id) or self._document
-            if self._document.get("cancelling_at"):
-                self._stop = TaskState.CANCELLED
-            elif time.time() >= self._terms.expires_at:
-                self._stop = TaskState.EXPIRED  # what waits in the queue expires there, by its deadline
+            await self._see_whether_to_stop()
             if self._stop is TaskState.CANCELLED:
                 await asyncio.wait((feeding,))
                 ids = self._open_ids()
                 await self._parts.store.cancel(self._queue, ids)
                 self._parts.ends.nudge(self._queue, ids)
+
+    async def _see_whether_to_stop(self) -> None:
+        self._document = await self._parts.store.jobs.get(self._queue, self._id) or self._document
+        if self._document.get("cancelling_at"):
+            self._stop = TaskState.CANCELLED
+        elif time.time() >= self._terms.expires_at:
+            self._stop = TaskState.EXPIRED  # what waits in the queue expires there, by its deadline
 
     async def _finish(self) -> None:
         """Name what never ran, and say how it ended."""

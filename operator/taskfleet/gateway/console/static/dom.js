@@ -23,14 +23,21 @@ export function render(container, children) {
     if (key === null) others.push(node);
     else keyed.set(key, node);
   }
+  const nodes = wanted.map((description) => reused(description, keyed, others) ?? made(description, container));
+  for (const node of [...keyed.values(), ...others]) node.remove(); // first, or what stands behind it would be moved
   let place = container.firstChild;
-  for (const description of wanted) {
-    const node = reused(description, keyed, others) ?? made(description, container);
+  nodes.forEach((node, at) => {
     if (node === place) place = place.nextSibling;
-    else container.insertBefore(node, place);
-    shape(node, description);
-  }
-  for (const node of [...keyed.values(), ...others]) node.remove();
+    else move(container, node, place);
+    shape(node, wanted[at]);
+  });
+}
+
+// What is moved loses the focus on the way.
+function move(container, node, place) {
+  const focused = node.contains(document.activeElement) ? document.activeElement : null;
+  container.insertBefore(node, place);
+  focused?.focus({ preventScroll: true });
 }
 
 function isSomething(child) {
