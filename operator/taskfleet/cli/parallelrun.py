@@ -1,7 +1,6 @@
 """``taskfleet parallel run`` and ``cancel``: drive a run to its end."""
 
 import asyncio
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from taskfleet.cli.parallelsummary import exit_code, show, summary
 from taskfleet.cli.running import run_async
 from taskfleet.cli.target import Target, find_target, open_store
 from taskfleet.core.cleanup import to_its_end
-from taskfleet.core.errors import SetBack, TakenOver
+from taskfleet.core.errors import SetBack
 from taskfleet.core.task import QueueKey
 from taskfleet.parallel.coordinator import Coordinator
 from taskfleet.parallel.driver import Driver
@@ -25,7 +24,6 @@ from taskfleet.parallel.pipelinerun import Stage, prepare, stages
 from taskfleet.parallel.record import Record
 from taskfleet.parallel.scope import check
 
-LEAVE_SECONDS = 5.0
 EPILOG = """
 \b
 The run goes on as long as this command does. Ctrl-C, or a machine that fails, loses nothing: the same command goes on
@@ -99,19 +97,12 @@ async def _drive(name: str, driver: Driver, kept_seconds: float, output: Output)
     try:
         await driver.run(kept_seconds)
     except asyncio.CancelledError:
-        await to_its_end(_leave(driver))
+        await to_its_end(driver.leave())
         output.remark(f"\n{name} is left as it is, and nothing of it is lost: the same command goes on with it")
         raise
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-
-
-async def _leave(driver: Driver) -> None:
-    """What cannot be written down in time is found again, from what became of the tasks."""
-    with contextlib.suppress(TimeoutError, TakenOver, SetBack):
-        async with asyncio.timeout(LEAVE_SECONDS):
-            await driver.leave()
 
 
 @click.command()

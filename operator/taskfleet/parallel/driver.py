@@ -11,7 +11,7 @@ import time
 import orjson
 
 from taskfleet.api.tasklines import TaskReader
-from taskfleet.core.errors import StoreError
+from taskfleet.core.errors import SetBack, StoreError, TakenOver
 from taskfleet.core.parallel.moves import EndItem, EndRun, Stop
 from taskfleet.core.parallel.rules import OnUntil, RunState
 from taskfleet.core.task import QueueKey
@@ -29,6 +29,7 @@ from taskfleet.parallel.timers import Timers
 from taskfleet.parallel.until import Until
 from taskfleet.store import Store
 
+LEAVE_SECONDS = 5.0
 TAKEN_AT_ONCE = 500  # items, before others have their turn
 
 
@@ -114,8 +115,11 @@ class Driver:
         await self._ask_no_more()
 
     async def leave(self) -> None:
-        """Write down where the run is, after it was cancelled."""
-        await self._journal.write()
+        """Write down where the run is, after it was cancelled. What cannot be written in time is found again, from what
+        became of the tasks."""
+        with contextlib.suppress(TimeoutError, TakenOver, SetBack):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._journal.write()
 
     async def _hear(self) -> None:
         async for queue, ends in self._store.ends():

@@ -13,7 +13,7 @@ from taskfleet.controller.parallelruns.slots import Slots
 from taskfleet.controller.parallelruns.status import Look
 from taskfleet.controller.parallelruns.teller import Teller
 from taskfleet.core.cleanup import to_its_end
-from taskfleet.core.errors import DatasetError, InputError, NotFound, SetBack, TakenOver
+from taskfleet.core.errors import DatasetError, InputError, NotFound, TakenOver
 from taskfleet.core.parallel.moves import Stop
 from taskfleet.core.parallel.phase import Phase
 from taskfleet.parallel.coordinator import Coordinator, Order
@@ -24,7 +24,6 @@ from taskfleet.store import Store
 
 # The status of a run that goes on is written no more often than this.
 SHOW_SECONDS = 2.0
-LEAVE_SECONDS = 5.0
 OTHERS_SECONDS = 15.0  # that a command has to end a run which it took over; then the run is taken back
 _LOOK_SECONDS = 0.5
 _NO_FOLDER = Path("/nonexistent")  # items are never of a file here
@@ -154,7 +153,7 @@ class OwnRun:
         try:
             await driver.run(kept_seconds)
         except asyncio.CancelledError:
-            await to_its_end(_leave(driver))
+            await to_its_end(driver.leave())
             raise
         finally:
             self._driver = None
@@ -172,10 +171,3 @@ class OwnRun:
             trouble = ("Waiting", driver.trouble) if driver.trouble else None
             await self._teller.show_anyhow(Look(driver.record, trouble))
             self._office.count("ok")  # a look, as at other kinds: else one error would be all there is
-
-
-async def _leave(driver: Driver) -> None:
-    """What cannot be written down in time is found again, from what became of the tasks."""
-    with contextlib.suppress(TimeoutError, TakenOver, SetBack):
-        async with asyncio.timeout(LEAVE_SECONDS):
-            await driver.leave()
