@@ -91,9 +91,21 @@ async def test_a_prompt_is_submitted_and_its_task_cancelled_by_keyboard(page: Pa
     await page.keyboard.press("Escape")
     await expect(cancel).to_be_focused()
     await page.keyboard.press("Enter")
+    await expect(page.get_by_role("dialog")).to_be_visible()
     await tab_to(page, page.get_by_role("button", name="Cancel the task"))
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("status")).to_contain_text(": cancelled")
+
+
+async def test_a_question_right_behind_another_has_its_own_answer(page: Page, work: Work) -> None:
+    """Who closes a dialog hears of that a moment later, when the next one may be open."""
+    await work.submit("asked-twice")
+    await at(page, f"tasks/asked-twice?queue={work.queue}")
+    cancel = page.get_by_role("button", name="Cancel", exact=True)
+    await cancel.click()
+    await cancel.evaluate("each => { document.getElementById('sure').close(); each.click(); }")
+    await page.get_by_role("button", name="Cancel the task").click()
+    await expect(page.get_by_role("status")).to_contain_text("task asked-twice: cancelled")
 
 
 async def tab_to(page: Page, wanted: Locator) -> None:

@@ -56,15 +56,18 @@ export async function act(work, done) {
   }
 }
 
-// Ask before something that cannot be taken back. Resolves to whether it is wanted.
+// Ask before something that cannot be taken back. Resolves to whether it is wanted. That a dialog was closed is told a
+// moment later: by then it may be open again, and what is told is of the question before.
 export function sure(question, yes) {
   const dialog = document.getElementById("sure");
+  sure.answer?.(false);
   dialog.querySelector("p").textContent = question;
   dialog.querySelector("button[value=yes]").textContent = yes;
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    sure.answer = resolve;
+    dialog.onclose = () => dialog.open || resolve(dialog.returnValue === "yes");
   });
 }
 
