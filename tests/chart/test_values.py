@@ -160,6 +160,8 @@ def test_a_store_of_ones_own_comes_from_its_secret_and_brings_no_valkey() -> Non
         for container in pod.get("initContainers", []) + pod["containers"]:
             (url,) = [each for each in container["env"] if each["name"] == "TASKFLEET_STORE_URL"]
             assert url["valueFrom"]["secretKeyRef"] == {"name": "my-store", "key": "address"}
+            (authority,) = [each for each in container["env"] if each["name"] == "TASKFLEET_STORE_CA"]
+            assert authority["valueFrom"]["secretKeyRef"] == {"name": "my-store", "key": "ca.crt", "optional": True}
 
 
 def test_a_digest_wins_over_a_tag_for_the_controller_its_workers_and_the_tests() -> None:

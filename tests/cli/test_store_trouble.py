@@ -66,6 +66,15 @@ async def open_and_close(url: str) -> None:
     await (await Store.connect(url)).close()
 
 
+def test_an_authority_that_is_none(taskfleet: Taskfleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKFLEET_STORE_URL", "valkeys://:pass-w0rd@host")
+    for text in ("/etc/ssl/ca.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
+        monkeypatch.setenv("TASKFLEET_STORE_CA", text)
+        assert "TASKFLEET_STORE_CA: it holds no certificate in PEM" in refuses(taskfleet, 2, "invalid_input")
+        said = taskfleet("gateway", "--port", "0")
+        assert (said.code, "TASKFLEET_STORE_CA: it holds no certificate in PEM" in said.err) == (2, True)
+
+
 def test_a_store_url_that_is_none(taskfleet: Taskfleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKFLEET_STORE_URL", "http://:pass-w0rd@host")
     assert refuses(taskfleet, 2, "invalid_input")

@@ -1,4 +1,5 @@
-"""A store of one's own, named by a Secret in place of the chart's: killed in the middle, and no task is lost."""
+"""A store of one's own in place of the chart's, with TLS; a Secret has its URL and its authority. It is killed in the
+middle, and no task is lost."""
 
 import json
 import secrets
@@ -6,10 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 
 from tests.e2e.cluster import SYSTEM, Cluster
-from tests.e2e.conftest import ROOT
+from tests.e2e.conftest import IMAGE, ROOT
 from tests.e2e.nodeside import node_side
 from tests.e2e.release import Release
 from tests.e2e.test_cluster import APPLIED, quickstart, status, task_lines
@@ -18,12 +20,16 @@ from tests.e2e.test_shrinking import stub
 from tests.support.waiting import wait_until
 
 PLACE, NAME, SECRET = "taskfleet-e2e-store", "own", "own-store"
+TLS_PORT = 6380
+TLS_FRONT = ROOT / "tests" / "support" / "tlsfront.py"
 TASKS = 300
 VALKEY = yaml.safe_load((ROOT / "charts" / "taskfleet" / "values.yaml").read_text())["valkey"]["image"]
 
+NOTHING_MORE = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
-def store(password: str) -> list[dict[str, Any]]:
-    """A Valkey that has on disk whatever it has answered; its files outlive a killed process."""
+
+def store(password: str, authority: trustme.CA) -> list[dict[str, Any]]:
+    """A Valkey that has on disk whatever it has answered; its files outlive a killed process. In front is TLS."""
     meta, labels = {"name": NAME, "namespace": PLACE}, {"app": NAME}
     arguments = ["--appendonly", "yes", "--appendfsync", "always", "--dir", "/data", "--requirepass", password]
     container = {
@@ -32,26 +38,57 @@ def store(password: str) -> list[dict[str, Any]]:
         "command": ["valkey-server", *arguments],
         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
         "readinessProbe": {"tcpSocket": {"port": 6379}, "periodSeconds": 1},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "securityContext": NOTHING_MORE,
     }
+    front = {
+        "name": "tls",
+        "image": IMAGE,
+        "command": ["python", "/front/tlsfront.py", str(TLS_PORT), "6379", "/tls/tls.crt", "/tls/tls.key"],
+        "volumeMounts": [{"name": "front", "mountPath": "/front"}, {"name": "tls", "mountPath": "/tls"}],
+        "readinessProbe": {"tcpSocket": {"port": TLS_PORT}, "periodSeconds": 1},
+        "securityContext": NOTHING_MORE,
+    }
+    volumes = [
+        {"name": "data", "emptyDir": {}},
+        {"name": "front", "configMap": {"name": "front"}},
+        {"name": "tls", "secret": {"secretName": "tls"}},
+    ]
     security = {"runAsNonRoot": True, "runAsUser": 999, "fsGroup": 999, "seccompProfile": {"type": "RuntimeDefault"}}
-    pod = {"containers": [container], "volumes": [{"name": "data", "emptyDir": {}}], "securityContext": security}
+    pod = {"containers": [container, front], "volumes": volumes, "securityContext": security}
     spec = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}
-    ports = {"selector": labels, "ports": [{"port": 6379}]}
-    url = {"url": f"valkey://:{password}@{NAME}.{PLACE}:6379"}
-    named = {"name": SECRET, "namespace": SYSTEM}
+    ports = {"selector": labels, "ports": [{"port": TLS_PORT}]}
+    host = f"{NAME}.{PLACE}"
+    own = authority.issue_cert(host)
+    certificate = {"tls.crt": pem(*own.cert_chain_pems), "tls.key": pem(own.private_key_pem)}
+    access = {"url": f"valkeys://:{password}@{host}:{TLS_PORT}", "ca.crt": pem(authority.cert_pem)}
     return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "front", "namespace": PLACE},
+            "data": {TLS_FRONT.name: TLS_FRONT.read_text()},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "tls", "namespace": PLACE},
+            "stringData": certificate,
+        },
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec},
         {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": ports},
-        {"apiVersion": "v1", "kind": "Secret", "metadata": named, "stringData": url},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET, "namespace": SYSTEM}, "stringData": access},
     ]
+
+
+def pem(*blobs: trustme.Blob) -> str:
+    return "".join(blob.bytes().decode() for blob in blobs)
 
 
 @pytest.fixture(scope="module")
 def own_store(release: Release, installed: Cluster) -> Iterator[Cluster]:
     """The release with a store of its user's; then with the chart's again."""
     installed.create_namespace(PLACE)
-    installed.apply(*store(secrets.token_hex(24)))
+    installed.apply(*store(secrets.token_hex(24), trustme.CA()))
     installed.kubectl("rollout", "status", f"deployment/{NAME}", "-n", PLACE, "--timeout=120s", seconds=130)
     release.upgrade(valkey={"enabled": False}, store={"existingSecret": SECRET})
     yield installed
@@ -68,7 +105,8 @@ def kill(cluster: Cluster) -> None:
         return dict(found)
 
     def container() -> dict[str, Any]:
-        return dict(pod()["status"]["containerStatuses"][0])
+        (found,) = [each for each in pod()["status"]["containerStatuses"] if each["name"] == "valkey"]
+        return dict(found)
 
     before = container()["restartCount"]
     with node_side(cluster) as node:

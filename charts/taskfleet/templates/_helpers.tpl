@@ -60,6 +60,12 @@ key: password
     secretKeyRef:
       name: {{ .Values.store.existingSecret }}
       key: {{ .Values.store.existingSecretKey }}
+- name: TASKFLEET_STORE_CA
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.store.existingSecret }}
+      key: {{ .Values.store.existingSecretCAKey }}
+      optional: true
 {{- else if .Values.valkey.auth.enabled -}}
 - name: VALKEY_PASSWORD
   valueFrom:

@@ -8,6 +8,7 @@ import click
 
 from taskfleet.cli.options import kubeconfig_option
 from taskfleet.cli.running import stop_signal
+from taskfleet.cli.storeurl import url_option
 from taskfleet.controller.cluster.objects import WorkerDefaults
 from taskfleet.controller.cluster.operator import ControllerOptions, run_controller
 from taskfleet.telemetry.logs import configure_logs
@@ -52,6 +53,7 @@ def _namespace_and_name(_context: click.Context, _option: click.Parameter, text:
 @click.option(
     "--store-url",
     envvar="TASKFLEET_STORE_URL",
+    callback=url_option,
     required=True,
     metavar="URL",
     help="The store, as the controller reaches it.",
@@ -59,6 +61,7 @@ def _namespace_and_name(_context: click.Context, _option: click.Parameter, text:
 @click.option(
     "--worker-store-url",
     envvar="TASKFLEET_WORKER_STORE_URL",
+    callback=url_option,
     metavar="URL",
     help="The store, as the worker pods reach it (default: the same).",
 )

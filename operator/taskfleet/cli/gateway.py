@@ -8,6 +8,7 @@ import click
 import uvloop
 
 from taskfleet.cli.running import stop_signal
+from taskfleet.cli.storeurl import url_option
 from taskfleet.cli.target import find_target
 from taskfleet.core.task import QueueKey
 from taskfleet.gateway.endpointkeys import mounted_api_keys, no_api_keys
@@ -36,6 +37,7 @@ Examples:
 @click.option(
     "--store-url",
     envvar="TASKFLEET_STORE_URL",
+    callback=url_option,
     metavar="URL",
     help="The store (default: that of the running `up` on the data folder).",
 )

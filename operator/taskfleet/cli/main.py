@@ -89,6 +89,7 @@ class _LazyGroup(click.Group):
             formatter.write_dl(
                 [
                     ("TASKFLEET_STORE_URL", "a store elsewhere, such as valkeys://user:password@host:6379/0"),
+                    ("TASKFLEET_STORE_CA", "the authority that signed the certificate of such a store, in PEM"),
                     ("TASKFLEET_...", "other settings, also in taskfleet.yaml: see `taskfleet config --help`"),
                     ("NO_COLOR", "no colours, whatever its value"),
                 ]

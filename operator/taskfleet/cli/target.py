@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from taskfleet.cli.settings import SETTINGS, counts_before, load_settings
+from taskfleet.cli.storeurl import with_authority
 from taskfleet.core.errors import NotFound, NotRunning
 from taskfleet.core.task import QueueKey
 from taskfleet.embedded.datadir import read_up_file
@@ -66,7 +67,7 @@ def find_target(data: Path | None, namespace: str | None) -> Target:
     url, folder = settings.find("storeUrl"), settings.find("data", data)
     chosen = settings.find("namespace", namespace).value
     if counts_before(url, folder):
-        return Target(url.value, chosen or "default")
+        return Target(with_authority(url.value), chosen or "default")
     running = read_up_file(folder.value)
     return Target(running.store_url, chosen or running.namespace, running.queues, folder.value)
 

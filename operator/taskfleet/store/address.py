@@ -4,11 +4,12 @@
     valkey://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT],...          nodes of a Cluster: one that answers is enough
     valkey+sentinel://[USER:PASSWORD@]HOST[:PORT],.../PRIMARY[/DATABASE]
 
-``valkeys`` is with TLS; ``redis`` and ``rediss`` mean the same. ``unix:///PATH`` is a socket.
+``valkeys`` is with TLS; ``redis`` and ``rediss`` mean the same. ``unix:///PATH`` is a socket. Behind a ``?`` options of
+the library may follow, such as ``ssl_ca_certs``, a file with the authority that signed the server's certificate.
 """
 
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 
 from taskfleet.core.errors import InputError
 
@@ -16,6 +17,11 @@ _SCHEMES = ("valkey", "valkeys", "redis", "rediss", "unix")
 _SENTINEL = "+sentinel"
 _PORT, _SENTINEL_PORT = 6379, 26379
 _WRITE = "write valkey://HOST:PORT"
+
+_TLS = ("valkeys", "rediss")
+_AUTHORITY = ("ssl_ca_certs", "ssl_ca_data")
+# The library's own default checks that somebody vouches for the server, and not that it is this one.
+_CHECKS_NAME = {"ssl_check_hostname": True}
 
 Host = tuple[str, int]
 
@@ -38,6 +44,21 @@ class Address:
         netloc = "" if host is None else f"[{host[0]}]:{host[1]}" if ":" in host[0] else f"{host[0]}:{host[1]}"
         return f"{self._scheme}://{self._login}{netloc}{self._rest}"
 
+    @property
+    def tls_options(self) -> dict[str, bool]:
+        """Where its URL does not say otherwise."""
+        given = parse_qs(urlsplit(self._rest).query)
+        return _CHECKS_NAME if self.tls and given.get("ssl_cert_reqs") != ["none"] else {}
+
+
+def trusting(url: str, authority: str) -> str:
+    """The URL with the certificate of an authority (PEM), where it is with TLS and names none itself."""
+    parts = urlsplit(url)
+    names_one = any(name in parse_qs(parts.query) for name in _AUTHORITY)
+    if not authority or names_one or parts.scheme.removesuffix(_SENTINEL) not in _TLS:
+        return url
+    return f"{url}{'&' if parts.query else '?'}ssl_ca_data={quote(authority, safe='')}"
+
 
 def parse(url: str) -> Address:
     """Errors: InputError when it is no store URL. The URL itself is never shown: it may hold a password."""
@@ -58,7 +79,7 @@ def parse(url: str) -> Address:
         raise InputError(f"store URL: what follows the port must be the number of a database; {_WRITE}/0")
     where = ",".join(f"{host}:{port}" for host, port in hosts) + (f" (Sentinel, {primary})" if primary else "")
     path = f"/{database}" if database else ""
-    tls = scheme in ("valkeys", "rediss")
+    tls = scheme in _TLS
     return Address(where, hosts, primary, tls, _scheme=scheme, _login=login + at, _rest=_rest(parts, path))
 
 

@@ -143,7 +143,7 @@ def behind_sentinels(address: Address, timeout: float) -> OneServer:
 def _client(address: Address, host: Host | None, timeout: float) -> valkey.Valkey:
     url = address.url_of(host)
     try:
-        pool = valkey.ConnectionPool.from_url(url, **_socket_options(address, timeout))
+        pool = valkey.ConnectionPool.from_url(url, **address.tls_options, **_socket_options(address, timeout))
         pool.connection_class(**pool.connection_kwargs)  # else an unknown option would show at the first call
     except (TypeError, ValueError):
         raise _bad_options(url) from None
@@ -153,7 +153,7 @@ def _client(address: Address, host: Host | None, timeout: float) -> valkey.Valke
 def _options(address: Address, host: Host, timeout: float) -> dict[str, Any]:
     url = address.url_of(host)
     try:
-        return {**parse_url(url), **_socket_options(address, timeout)}
+        return {**address.tls_options, **parse_url(url), **_socket_options(address, timeout)}
     except (TypeError, ValueError):
         raise _bad_options(url) from None
 

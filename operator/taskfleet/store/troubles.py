@@ -2,6 +2,8 @@
 
 import os
 import re
+import ssl
+from typing import TypeVar
 
 from valkey import exceptions as trouble
 from valkey.asyncio.sentinel import MasterNotFoundError
@@ -20,6 +22,7 @@ _BUSY_ANSWERS = {
     "TRYAGAIN": "is moving this queue to another node; try again in a moment",
 }
 
+_WRONG_NAMES = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL's x509_vfy.h
 _IN_A_SCRIPT = re.compile(r"^Error running script .*: -([A-Z]+) ")
 
 # The library takes the first word off the answers that it has a class for.
@@ -41,12 +44,40 @@ _ABOUT_USERS = (
 
 def _system_words(error: Exception) -> str:
     """``Connection refused``; what the library makes of it repeats the address twice."""
-    cause: BaseException | None = error
-    while cause is not None and not (isinstance(cause, OSError) and cause.errno):
-        cause = cause.__cause__ or cause.__context__
-    if not isinstance(cause, OSError) or cause.errno is None:
+    cause = _first(OSError, error)
+    if cause is None or cause.errno is None:
         return str(error)
     return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)  # names that do not resolve are below 0
+
+
+def _reason(error: Exception) -> str:
+    not_secure = _first(ssl.SSLError, error)
+    return (
+        f" ({_system_words(error)}); is it running?" if not_secure is None else f" with TLS: {_tls_words(not_secure)}"
+    )
+
+
+def _tls_words(error: ssl.SSLError) -> str:
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return f"{(error.reason or str(error)).lower().replace('_', ' ')}; does it speak TLS at this port?"
+    said = error.verify_message.rstrip(".")
+    if error.verify_code in _WRONG_NAMES:
+        return f"{said}; write a host that its certificate has, or add ?ssl_check_hostname=false to its URL"
+    return (
+        f"its certificate is not trusted ({said}); give the authority that signed it: add ?ssl_ca_certs=FILE to its "
+        "URL, or put its PEM into TASKFLEET_STORE_CA"
+    )
+
+
+E = TypeVar("E", bound=OSError)
+
+
+def _first(kind: type[E], error: Exception) -> E | None:
+    """The first of this kind that has a number, of an error and what it came of."""
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, kind) and cause.errno):
+        cause = cause.__cause__ or cause.__context__
+    return cause if isinstance(cause, kind) else None
 
 
 def explain(error: Exception, where: str, *, tls: bool = False) -> StoreError:
@@ -75,7 +106,7 @@ def explain(error: Exception, where: str, *, tls: bool = False) -> StoreError:
     if isinstance(error, MasterNotFoundError):
         return StoreUnreachable(f"no primary is known for the store at {where}; look at its Sentinels and their name")
     if isinstance(error, trouble.ConnectionError | OSError):
-        return StoreUnreachable(f"the store at {where} cannot be reached ({_system_words(error)}); is it running?")
+        return StoreUnreachable(f"the store at {where} cannot be reached{_reason(error)}")
     return StoreError(f"the store at {where} answered with an error: {text}")
 
 
