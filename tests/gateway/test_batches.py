@@ -1,28 +1,20 @@
-"""Batches: OpenAI's client and statuses, every line a task, and any kill at any moment."""
+"""Batches: OpenAI's client and statuses, and every line a task."""
 
 import asyncio
 import contextlib
 import json
-import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from openai import AsyncOpenAI
 
-from taskfleet.core.task import QueueKey
 from taskfleet.gateway.batchlines import MAX_LINE_BYTES
 from taskfleet.gateway.service import GatewayOptions
-from taskfleet.store import Store
 from tests.gateway.conftest import Site, opened, working
-from tests.gateway.test_command import gateway_process, url_in
 from tests.support.modelstub import ModelStub
-from tests.support.valkeyserver import running_valkey
-from tests.support.waiting import eventually, wait_until
+from tests.support.waiting import eventually
 from tests.support.work import Work
-from tests.support.workerprocess import WorkerProcess, worker_process
 
 CHAT = "/v1/chat/completions"
 
@@ -284,82 +276,6 @@ async def test_an_online_call_does_not_wait_behind_a_batch(site: Site, model: Mo
     async with working(store_url, site.queue, model.url, concurrency=1):
         assert (await asking).status_code == 200
         assert model.calls.total() < 30, "of 20 tasks one is of a lower priority"
-
-
-def test_kills_of_gateway_worker_and_store_in_mid_batch_lose_and_double_nothing(
-    queue: QueueKey, stub_model: ModelStub, tmp_path: Path, runner: asyncio.Runner
-) -> None:
-    stub_model.latency = 0.02
-    count = 400
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(running_valkey(tmp_path / "store", appendonly="yes", appendfsync="always"))
-        store_url = f"valkey://127.0.0.1:{server.port}"
-        runner.run(_open(store_url, queue))
-
-        def worker() -> WorkerProcess:
-            return stack.enter_context(worker_process(store_url, queue, stub_model.url, concurrency=8))
-
-        def written(share: float) -> None:
-            wait_until(lambda: lines_in(output) >= share * count, f"{share:.0%} of the lines", timeout=60)
-
-        first = worker()
-        with _gateway(tmp_path / "first", store_url, queue) as url:
-            batch_id = runner.run(_started(url, jsonl(*(line(f"r{n}") for n in range(count)))))
-            output = tmp_path / "files" / f"file-{batch_id.removeprefix('batch_')}-output"
-            written(0.1)
-        with _gateway(tmp_path / "second", store_url, queue):  # the first was killed
-            written(0.3)
-            first.signal(signal.SIGKILL)
-            second = worker()
-            written(0.5)
-            server.terminate()
-            server.start()
-            written(0.7)
-            second.signal(signal.SIGKILL)
-            server.terminate()
-        server.start()  # and so is the second: all three at once
-        worker()
-        with _gateway(tmp_path / "third", store_url, queue) as url:
-            batch, lines = runner.run(_ended(url, batch_id))
-    counts = batch.request_counts
-    assert (batch.status, counts.total, counts.completed, counts.failed) == ("completed", count, count, 0)
-    assert batch.error_file_id is None
-    names = [each["custom_id"] for each in lines]
-    assert sorted(names) == sorted(f"r{n}" for n in range(count)), "each line is there once"
-    answers = [each["response"]["body"]["choices"][0]["message"]["content"] for each in lines]
-    assert answers == [f"echo: {name}" for name in names], "with the answer to its own request"
-    again = sum(stub_model.calls.values()) - count
-    assert again <= 4 * 8, "only what was in flight at a kill was run again"
-
-
-@contextlib.contextmanager
-def _gateway(folder: Path, store_url: str, queue: QueueKey) -> Iterator[str]:
-    """Where it serves; it is killed at the end of the block."""
-    folder.mkdir()
-    options = ("--queue", str(queue), "--files", str(folder.parent / "files"))
-    with gateway_process(folder, store_url, *options) as (_, log):
-        yield wait_until(lambda: url_in(log), "the gateway to start", timeout=40)
-
-
-async def _open(store_url: str, queue: QueueKey) -> None:
-    store = await Store.connect(store_url)
-    await Work(store, queue).open()
-    await store.close()
-
-
-def lines_in(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-async def _started(url: str, data: bytes) -> str:
-    async with AsyncOpenAI(base_url=f"{url}/v1", api_key="none") as client:
-        return str((await start(client, data)).id)
-
-
-async def _ended(url: str, batch_id: str) -> tuple[Any, list[dict[str, Any]]]:
-    async with AsyncOpenAI(base_url=f"{url}/v1", api_key="none") as client:
-        batch = await ended(client, batch_id, timeout=60)
-        return batch, await lines_of(client, batch.output_file_id)
 
 
 async def test_two_gateways_share_the_batches(

@@ -26,9 +26,9 @@ from taskfleet.store.connection import check_version
 from taskfleet.store.troubles import explain
 from tests.store import inside
 from tests.store.given import POLICY, tasks
-from tests.store.wire import Wire
 from tests.support.valkeyserver import free_port, running_valkey
 from tests.support.waiting import eventually
+from tests.support.wire import Wire
 
 SECRET = "s3cr3t"
 

@@ -16,9 +16,9 @@ from taskfleet.core.settlement import Verdict
 from taskfleet.core.task import LeasedTask, NewTask, QueueKey
 from taskfleet.store import Store, keys
 from tests.store.given import BODY, MODEL, claim_one, policy, settle, task
-from tests.store.wire import Wire
 from tests.support.valkeyserver import running_valkey
 from tests.support.waiting import eventually
+from tests.support.wire import Wire
 
 
 def streamed(name: str) -> NewTask:

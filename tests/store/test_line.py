@@ -12,9 +12,9 @@ from taskfleet.store import Store
 from taskfleet.store.line import pack
 from tests.store import inside
 from tests.store.given import POLICY
-from tests.store.wire import Wire
 from tests.support.valkeyserver import running_valkey
 from tests.support.waiting import eventually
+from tests.support.wire import Wire
 
 
 def test_a_command_is_packed_as_the_protocol_has_it() -> None:

@@ -13,9 +13,9 @@ from taskfleet.core.task import QueueKey
 from taskfleet.store import Store, WakeListener
 from tests.store import inside
 from tests.store.given import MODEL, POLICY, claim_one, error, policy, settle, task, tasks
-from tests.store.wire import Wire
 from tests.support.valkeyserver import running_valkey
 from tests.support.waiting import eventually
+from tests.support.wire import Wire
 
 pytestmark = pytest.mark.spread
 

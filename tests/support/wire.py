@@ -3,14 +3,23 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from typing import Self
 
 
 class Wire:
-    """A TCP relay on loopback. ``replace``: words of the server to change (of equal length, lest a reply break)."""
+    """A TCP relay on loopback. ``replace``: words of the server to change (of equal length, lest a reply break).
+    ``lets_through`` is asked about all that clients say before it arrives; False ends the connection."""
 
-    def __init__(self, server_port: int, *, replace: tuple[bytes, bytes] = (b"", b"")) -> None:
+    def __init__(
+        self,
+        server_port: int,
+        *,
+        replace: tuple[bytes, bytes] = (b"", b""),
+        lets_through: Callable[[bytes], bool] = lambda _said: True,
+    ) -> None:
         self._server_port = server_port
+        self._lets_through = lets_through
         self._old, self._new = replace
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -49,15 +58,20 @@ class Wire:
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
-        for source, sink in ((reader, up_writer), (up_reader, writer)):
+        for source, sink, lets_through in (
+            (reader, up_writer, self._lets_through),
+            (up_reader, writer, lambda _said: True),
+        ):
             self._writers.append(sink)
-            task = asyncio.create_task(self._carry(source, sink))
+            task = asyncio.create_task(self._carry(source, sink, lets_through))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _carry(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, lets_through: Callable[[bytes], bool]
+    ) -> None:
         try:
-            while data := await source.read(65536):
+            while (data := await source.read(65536)) and lets_through(data):
                 await self._flowing.wait()
                 sink.write(data.replace(self._old, self._new) if self._old else data)
                 await sink.drain()
