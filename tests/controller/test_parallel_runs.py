@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from taskfleet.api.parallelobject import ParallelQueue
+from taskfleet.api.parallelobject import InputSource, ParallelQueue
 from taskfleet.controller.parallelruns.attendants import Attendants
 from taskfleet.controller.parallelruns.slots import RUNS_AT_ONCE
 from taskfleet.core.errors import NotLeading
@@ -29,6 +29,7 @@ class RecordingDesk:
     def __init__(self) -> None:
         self.statuses: dict[str, dict[str, Any]] = {}
         self.events: list[tuple[str, str]] = []
+        self.warnings: set[str] = set()
         self.finalizers: set[str] = set()
         self.maps: dict[str, dict[str, str]] = {}
         self.leads = True
@@ -42,6 +43,7 @@ class RecordingDesk:
 
     def event(self, queue: ParallelQueue, reason: str, message: str, *, warning: bool) -> None:
         self.events.append((queue.metadata.name, reason))
+        self.warnings |= {reason} if warning else set()
 
     async def ensure_finalizer(self, queue: ParallelQueue) -> None:
         self.finalizers.add(queue.metadata.name)
@@ -275,3 +277,18 @@ async def test_one_deleted_after_its_run_ended_unseen_is_let_go(store: Store, qu
     async with attending(desk, store, named("one", queue, status=running, deleted=True)):
         await eventually(lambda: not desk.finalizers, "the finalizer to go")
     assert desk.phases() == {"one": "Completed"}
+
+
+async def test_what_waits_for_something_that_may_yet_come_warns_nobody(store: Store, queue: QueueKey) -> None:
+    after, broken = named("after", queue), named("broken", queue)
+    before = {"before": InputSource.model_validate({"parallelQueue": {"name": "none"}})}
+    sources = {"rows": InputSource.model_validate({"configMap": {"name": "none", "key": "rows.csv"}})}
+    after = after.model_copy(update={"spec": after.spec.model_copy(update={"inputs_from": before})})
+    broken = broken.model_copy(update={"spec": broken.spec.model_copy(update={"inputs_from": sources})})
+    desk = RecordingDesk()
+    async with attending(desk, store, named("early", queue), after):
+        waiting = [("after", "InputNotReady"), ("early", "QueueNotFound")]
+        await eventually(lambda: sorted(desk.events) == waiting, "each to say what it waits for")
+    await store.put_policy(queue, quick_policy())
+    async with attending(desk, store, broken):
+        await eventually(lambda: desk.warnings == {"InputNotFound"}, "a warning of what is not there")

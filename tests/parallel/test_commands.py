@@ -18,6 +18,7 @@ import yaml
 
 from demo.site import Site, serving
 from taskfleet.core.task import QueueKey
+from taskfleet.parallel import pipelinerun
 from taskfleet.store.runs import RunChange, Runs
 from tests.demo.test_readme import ROOT, commands
 from tests.parallel.conftest import Ask, Bench
@@ -231,6 +232,27 @@ def test_later_queues_use_what_earlier_ones_came_to(parallel: Command, bench: Be
     assert code == 0, err
     assert [each["name"] for each in json.loads(out)["runs"]] == [f"{bench.word}.one", f"{bench.word}.two"]
     assert bench.all_calls() == {"first a": 1, "first b": 1, "second a true of 2": 1, "second b true of 2": 1}
+
+
+def test_more_results_than_a_template_takes_are_refused_with_the_way_round(
+    parallel: Command, bench: Bench, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = bench.spec(on=["a", "b"], action_loop=[{"name": "say", "action": ask("first {{ $item }}")}]).file
+    second = f"""
+- id: two
+  action: create_parallel_queue
+  parameters:
+    on: ["c"]
+    action_loop:
+    - {{name: more, action: "{ask("second {{ one.outputs | length }}")}"}}
+"""
+    first.write_text(first.read_text() + second)
+    monkeypatch.setattr(pipelinerun, "MAX_BYTES", 300)  # more than one line has, and less than two
+    code, _, err = parallel("run", first)
+    assert code == 2
+    assert f"{bench.word}.one has more than" in err
+    assert "on: {{ ID.results }}" in err
+    assert set(bench.all_calls()) == {"first a", "first b"}
 
 
 def test_a_step_before_may_make_the_items(parallel: Command, bench: Bench, ask: Ask) -> None:

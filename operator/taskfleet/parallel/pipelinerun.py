@@ -23,6 +23,12 @@ from taskfleet.store import Store
 Earlier = tuple[QueueKey, str, Record]
 """A queue that has completed: where its run is, and what it came to."""
 
+MAX_BYTES = 32 * 1024 * 1024  # of result lines that a template is given
+_TOO_MUCH = (
+    f"and a template takes at most {MAX_ITEMS:,} and {MAX_BYTES >> 20} MiB; go over them one by one, with "
+    "on: {{ ID.results }} or {{ ID.outputs }} and nothing else"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -97,11 +103,13 @@ async def of_earlier(
 async def _outcome(store: Store, key: QueueKey, name: str, record: Record) -> dict[str, Any]:
     """What templates of later queues know of one."""
     if record.tally.done > MAX_ITEMS:
-        raise InputError(
-            f"{name} has {record.tally.done:,} results, and a template takes at most {MAX_ITEMS:,}; go over them one "
-            "by one, with on: {{ ID.results }} or {{ ID.outputs }} and nothing else"
-        )
-    results = [orjson.loads(line) async for line in lines_in_order(store, key, name)]
+        raise InputError(f"{name} has {record.tally.done:,} results, {_TOO_MUCH}")
+    results, size = [], 0
+    async for line in lines_in_order(store, key, name):
+        size += len(line)
+        if size > MAX_BYTES:
+            raise InputError(f"{name} has more than {MAX_BYTES >> 20} MiB of results, {_TOO_MUCH}")
+        results.append(orjson.loads(line))
     completed = [line for line in results if line["status"] == ItemStatus.COMPLETED]
     last = last_step(record)
     counts = {status.value: count for status, count in record.tally.items.items()}

@@ -17,6 +17,10 @@ class StandsStill(TaskfleetError):
         self.reason = reason
 
 
+class Waits(StandsStill):
+    """For something that may well come by itself: nothing that a person has to be warned of."""
+
+
 class Desk(Protocol):
     """The API server, and whether we may act. All of it may raise KubeError, and NotLeading once another acts."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from taskfleet.api.parallelobject import ConfigMapKey, ParallelQueue
-from taskfleet.controller.parallelruns.desk import Desk, StandsStill
+from taskfleet.controller.parallelruns.desk import Desk, StandsStill, Waits
 from taskfleet.core.errors import DatasetError
 from taskfleet.core.parallel.phase import Phase
 from taskfleet.core.task import QueueKey
@@ -33,7 +33,7 @@ async def of_config_maps(queue: ParallelQueue, desk: Desk) -> dict[str, Any]:
 
 
 def check_earlier(queue: ParallelQueue, earlier: Earlier) -> None:
-    """Raises StandsStill as long as one of those before it has not completed."""
+    """Raises Waits as long as one of those before it has not completed."""
     for name, source in queue.spec.inputs_from.items():
         if source.parallel_queue is None:
             continue
@@ -43,7 +43,7 @@ def check_earlier(queue: ParallelQueue, earlier: Earlier) -> None:
             text = (
                 f"spec.inputsFrom.{name}: the ParallelQueue {source.parallel_queue.name} is {phase}; waits until it has"
             )
-            raise StandsStill("InputNotReady", f"{text} completed")
+            raise Waits("InputNotReady", f"{text} completed")
 
 
 async def runs_before(queue: ParallelQueue, earlier: Earlier, store: Store) -> dict[str, tuple[QueueKey, str, Record]]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskfleet.controller.parallelruns.desk import Desk, StandsStill
+from taskfleet.controller.parallelruns.desk import Desk, StandsStill, Waits
 from taskfleet.controller.parallelruns.inputs import Earlier, of_config_maps, runs_before
 from taskfleet.controller.parallelruns.problems import in_spec
 from taskfleet.controller.parallelruns.slots import Slots
@@ -111,7 +111,7 @@ class OwnRun:
         try:
             return await Coordinator.open(store, self._teller.queue.queue)
         except NotFound as error:
-            raise StandsStill("QueueNotFound", f"spec.queueRef: {error}") from None
+            raise Waits("QueueNotFound", f"spec.queueRef: {error}") from None
 
     async def _own_record(self, coordinator: Coordinator) -> Record | None:
         """What there is of the run of this very object. One of an object of its name that has gone is forgotten."""

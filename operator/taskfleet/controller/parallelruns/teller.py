@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from taskfleet.api.parallelobject import ParallelQueue
-from taskfleet.controller.parallelruns.desk import Desk, StandsStill
+from taskfleet.controller.parallelruns.desk import Desk, StandsStill, Waits
 from taskfleet.controller.parallelruns.status import Look, in_words, status_of
 from taskfleet.core.errors import TakenOver, TaskfleetError
 from taskfleet.core.parallel.phase import Phase
@@ -82,7 +82,7 @@ class Teller:
         with contextlib.suppress(TaskfleetError):  # the API server may be the trouble
             await self.show(Look(record, (reason, text)))
             if is_news:
-                self.event(reason, text, warning=True)
+                self.event(reason, text, warning=not isinstance(error, Waits))
         return is_news
 
     @property
