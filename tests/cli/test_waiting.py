@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from taskfleet.api.tasklines import task_from_prompt
+from taskfleet.api.taskreader import task_from_prompt
 from taskfleet.cli import waiting
 from taskfleet.cli.output import Output
 from taskfleet.cli.target import Target

@@ -181,9 +181,9 @@ def test_the_laptop_commands_work_in_their_order(terminals: Terminals) -> None:
 
 def test_the_task_line_of_the_readme_is_one(terminals: Terminals) -> None:
     from taskfleet.api.manifests import load
-    from taskfleet.api.tasklines import parse_task_line
+    from taskfleet.api.tasklines import read_task_lines
 
     (block,) = re.findall(r"^```json\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     (queue,) = load([terminals.folder / "manifests/quickstart"]).queues
-    task = parse_task_line(block.strip().encode(), spec=queue.spec, number=1)
+    (task,) = read_task_lines([block.strip().encode()], spec=queue.spec)
     assert (task.id, task.model) == ("t-1", "smollm2")

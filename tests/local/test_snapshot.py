@@ -1,7 +1,7 @@
 """What is gathered for the view of a running `up`."""
 
-from taskfleet.api.tasklines import task_from_prompt
 from taskfleet.api.taskqueue import TaskQueue
+from taskfleet.api.taskreader import task_from_prompt
 from taskfleet.api.workerpool import WorkerPool
 from taskfleet.controller.policy import queue_policy
 from taskfleet.core.settlement import WorkerReport

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from taskfleet.api.endpoint import Endpoint
-from taskfleet.api.tasklines import TaskReader
 from taskfleet.api.taskqueue import TaskQueueSpec
+from taskfleet.api.taskreader import TaskReader
 from taskfleet.api.toolcalls import ToolArguments
 from taskfleet.api.toolsettings import ToolSettings
 from taskfleet.core.errors import InputError

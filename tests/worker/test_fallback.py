@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import orjson
 
-from taskfleet.api.tasklines import result_line
+from taskfleet.api.resultline import result_line
 from taskfleet.core.task import NewTask, TaskState
 from tests.support.modelstub import ModelStub
 from tests.support.waiting import eventually

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from taskfleet.api.tasklines import result_line
+from taskfleet.api.resultline import result_line
 from taskfleet.core.events import Progress
 from taskfleet.core.task import Attempt, Priority, QueueKey, TaskError, TaskState, TaskView, Usage
 from taskfleet.core.wiretime import moment_of, wire_time

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from taskfleet.api.tasklines import TaskBody, decode_body
+from taskfleet.api.taskbody import TaskBody, decode_body
 from taskfleet.core.task import LeasedTask, QueueKey, WaitingTask
 from taskfleet.core.wiretime import wire_time
 

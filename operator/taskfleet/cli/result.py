@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import orjson
 
-from taskfleet.api.tasklines import result_line
+from taskfleet.api.resultline import result_line
 from taskfleet.cli.lookup import as_iterator, find_batch, find_tasks
 from taskfleet.cli.options import batch_option, one_of, output_option, queue_option, target_options
 from taskfleet.cli.output import Output

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from taskfleet.api.tasklines import result_line
+from taskfleet.api.resultline import result_line
 from taskfleet.cli import exits
 from taskfleet.core.errors import InputError
 from taskfleet.core.task import TaskState, TaskView

@@ -11,8 +11,10 @@ from typing import Any
 import click
 import orjson
 
-from taskfleet.api.tasklines import line_of_id, read_task_lines, result_line, task_from_prompt
+from taskfleet.api.resultline import result_line
+from taskfleet.api.tasklines import line_of_id, read_task_lines
 from taskfleet.api.taskqueue import TaskQueueSpec, published_spec
+from taskfleet.api.taskreader import task_from_prompt
 from taskfleet.cli import exits
 from taskfleet.cli.options import output_option, target_options
 from taskfleet.cli.output import Output

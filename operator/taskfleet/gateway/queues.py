@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from taskfleet.api.tasklines import TaskReader
 from taskfleet.api.taskqueue import TaskQueueSpec, published_spec
+from taskfleet.api.taskreader import TaskReader
 from taskfleet.core.errors import InputError, NotFound
 from taskfleet.core.fallbacks import model_for
 from taskfleet.core.settlement import QueuePolicy, QueueStats, WorkerReport, complaints, seconds_to_serve

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from taskfleet.api.fielderrors import field_name
 from taskfleet.api.parallelqueue import ParallelQueueSpec
-from taskfleet.api.tasklines import TaskReader
 from taskfleet.api.taskqueue import published_spec
+from taskfleet.api.taskreader import TaskReader
 from taskfleet.core.errors import InputError, NotFound
 from taskfleet.core.parallel.moves import Stop
 from taskfleet.core.parallel.rules import OnUntil, RunState

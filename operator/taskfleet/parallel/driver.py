@@ -10,7 +10,7 @@ import time
 
 import orjson
 
-from taskfleet.api.tasklines import TaskReader
+from taskfleet.api.taskreader import TaskReader
 from taskfleet.core.errors import SetBack, StoreError, TakenOver
 from taskfleet.core.parallel.moves import EndItem, EndRun, Stop
 from taskfleet.core.parallel.rules import OnUntil, RunState

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from taskfleet.api.tasklines import TaskReader
+from taskfleet.api.taskreader import TaskReader
 from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.moves import Outcome
 from taskfleet.core.task import NewTask, QueueKey, TaskState, TaskView

@@ -6,7 +6,7 @@ from typing import Any
 from taskfleet.api.fielderrors import field_name
 from taskfleet.api.parallelqueue import MAX_INNER, Call, InnerLoop, ParallelQueueSpec
 from taskfleet.api.pipelinerules import auto, is_loop
-from taskfleet.api.tasklines import TaskReader
+from taskfleet.api.taskreader import TaskReader
 from taskfleet.core.errors import InputError
 from taskfleet.core.parallel.rules import Rules, StepRule
 from taskfleet.parallel.asking import ByTasks, Question, ask

@@ -5,7 +5,7 @@ from typing import Any
 
 from taskfleet.api.parallelqueue import Call, ParallelQueueSpec
 from taskfleet.api.pipelinerules import auto, tool_of
-from taskfleet.api.tasklines import TaskReader
+from taskfleet.api.taskreader import TaskReader
 from taskfleet.core.errors import InputError, InvalidTask
 from taskfleet.core.parallel.moves import Outcome
 from taskfleet.parallel.asking import ByTasks, Question, ask, call

@@ -4,8 +4,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from taskfleet.api.tasklines import TaskReader
 from taskfleet.api.taskqueue import published_spec
+from taskfleet.api.taskreader import TaskReader
 from taskfleet.core.errors import NotFound
 from taskfleet.core.events import Progress, TaskEvent
 from taskfleet.core.settlement import DeadLetter, QueueStats

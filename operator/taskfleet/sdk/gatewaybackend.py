@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from taskfleet.api.tasklines import TaskReader
 from taskfleet.api.taskobjects import task_view
 from taskfleet.api.taskqueue import TaskQueueSpec
+from taskfleet.api.taskreader import TaskReader
 from taskfleet.core.errors import GatewayUnreachable, InputError, NotFound, StoreSchemaMismatch
 from taskfleet.core.events import EventKind, Progress, TaskEvent
 from taskfleet.core.settlement import DeadLetter, QueueStats

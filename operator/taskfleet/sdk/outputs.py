@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from taskfleet.api.tasklines import result_line
+from taskfleet.api.resultline import result_line
 from taskfleet.core.errors import DatasetError, InputError
 from taskfleet.sdk.results import TaskResult
 from taskfleet.sdk.rows import WITHOUT_PYARROW

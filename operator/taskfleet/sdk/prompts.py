@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from taskfleet.api.tasklines import FIELDS, TaskReader
+from taskfleet.api.taskreader import FIELDS, TaskReader
 from taskfleet.core.errors import InputError, InvalidTask, TaskfleetError
 from taskfleet.core.task import NewTask, Priority
 from taskfleet.sdk.callers import RAISED, text_of, words_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taskfleet.api.endpoint import Endpoint
-from taskfleet.api.tasklines import decode_body
+from taskfleet.api.taskbody import decode_body
 from taskfleet.core.errors import InputError, StoreError
 from taskfleet.core.outcome import Fatal, Ok, Outcome, Retry
 from taskfleet.core.task import TaskError

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Sequence
 
-from taskfleet.api.tasklines import decode_body
+from taskfleet.api.taskbody import decode_body
 from taskfleet.core.errors import InputError, StoreError
 from taskfleet.core.outcome import Ok, Outcome
 from taskfleet.core.ratelimit import START_WITHIN_SECONDS, Lacking, Reservation, Returned
