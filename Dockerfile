@@ -21,7 +21,8 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY operator operator
 # Compiled anew and never compared with the sources: copying these gives them other times, and a process that may write
 # nothing would compile them at every start.
-RUN pip --python /opt/taskfleet/bin/python install --constraint constraints.txt '.[controller,gateway,s3,tools,worker]' \
+RUN pip --python /opt/taskfleet/bin/python install --constraint constraints.txt \
+      '.[controller,gateway,s3,tools,worker]' dumb-init \
  && /opt/taskfleet/bin/python -m compileall -q -f --invalidation-mode unchecked-hash /opt/taskfleet/lib
 
 FROM build AS browser
@@ -49,7 +50,9 @@ RUN python -m compileall -q -f --invalidation-mode unchecked-hash \
       "$(python -c "import sysconfig; print(sysconfig.get_path('stdlib'))")"
 # Nothing is written at run time: the root file system may be read-only.
 ENV PATH=/opt/taskfleet/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-ENTRYPOINT ["taskfleet"]
+# The kernel keeps from the first process of a container each signal that it has no handler for, as it has none while
+# Python still begins. dumb-init has them from its first moment, and whoever is not the first ends.
+ENTRYPOINT ["dumb-init", "--single-child", "--", "taskfleet"]
 
 # Workers with provider tools need programs beside Python. Not the default: Chromium is larger than all the rest.
 # libatomic1 is for Playwright's driver.

@@ -27,7 +27,7 @@ def test_every_stage_begins_with_the_base_that_has_a_digest_or_with_another_stag
 
 def test_it_runs_as_a_user_with_a_number_and_without_a_shell() -> None:
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", instructions("USER")[-1])
-    assert json.loads(instructions("ENTRYPOINT")[-1]) == ["taskfleet"]
+    assert json.loads(instructions("ENTRYPOINT")[-1]) == ["dumb-init", "--single-child", "--", "taskfleet"]
 
 
 def test_its_labels_name_this_version() -> None:

@@ -49,6 +49,9 @@ def test_the_model_comes_with_the_work_goes_with_it_and_may_die_on_the_way(insta
         found = cluster.get("pods", "-l", f"taskfleet.dev/pool={NAME}", "-n", namespace)
         return list(found["items"]) if found else []
 
+    def ready() -> list[dict[str, Any]]:
+        return [pod for pod in pods() if any(each["ready"] for each in pod["status"].get("containerStatuses", []))]
+
     def replicas() -> int:
         return int(cluster.get("deployment", deployment_name(NAME, ENDPOINT), "-n", namespace)["spec"]["replicas"])
 
@@ -61,7 +64,9 @@ def test_the_model_comes_with_the_work_goes_with_it_and_may_die_on_the_way(insta
     wait_until(lambda: status()["running"] > 0, "a first call", timeout=180)
     first = time.monotonic() - began
     with node_side(cluster) as node:
-        working = [pod for pod in pods() if any(each["ready"] for each in pod["status"].get("containerStatuses", []))]
+        working = wait_until(
+            ready, "a worker that the kubelet knows to be ready", timeout=30
+        )  # it may work before that
         node.kill(working[0]["metadata"]["name"], SERVER)
         wait_until(lambda: status()["completed"] == TASKS, "all tasks", timeout=300)
     print(cluster.kubectl("get", "wp", NAME, "-n", namespace, "-o", "jsonpath={.status.endpoints}"))

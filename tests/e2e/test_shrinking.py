@@ -44,8 +44,7 @@ def stub(cluster: Cluster, namespace: str, *, server: str = "deployment/llm") ->
 
 def pods(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
     """The workers that are not on their way out."""
-    found = cluster.get("pods", "-l", "taskfleet.dev/pool=demo", "-n", namespace)["items"]
-    return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+    return [pod for pod in everybody(cluster, namespace) if not pod["metadata"].get("deletionTimestamp")]
 
 
 def ready(cluster: Cluster, namespace: str) -> int:
@@ -71,8 +70,7 @@ def test_no_call_is_cut_and_none_is_made_twice_when_workers_go(installed: Cluste
     busy = stub(installed, namespace)["inflight"]
     installed.kubectl("scale", "wp", "demo", "--replicas=1", "-n", namespace)
     scaled = time.monotonic()
-    wait_until(lambda: len(installed.get("pods", "-l", "taskfleet.dev/pool=demo", "-n", namespace)["items"]) == 1,
-               "nine workers to have ended", timeout=90)  # fmt: skip
+    wait_until(lambda: len(everybody(installed, namespace)) == 1, "nine workers to have ended", timeout=90)
     drained = time.monotonic() - scaled
     left = TASKS - ended()
 
@@ -120,9 +118,8 @@ def test_of_workers_that_go_those_that_run_the_least_go_first(installed: Cluster
     installed.kubectl("scale", "wp", "demo", "--replicas=5", "-n", namespace)
     wait_until(lambda: len(pods(installed, namespace)) == 5, "five workers to be told to go", timeout=30)
 
-    everybody = installed.get("pods", "-l", "taskfleet.dev/pool=demo", "-n", namespace)["items"]
     costs: dict[bool, list[int]] = {True: [], False: []}
-    for pod in everybody:
+    for pod in everybody(installed, namespace):
         going = bool(pod["metadata"].get("deletionTimestamp"))
         costs[going].append(int(pod["metadata"]["annotations"].get(COST, "0")))
     print(f"\ncalls of the workers that stay: {sorted(costs[False])}, of those that go: {sorted(costs[True])}")
@@ -130,3 +127,31 @@ def test_of_workers_that_go_those_that_run_the_least_go_first(installed: Cluster
     assert sum(costs[False]) > 0
     wait_until(lambda: stub(installed, namespace)["inflight"] == 0, "the calls to end", timeout=90)
     assert stub(installed, namespace)["hung_up"] == 0
+
+
+def everybody(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
+    """The workers, those on their way out too."""
+    return list(cluster.get("pods", "-l", "taskfleet.dev/pool=demo", "-n", namespace)["items"])
+
+
+def started(cluster: Cluster, namespace: str) -> int:
+    """How many workers have a container that runs, whether it is ready or not."""
+    states = [
+        each["state"] for pod in everybody(cluster, namespace) for each in pod["status"].get("containerStatuses", [])
+    ]
+    return sum("running" in state for state in states)
+
+
+def test_workers_that_are_told_to_go_as_they_start_go(installed: Cluster, namespace: str) -> None:
+    """They do not work on, deaf, until they are killed at the end of their grace period, after minutes."""
+    installed.apply(*objects(namespace, 0))
+    installed.kubectl("wait", "--for=condition=Ready", "tq/demo", "-n", namespace, "--timeout=30s")
+    gone: list[str] = []
+    for some in (1, 3, 5, 7):
+        installed.kubectl("scale", "wp", "demo", f"--replicas={WORKERS}", "-n", namespace)
+        wait_until(lambda some=some: started(installed, namespace) >= some, f"{some} workers to start", timeout=90)
+        installed.kubectl("scale", "wp", "demo", "--replicas=0", "-n", namespace)
+        told = time.monotonic()
+        wait_until(lambda: not everybody(installed, namespace), "all of them to be gone", timeout=60)
+        gone.append(f"{time.monotonic() - told:.0f}")
+    print(f"\n{WORKERS} workers that were told to go as they started: all gone after {', '.join(gone)} s")

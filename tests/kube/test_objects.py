@@ -118,6 +118,13 @@ def test_placement_is_handed_through(template: dict[str, Any], field: str, expec
     assert pod_of(made(pool(**template)))[field] == expected
 
 
+def test_a_worker_is_told_to_go_when_its_container_can_hear_it() -> None:
+    container = container_of(made(pool()))
+    assert container["lifecycle"] == {"preStop": {"sleep": {"seconds": 1}}}
+    assert container["args"] == ["worker"]
+    assert "command" not in container, "the image's entry point passes signals on from its first moment"
+
+
 def test_pods_meet_the_restricted_pod_security_standard() -> None:
     deployment = made(pool())
     assert pod_of(deployment)["securityContext"] == {

@@ -152,7 +152,10 @@ def _container(
         **({"volumeMounts": mounts} if mounts else {}),
         "name": "worker",
         "image": template.image or defaults.image,
-        "command": ["taskfleet", "worker"],
+        "args": ["worker"],
+        # The kernel keeps a signal from a container that has just been started and has no process of ours yet: one that
+        # is told to go at that moment would stay, and work, until it is killed at the end of its grace period.
+        "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
         "env": _environment(pool, endpoint, environment),
         "ports": [{"name": "http", "containerPort": WORKER_PORT, "protocol": "TCP"}],
         # A cold interpreter on a busy node takes a while; after that a deaf event loop is noticed within a minute.
