@@ -131,7 +131,8 @@ def test_of_workers_that_go_those_that_run_the_least_go_first(installed: Cluster
 
 def everybody(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
     """The workers, those on their way out too."""
-    return list(cluster.get("pods", "-l", "taskfleet.dev/pool=demo", "-n", namespace)["items"])
+    found = cluster.get("pods", "-l", "taskfleet.dev/pool=demo", "-n", namespace)
+    return list(found["items"]) if found else []
 
 
 def started(cluster: Cluster, namespace: str) -> int:
