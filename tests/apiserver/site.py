@@ -16,6 +16,9 @@ from tests.support.waiting import wait_until
 Object = dict[str, Any]
 MODEL = "stub"
 PATIENCE = 20.0
+COLLECTION = (
+    90.0  # Kubernetes' own collector looks every 30 s whether there are new kinds, and collects nothing meanwhile
+)
 
 
 class Site:

@@ -1,7 +1,7 @@
 """The real controller on a real API server: whatever comes in whatever order ends in the same workers."""
 
 from taskfleet.core.names import deployment_name, store_secret_name
-from tests.apiserver.site import Site
+from tests.apiserver.site import COLLECTION, Site
 
 
 def test_a_pool_before_its_queue_says_so_and_works_once_the_queue_comes(site: Site) -> None:
@@ -110,8 +110,10 @@ def test_what_a_deleted_pool_made_goes_with_it(site: Site) -> None:
 
     site.delete("WorkerPool")
 
-    site.until(lambda: not site.list("Deployment"), "the Deployment to be collected")
-    site.until(lambda: not site.get("Secret", store_secret_name("demo")), "the Secret to be collected")
+    site.until(lambda: not site.list("Deployment"), "the Deployment to be collected", timeout=COLLECTION)
+    site.until(
+        lambda: not site.get("Secret", store_secret_name("demo")), "the Secret to be collected", timeout=COLLECTION
+    )
 
 
 def test_long_names_that_begin_alike_get_deployments_of_their_own(site: Site) -> None:

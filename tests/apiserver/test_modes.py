@@ -19,7 +19,7 @@ from taskfleet.core.names import METRIC_NEEDED_WORKERS, autoscaler_name, deploym
 from taskfleet.metricsapi import service
 from tests.apiserver.conftest import CONTROLLER, SYSTEM, install_crds, install_role, stop_all
 from tests.apiserver.forbidding import forbidding
-from tests.apiserver.site import Object, Site
+from tests.apiserver.site import COLLECTION, Object, Site
 from tests.support.apiserver import ApiServer, Servers
 from tests.support.chart import render
 from tests.support.metricsapi import NAMESPACE, PATH, metrics_api, served, write_certificate
@@ -190,7 +190,9 @@ def test_a_deleted_pool_takes_its_hpa_along(scaled: Site, metrics: int) -> None:
 
     scaled.delete("WorkerPool")
 
-    scaled.until(lambda: not scaled.list(HPA) and not scaled.list("Deployment"), "all of it to be collected")
+    scaled.until(
+        lambda: not scaled.list(HPA) and not scaled.list("Deployment"), "all of it to be collected", timeout=COLLECTION
+    )
 
 
 def test_an_hpa_that_somebody_changes_is_set_back_and_one_that_is_deleted_comes_again(
