@@ -54,6 +54,8 @@ def ready(cluster: Cluster, namespace: str) -> int:
 def start(cluster: Cluster, namespace: str, *, latency: float = SECONDS) -> None:
     cluster.apply(*model_server(namespace, latency=latency), *objects(namespace, WORKERS))
     cluster.kubectl("rollout", "status", "deployment/llm", "-n", namespace, "--timeout=120s", seconds=130)
+    servers = ("pods", "-l", "app=llm", "-n", namespace)
+    wait_until(lambda: len(cluster.get(*servers)["items"]) == 1, "the model server of before to be gone", timeout=60)
     wait_until(lambda: ready(cluster, namespace) == WORKERS, f"{WORKERS} ready workers", timeout=240)
 
 

@@ -26,6 +26,17 @@ def browsers_below(ancestor: int) -> Iterator[int]:
             yield process
 
 
+def drivers_below(ancestor: int) -> Iterator[int]:
+    """Playwright's own programs, which start the browsers."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = file.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"run-driver" in words and ancestor in _above(int(file.parent.name)):
+            yield int(file.parent.name)
+
+
 def _above(process: int) -> list[int]:
     """The processes that started it, the nearest first."""
     found: list[int] = []

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from taskfleet.core.outcome import EndpointDown, Fatal, Ok, Outcome, Retry
-from tests.support.browsers import browsers_below, needs_browser
+from tests.support.browsers import browsers_below, drivers_below, needs_browser
 from tests.support.waiting import wait_until
 from tests.tools.conftest import Names
 from tests.tools.host import ToolHost, tools_endpoint
@@ -203,6 +203,14 @@ def test_after_a_browser_that_died_there_is_another(host: ToolHost, site: Server
         return outcome if isinstance(outcome, Ok) else None
 
     assert wait_until(again, "a page of the new browser", timeout=25.0)
+
+
+def test_a_worker_that_stops_while_its_browser_starts_leaves_no_program_behind() -> None:
+    before, bare = set(drivers_below(os.getpid())), ToolHost(tools_endpoint(TOOL))
+    bare.begin(TOOL, url="https://example.com/")
+    wait_until(lambda: set(drivers_below(os.getpid())) - before, "Playwright's program to start", timeout=25.0)
+    bare.close()
+    assert not set(drivers_below(os.getpid())) - before
 
 
 def test_without_a_browser_it_is_said_what_to_install(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class Chromium:
         self._proxy = CheckedProxy(dialer)
         self._start: asyncio.Task[None] | None = None
         self._port = 0
-        self._playwright: Any = None
+        self._driver: asyncio.Task[Any] | None = None  # Playwright's own program, once it has started
         self._browser: Any = None
         self._spare: asyncio.Task[Any] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -85,8 +85,10 @@ class Chromium:
             await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
         if self._browser is not None:
             await self._browser.close()
-        if self._playwright is not None:
-            await self._playwright.stop()
+        if self._driver is not None:  # also one that still starts: else its program would be nobody's
+            await asyncio.wait((self._driver,))
+            if self._driver.exception() is None:
+                await self._driver.result().stop()
         await self._proxy.close()
 
     def _unwanted(self, made: asyncio.Task[Any]) -> None:
@@ -116,17 +118,19 @@ class Chromium:
             )
         if not self._port:
             self._port = await self._proxy.start()
-        if self._playwright is None:
-            try:
-                self._playwright = await async_playwright().start()
-            except Exception as error:  # a program of its own, whose end has no kind of error
-                raise BrowserBroken(f"Playwright's driver does not start: {error}; its words are above") from error
+        if self._driver is None:
+            self._driver = asyncio.create_task(async_playwright().start())
+        try:
+            playwright = await asyncio.shield(self._driver)
+        except Exception as error:  # a program of its own, whose end has no kind of error
+            self._driver = None
+            raise BrowserBroken(f"Playwright's driver does not start: {error}; its words are above") from error
         if self._spare is not None:
             self._spare.cancel()  # of a browser that has died
             self._spare = None
         for sandboxed in (True, False) if os.geteuid() else (False,):
             try:
-                self._browser = await self._playwright.chromium.launch(
+                self._browser = await playwright.chromium.launch(
                     executable_path=program,
                     args=_arguments(self._port),
                     env=_environment(),
