@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 
 PLACE, NAME, SECRET = "taskfleet-e2e-store", "own", "own-store"
 TLS_PORT = 6380
-TLS_FRONT = ROOT / "tests" / "support" / "tlsfront.py"
+WIRE = ROOT / "tests" / "support" / "wire.py"
 TASKS = 300
 VALKEY = yaml.safe_load((ROOT / "charts" / "taskfleet" / "values.yaml").read_text())["valkey"]["image"]
 
@@ -43,7 +43,7 @@ def store(password: str, authority: trustme.CA) -> list[dict[str, Any]]:
     front = {
         "name": "tls",
         "image": IMAGE,
-        "command": ["python", "/front/tlsfront.py", str(TLS_PORT), "6379", "/tls/tls.crt", "/tls/tls.key"],
+        "command": ["python", f"/front/{WIRE.name}", str(TLS_PORT), "6379", "/tls/tls.crt", "/tls/tls.key"],
         "volumeMounts": [{"name": "front", "mountPath": "/front"}, {"name": "tls", "mountPath": "/tls"}],
         "readinessProbe": {"tcpSocket": {"port": TLS_PORT}, "periodSeconds": 1},
         "securityContext": NOTHING_MORE,
@@ -66,7 +66,7 @@ def store(password: str, authority: trustme.CA) -> list[dict[str, Any]]:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": "front", "namespace": PLACE},
-            "data": {TLS_FRONT.name: TLS_FRONT.read_text()},
+            "data": {WIRE.name: WIRE.read_text()},
         },
         {
             "apiVersion": "v1",

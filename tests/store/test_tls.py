@@ -13,7 +13,7 @@ from taskfleet.core.task import QueueKey
 from taskfleet.store import Store
 from taskfleet.store.address import trusting
 from tests.store.given import MODEL, POLICY, task
-from tests.support.tlsfront import with_tls
+from tests.support.wire import Wire
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def pem(authority: trustme.CA) -> str:
 async def test_tasks_go_through_and_who_waits_is_woken(
     valkey_server: ValkeyServer, queue: QueueKey, authority: trustme.CA
 ) -> None:
-    async with with_tls(valkey_server.port, certified(authority, "127.0.0.1")) as port:
-        store = await Store.connect(trusting(f"valkeys://127.0.0.1:{port}", pem(authority)))
+    async with Wire(valkey_server.port, tls=certified(authority, "127.0.0.1")) as wire:
+        store = await Store.connect(trusting(f"valkeys://127.0.0.1:{wire.port}", pem(authority)))
         await store.put_policy(queue, POLICY)
         async with store.listen([queue]) as wakes:
             waiting = asyncio.create_task(wakes.wait(20.0))
@@ -52,25 +52,30 @@ async def test_an_authority_may_be_in_a_file(
     valkey_server: ValkeyServer, authority: trustme.CA, tmp_path: Path
 ) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.crt"))
-    async with with_tls(valkey_server.port, certified(authority, "127.0.0.1")) as port:
-        await (await Store.connect(f"rediss://127.0.0.1:{port}?ssl_ca_certs={tmp_path / 'ca.crt'}")).close()
+    async with Wire(valkey_server.port, tls=certified(authority, "127.0.0.1")) as wire:
+        await (await Store.connect(f"rediss://127.0.0.1:{wire.port}?ssl_ca_certs={tmp_path / 'ca.crt'}")).close()
 
 
 async def test_a_server_that_nobody_trusted_vouches_for_is_refused(
     valkey_server: ValkeyServer, authority: trustme.CA
 ) -> None:
-    async with with_tls(valkey_server.port, certified(authority, "127.0.0.1")) as port:
-        for url in (f"valkeys://127.0.0.1:{port}", trusting(f"valkeys://127.0.0.1:{port}", pem(trustme.CA()))):
+    async with Wire(valkey_server.port, tls=certified(authority, "127.0.0.1")) as wire:
+        for url in (
+            f"valkeys://127.0.0.1:{wire.port}",
+            trusting(f"valkeys://127.0.0.1:{wire.port}", pem(trustme.CA())),
+        ):
             said = await refusal(url)
-            assert f"the store at 127.0.0.1:{port} cannot be reached with TLS: its certificate is not trusted" in said
+            assert (
+                f"the store at 127.0.0.1:{wire.port} cannot be reached with TLS: its certificate is not trusted" in said
+            )
             assert "?ssl_ca_certs=FILE" in said
 
 
 async def test_another_server_of_the_same_authority_is_refused(
     valkey_server: ValkeyServer, authority: trustme.CA
 ) -> None:
-    async with with_tls(valkey_server.port, certified(authority, "other.example")) as port:
-        url = trusting(f"valkeys://127.0.0.1:{port}", pem(authority))
+    async with Wire(valkey_server.port, tls=certified(authority, "other.example")) as wire:
+        url = trusting(f"valkeys://127.0.0.1:{wire.port}", pem(authority))
         said = await refusal(url)
         assert "IP address mismatch" in said and "?ssl_check_hostname=false" in said
         assert "Hostname mismatch" in await refusal(url.replace("127.0.0.1", "localhost"))
@@ -78,8 +83,8 @@ async def test_another_server_of_the_same_authority_is_refused(
 
 
 async def test_who_wants_no_check_at_all_has_none(valkey_server: ValkeyServer, authority: trustme.CA) -> None:
-    async with with_tls(valkey_server.port, certified(authority, "other.example")) as port:
-        await (await Store.connect(f"valkeys://127.0.0.1:{port}?ssl_cert_reqs=none")).close()
+    async with Wire(valkey_server.port, tls=certified(authority, "other.example")) as wire:
+        await (await Store.connect(f"valkeys://127.0.0.1:{wire.port}?ssl_cert_reqs=none")).close()
 
 
 def test_only_a_url_with_tls_that_names_no_authority_is_given_one() -> None:

@@ -15,26 +15,27 @@ needs_browser = pytest.mark.skipif(
 
 def browsers_below(ancestor: int) -> Iterator[int]:
     """Chromium's main processes; those that each of them starts have a type."""
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = file.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        process = int(file.parent.name)
+    for process, words in _below(ancestor):
         ours = any(b"--proxy-bypass-list" in word for word in words)  # which the tool gives to each
-        if ours and not any(b"--type=" in word for word in words) and ancestor in _above(process):
+        if ours and not any(b"--type=" in word for word in words):
             yield process
 
 
 def drivers_below(ancestor: int) -> Iterator[int]:
     """Playwright's own programs, which start the browsers."""
+    return (process for process, words in _below(ancestor) if b"run-driver" in words)
+
+
+def _below(ancestor: int) -> Iterator[tuple[int, list[bytes]]]:
+    """The processes that it started, or that those started, and their command lines."""
     for file in Path("/proc").glob("[0-9]*/cmdline"):
+        process = int(file.parent.name)
         try:
             words = file.read_bytes().split(b"\0")
-        except OSError:
+        except OSError:  # it has ended
             continue
-        if b"run-driver" in words and ancestor in _above(int(file.parent.name)):
-            yield int(file.parent.name)
+        if ancestor in _above(process):
+            yield process, words
 
 
 def _above(process: int) -> list[int]:

@@ -10,6 +10,8 @@ from valkey.asyncio.sentinel import MasterNotFoundError
 
 from taskfleet.core.errors import StoreAuthFailed, StoreError, StoreOutOfMemory, StoreUnreachable
 
+E = TypeVar("E", bound=OSError)
+
 # What a server says when it is there and cannot serve: the first word of its answer, and what to do about it.
 _BUSY_ANSWERS = {
     "LOADING": "is still loading its data; try again in a moment",
@@ -23,6 +25,7 @@ _BUSY_ANSWERS = {
 }
 
 _WRONG_NAMES = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL's x509_vfy.h
+
 _IN_A_SCRIPT = re.compile(r"^Error running script .*: -([A-Z]+) ")
 
 # The library takes the first word off the answers that it has a class for.
@@ -67,9 +70,6 @@ def _tls_words(error: ssl.SSLError) -> str:
         f"its certificate is not trusted ({said}); give the authority that signed it: add ?ssl_ca_certs=FILE to its "
         "URL, or put its PEM into TASKFLEET_STORE_CA"
     )
-
-
-E = TypeVar("E", bound=OSError)
 
 
 def _first(kind: type[E], error: Exception) -> E | None:
