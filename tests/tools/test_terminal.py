@@ -1,5 +1,7 @@
 """The tool terminal with a real shell in a real sandbox: what it tells, what limits it, and what it does not get at."""
 
+import asyncio
+import gc
 import os
 import platform
 import shutil
@@ -8,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import wait_until
+from taskfleet.providers import Call, open_endpoint
+from tests.support.waiting import eventually, wait_until
 from tests.tools.host import ToolHost, tools_endpoint
 from tests.tools.site import Server
 
@@ -132,6 +135,26 @@ def test_a_call_that_is_cancelled_ends_its_command(host: ToolHost) -> None:
     wait_until(lambda: running("sleep\x004712") and running("sleep\x004713"), "the command to run")
     call.cancel()
     wait_until(lambda: not running("sleep\x004712") and not running("sleep\x004713"), "the command to end")
+
+
+def test_a_call_that_was_cancelled_is_over_when_nothing_is_left_of_its_command() -> None:
+    def both_run() -> bool:
+        return running("sleep\x004714") and running("sleep\x004715")
+
+    async def cancel_one() -> None:
+        provider = open_endpoint(tools_endpoint("terminal"))
+        arguments = {"command": "setsid sleep 4714 & sleep 4715"}
+        call = asyncio.create_task(provider.complete(Call("terminal", (), 60.0, arguments=arguments)))
+        await eventually(both_run, "the command to run", timeout=30)
+        call.cancel()
+        await asyncio.wait((call,))
+        assert not running("sleep\x004714")
+        assert not running("sleep\x004715")
+        await provider.close()
+
+    for _ in range(10):  # what is left is often gone by chance
+        asyncio.run(cancel_one())
+        gc.collect()  # what the loop had not let go of would warn now
 
 
 def test_without_a_sandbox_nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,12 +108,18 @@ async def _probed(prefix: list[str]) -> list[str]:
     except TimeoutError:
         raise NoSandbox(f"it did not start within {PROBE_SECONDS:g} s") from None
     finally:
-        if process.returncode is None:
-            process.kill()
+        await end(process)
     if process.returncode:
         words = said.decode(errors="replace").strip() or f"exit code {process.returncode}"
         raise NoSandbox(f"{words[:500]}\n{_WHAT_TO_DO}")
     return prefix
+
+
+async def end(process: Process) -> None:
+    """Kill it, if it still runs, and wait until it and all that it started have let go of its pipes."""
+    if process.returncode is None:
+        process.kill()
+    await process.communicate()
 
 
 async def _started(line: Sequence[str], *, stdin: int, stdout: int) -> Process:

@@ -10,7 +10,7 @@ from typing import Any
 from taskfleet.api.toolcalls import TerminalArguments
 from taskfleet.api.toolsettings import TerminalSettings, ToolSettings
 from taskfleet.core.outcome import Ok, Outcome
-from taskfleet.providers.tools.sandbox import NoSandbox, Sandbox
+from taskfleet.providers.tools.sandbox import NoSandbox, Sandbox, end
 from taskfleet.providers.tools.tool import failed
 from taskfleet.providers.tools.watching import Used, used_under
 
@@ -68,8 +68,8 @@ class _Run:
         finally:
             for job in (*jobs, watching):
                 job.cancel()
-            if process.returncode is None:
-                process.kill()
+            await asyncio.wait((*jobs, watching))
+            await end(process)
         return {
             "ok": status == 0 and self._killed_by is None,
             "exit_status": None if self._killed_by else status,
